@@ -1,0 +1,119 @@
+//! The configuration: defaults, then a TOML file, then the environment.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::compression::Compression;
+use crate::database_url::DatabaseUrl;
+
+/// Everything that the daemon was told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the queue lives.
+    pub queue: QueueConfig,
+    /// How this daemon works.
+    pub daemon: DaemonConfig,
+    /// Where pg_dump is found.
+    pub pg_dump: PgDumpConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// The databases that may be backed up, by name.
+    pub targets: BTreeMap<String, TargetConfig>,
+    /// The places that backups may go to, by name.
+    pub storages: BTreeMap<String, StorageConfig>,
+}
+
+/// `[queue]`
+#[derive(Debug, Clone)]
+pub struct QueueConfig {
+    /// The queue's database.
+    pub url: DatabaseUrl,
+    /// The id that the queue must have; any, if none.
+    pub queue_id: Option<Uuid>,
+    /// Whether `url` leads through a transaction pooler: no statement cache, no start-up parameters.
+    pub pooled: bool,
+    /// A direct connection for LISTEN; `url` if none and not pooled.
+    pub listen_url: Option<DatabaseUrl>,
+    /// Whether to LISTEN at all.
+    pub listen: bool,
+    /// Whether `run` migrates by itself (only in the mode without configuration).
+    pub migrate_at_start: bool,
+}
+
+/// `[daemon]`
+#[derive(Debug, Clone)]
+pub struct DaemonConfig {
+    /// Jobs at once.
+    pub max_jobs: usize,
+    /// How long a silent daemon keeps its jobs.
+    pub lease: Duration,
+    /// How often a running job's row is renewed when nothing else writes it.
+    pub heartbeat: Duration,
+    /// How often the queue is asked for work.
+    pub poll_interval: Duration,
+    /// How long a stopping daemon lets dumps finish.
+    pub drain_timeout: Duration,
+    /// How often the daemon checks targets and storages.
+    pub check_interval: Duration,
+    /// How many of a job's daemons may die before the job fails.
+    pub max_rescues: u16,
+}
+
+/// `[pg_dump]`
+#[derive(Debug, Clone)]
+pub struct PgDumpConfig {
+    /// Directories searched first, before the packages' usual places and PATH.
+    pub directories: Vec<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// A filter as tracing-subscriber's EnvFilter takes it.
+    pub filter: String,
+    /// `text` or `json`.
+    pub json: bool,
+}
+
+/// `[targets.NAME]`
+#[derive(Debug, Clone)]
+pub struct TargetConfig {
+    /// The database (with `databases`: the one to ask for the list).
+    pub url: DatabaseUrl,
+    /// One database, or each of the server.
+    pub databases: Databases,
+    /// The name of the storage.
+    pub storage: String,
+    /// How data is compressed.
+    pub compression: Compression,
+    /// How long pg_dump's session may wait for one lock.
+    pub lock_wait_timeout: Duration,
+    /// How long no byte may come.
+    pub stall_timeout: Duration,
+    /// How long a dump may take at most, unless the job says less.
+    pub timeout: Option<Duration>,
+}
+
+/// What a target section stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Databases {
+    /// The database of its url.
+    One,
+    /// Each database of the server that can be connected to, as target `NAME/database`, but these.
+    All {
+        /// Left out.
+        exclude: Vec<String>,
+    },
+}
+
+/// `[storages.NAME]`
+#[derive(Debug, Clone)]
+pub struct StorageConfig {
+    /// A local directory.
+    pub path: PathBuf,
+    /// Free bytes that a dump must leave on the file system.
+    pub min_free: u64,
+}

@@ -1,0 +1,22 @@
+//! pgdumpd takes PostgreSQL backups as jobs: it claims rows of `pgdumpd.backup_jobs`, runs `pg_dump`,
+//! streams its archive into storage, and ends each row with what it proved.
+//!
+//! `docs/ARCHITECTURE.md` walks one job through these modules.
+
+pub mod claim_loop;
+pub mod cli;
+pub mod compression;
+pub mod config;
+pub mod daemon;
+pub mod database_url;
+pub mod dump;
+pub mod fault;
+pub mod job;
+pub mod lifecycle;
+pub mod migrate;
+pub mod pipeline;
+pub mod queue;
+pub mod spec;
+pub mod store;
+pub mod target;
+pub mod telemetry;
