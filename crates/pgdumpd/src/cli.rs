@@ -1,1 +1,114 @@
-//! (to be written)
+//! The command line: one file a command.
+
+mod adopt;
+mod cancel;
+mod check;
+mod config;
+mod delete;
+mod enqueue;
+mod exit;
+mod list;
+mod migrate;
+mod out;
+mod progress_bar;
+mod queue_pool;
+mod status;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Loaded};
+use crate::{daemon, telemetry};
+use exit::Exit;
+
+/// PostgreSQL backups as jobs: enqueue them with SQL, watch them with SQL, restore them with pg_restore.
+#[derive(Debug, Parser)]
+#[command(name = "pgdumpd", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// The configuration file; by default $PGDUMPD_CONFIG, else /etc/pgdumpd/pgdumpd.toml where it exists
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+With nothing but DATABASE_URL set, the queue lives in that database, the one target is that database (by
+its name), and backups go to a local directory.
+
+Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 not found, 4 the backup failed, 5 the backup was
+cancelled, 6 a check found something that would fail.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: claim jobs and take backups until told to stop
+    Run,
+    /// Create or update the queue's schema, and grant roles their rights
+    Migrate(migrate::Args),
+    /// Give a cloned queue an id of its own, and cancel what came with it
+    Adopt(adopt::Args),
+    /// Connect to everything and say what would fail tonight
+    Check(check::Args),
+    /// Ask for a backup
+    Enqueue(enqueue::Args),
+    /// Show one job, or what is queued and running
+    Status(status::Args),
+    /// Follow a job to its end
+    Watch(watch::Args),
+    /// List jobs, or (with --storage) the backups that a storage holds
+    List(list::Args),
+    /// Remove a backup from its storage
+    Delete(delete::Args),
+    /// Cancel a job
+    Cancel(cancel::Args),
+    /// Show the configuration in effect, and where each value came from
+    Config(config::Args),
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::complain(&error.into()),
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::complain(&error),
+    }
+}
+
+impl Cli {
+    async fn run(self) -> anyhow::Result<Exit> {
+        // What a DBA asks before there is any configuration.
+        if let Command::Migrate(args) = &self.command
+            && args.print
+        {
+            return migrate::print(args);
+        }
+        let loaded = Config::load(self.config.as_deref())?;
+        match self.command {
+            Command::Run => run_daemon(loaded, self.config).await,
+            Command::Migrate(args) => migrate::run(&loaded.config, &args).await,
+            Command::Adopt(args) => adopt::run(&loaded.config, &args).await,
+            Command::Check(args) => check::run(&loaded.config, &args).await,
+            Command::Enqueue(args) => enqueue::run(&loaded.config, args).await,
+            Command::Status(args) => status::run(&loaded.config, &args).await,
+            Command::Watch(args) => watch::run(&loaded.config, &args).await,
+            Command::List(args) => list::run(&loaded.config, &args).await,
+            Command::Delete(args) => delete::run(&loaded.config, &args).await,
+            Command::Cancel(args) => cancel::run(&loaded.config, &args).await,
+            Command::Config(args) => config::run(&loaded, &args),
+        }
+    }
+}
+
+async fn run_daemon(loaded: Loaded, file: Option<PathBuf>) -> anyhow::Result<Exit> {
+    telemetry::init(&loaded.config.log)?;
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    daemon::run(loaded.config, file).await?;
+    Ok(Exit::Done)
+}

@@ -1,1 +1,234 @@
-//! (to be written)
+//! What runs while the daemon runs: the claim loop, the daemon's presence in the queue and the reaper, the
+//! listener for hints, its own checks, reloading, and systemd's watchdog.
+
+mod presence;
+mod served;
+mod watchdog;
+
+pub use served::{Served, serve};
+pub use watchdog::Pulse;
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::checks;
+use crate::claim_loop;
+use crate::config::{Config, DaemonConfig, PgDumpConfig};
+use crate::lifecycle::{Lifecycle, tell_systemd};
+use crate::queue::{Queue, QueueError, Worker};
+
+/// Between two tries to reach the queue at the start.
+const RECONNECT: Duration = Duration::from_secs(3);
+
+/// What every job of this daemon shares.
+#[derive(Debug)]
+pub struct Services {
+    /// The queue.
+    pub queue: Queue,
+    /// This process.
+    pub worker: Worker,
+    /// `[daemon]`, as read at the start.
+    pub daemon: DaemonConfig,
+    /// `[pg_dump]`, as read at the start.
+    pub pg_dump: PgDumpConfig,
+    served: RwLock<Arc<Served>>,
+    hint: watch::Sender<u64>,
+}
+
+impl Services {
+    /// The targets and storages of the moment.
+    pub fn served(&self) -> Arc<Served> {
+        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes whenever something in the queue may have changed: new jobs, requests to cancel.
+    pub fn hints(&self) -> watch::Receiver<u64> {
+        self.hint.subscribe()
+    }
+
+    fn serve_from_now_on(&self, served: Served) {
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(served);
+        self.give_hint();
+    }
+
+    fn give_hint(&self) {
+        self.hint.send_modify(|count| *count += 1);
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// `reload` is the configuration file to read again at SIGHUP.
+///
+/// # Errors
+/// The queue refuses this daemon (not migrated, another id). An unreachable queue is waited for.
+pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> {
+    let lifecycle = Lifecycle::listen(config.daemon.drain_timeout)?;
+    let Some(queue) = connect(&config, &lifecycle).await? else { return Ok(()) };
+    let services = Arc::new(Services {
+        worker: worker(&config.daemon),
+        daemon: config.daemon.clone(),
+        pg_dump: config.pg_dump.clone(),
+        served: RwLock::new(Arc::new(serve(&config, None).await)),
+        hint: watch::Sender::new(0),
+        queue,
+    });
+    introduce(&services).await;
+
+    let claiming = Arc::new(Pulse::new());
+    let present = Arc::new(Pulse::new());
+    let rest = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(presence::run(
+        Arc::clone(&services),
+        lifecycle.drain.clone(),
+        Arc::clone(&present),
+        rest.clone(),
+    ));
+    tasks.spawn(watchdog::run(vec![Arc::clone(&claiming), Arc::clone(&present)], rest.clone()));
+    tasks.spawn(listen(Arc::clone(&services), rest.clone()));
+    tasks.spawn(look_after(Arc::clone(&services), config, reload, lifecycle.clone(), rest.clone()));
+    tasks.spawn(say_stopping(lifecycle.drain.clone(), rest.clone()));
+
+    tell_systemd(&[NotifyState::Ready, NotifyState::Status("waiting for jobs")]);
+    claim_loop::run(Arc::clone(&services), lifecycle, claiming).await;
+
+    rest.cancel();
+    tasks.close();
+    tasks.wait().await;
+    if let Err(error) = services.queue.retire(services.worker.id).await {
+        warn!(error = &error as &dyn std::error::Error, "the daemon could not sign off from the queue");
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Connects to the queue, waiting while it cannot be reached; none when told to stop meanwhile.
+async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Option<Queue>> {
+    let mut told = false;
+    loop {
+        if config.queue.migrate_at_start {
+            // Without configuration there is nobody else who would do it.
+            if let Err(error) = crate::migrate::migrate(&config.queue.url, &Default::default()).await {
+                warn!(error = &error as &dyn std::error::Error, "the queue could not be migrated");
+            }
+        }
+        match Queue::connect(&config.queue).await {
+            Ok(queue) => return Ok(Some(queue)),
+            Err(QueueError::Database(error)) => {
+                if !told {
+                    warn!(
+                        queue.address = %config.queue.url,
+                        error = &error as &dyn std::error::Error,
+                        "the queue cannot be reached; trying again"
+                    );
+                    tell_systemd(&[NotifyState::Status("waiting for the queue's database")]);
+                }
+                told = true;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = lifecycle.drain.cancelled() => return Ok(None),
+            () = tokio::time::sleep(RECONNECT) => {}
+        }
+    }
+}
+
+fn worker(daemon: &DaemonConfig) -> Worker {
+    Worker {
+        id: Uuid::new_v4(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        max_jobs: i32::try_from(daemon.max_jobs).unwrap_or(i32::MAX),
+        lease: daemon.lease,
+    }
+}
+
+/// The first line of a daemon's log: which queue this is, where, and who else serves it.
+async fn introduce(services: &Services) {
+    let served = services.served();
+    let address = services.queue.server_address().await.unwrap_or_else(|_| "unknown".to_owned());
+    let others = services.queue.live_workers().await.unwrap_or_default();
+    let others: Vec<String> =
+        others.iter().map(|other| format!("{} (pid {})", other.host, other.pid)).collect();
+    info!(
+        queue.id = %services.queue.id(),
+        queue.address = address,
+        worker.id = %services.worker.id,
+        worker.version = services.worker.version,
+        targets = served.targets.len(),
+        storages = served.storages.len(),
+        other_daemons = others.join(", "),
+        "started"
+    );
+}
+
+/// Turns notifications into hints.
+async fn listen(services: Arc<Services>, rest: CancellationToken) {
+    let mut listener = services.queue.listener();
+    loop {
+        tokio::select! {
+            () = rest.cancelled() => return,
+            () = listener.wake() => services.give_hint(),
+        }
+    }
+}
+
+/// Checks what the daemon will need at the start, at each reload and every `check_interval`, and reads
+/// targets and storages again at SIGHUP. A server's list of databases is read again with each check.
+async fn look_after(
+    services: Arc<Services>,
+    mut config: Config,
+    reload: Option<PathBuf>,
+    lifecycle: Lifecycle,
+    rest: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = rest.cancelled() => return,
+            () = check(&services, &config) => {}
+        }
+        tokio::select! {
+            () = rest.cancelled() => return,
+            () = tokio::time::sleep(config.daemon.check_interval) => {}
+            () = lifecycle.reload.notified() => {
+                match Config::load(reload.as_deref()) {
+                    Ok(loaded) => config = loaded.config,
+                    Err(error) => error!("the configuration stays as it was: {error}"),
+                }
+            }
+        }
+        let served = serve(&config, Some(&services.served())).await;
+        info!(targets = served.targets.len(), storages = served.storages.len(), "targets and storages are read");
+        services.serve_from_now_on(served);
+    }
+}
+
+async fn check(services: &Services, config: &Config) {
+    let report = checks::run(config, &services.served(), Some(&services.queue)).await;
+    for finding in report.problems() {
+        warn!(check.subject = finding.subject, check.hint = finding.hint, "{}", finding.what);
+    }
+    let json = serde_json::to_value(&report).unwrap_or_default();
+    if let Err(error) = services.queue.record_checks(services.worker.id, &json).await {
+        warn!(error = &error as &dyn std::error::Error, "the results of the checks could not be stored");
+    }
+}
+
+async fn say_stopping(drain: CancellationToken, rest: CancellationToken) {
+    tokio::select! {
+        () = rest.cancelled() => {}
+        () = drain.cancelled() => {}
+    }
+    tell_systemd(&[NotifyState::Stopping, NotifyState::Status("finishing what runs")]);
+}

@@ -67,14 +67,7 @@ impl Fault {
 
     /// The text with its causes, outermost first, separated by `: `.
     pub fn report(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        chain(self)
     }
 }
 
@@ -90,4 +83,16 @@ impl Error for Fault {
             .as_deref()
             .map(|source| source as &(dyn Error + 'static))
     }
+}
+
+/// An error's text with its causes, outermost first, separated by `: `.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -1,1 +1,136 @@
-//! (to be written)
+//! One job, from its claim to its end.
+//!
+//! `attempt` takes the steps in order; `heart` renews the lease beside it and throws the `halt` switch;
+//! whatever happens, the job ends here with one outcome written to its row.
+
+mod attempt;
+mod dumping;
+mod earlier;
+mod estimate;
+mod flowing;
+mod halt;
+mod heart;
+mod manifest;
+mod measure;
+mod publish;
+mod reporter;
+mod settle;
+mod stop;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::daemon::{Served, Services};
+use crate::queue::{ClaimedJob, Finished, Outcome};
+use attempt::Attempt;
+use halt::{Halt, HaltSwitch};
+use heart::{Heart, Pace};
+use reporter::Reporter;
+
+/// Runs a claimed job to its end. `claimed_at` is when the claim was sent; `shutdown` hands the job back.
+pub async fn run(
+    services: &Services,
+    served: &Served,
+    job: ClaimedJob,
+    claimed_at: Instant,
+    shutdown: CancellationToken,
+) {
+    let span = info_span!(
+        "job",
+        job.id = %job.lease.job,
+        job.attempt = job.lease.attempt,
+        target = job.target
+    );
+    run_in_span(services, served, job, claimed_at, shutdown).instrument(span).await;
+}
+
+async fn run_in_span(
+    services: &Services,
+    served: &Served,
+    job: ClaimedJob,
+    claimed_at: Instant,
+    shutdown: CancellationToken,
+) {
+    info!(job.requested_by = job.requested_by, "started");
+    let switch = Arc::new(HaltSwitch::default());
+    let reporter = Arc::new(Reporter::new(job.lease.job));
+    let heart = Heart::start(
+        services.queue.clone(),
+        job.lease.clone(),
+        Pace { lease: services.daemon.lease, tick: services.daemon.heartbeat },
+        claimed_at,
+        services.hints(),
+        Arc::clone(&reporter),
+        Arc::clone(&switch),
+    );
+    let over = CancellationToken::new();
+    let _over = over.clone().drop_guard();
+    tokio::spawn(throw_at_shutdown(shutdown, Arc::clone(&switch), over).in_current_span());
+
+    let attempt = Attempt { services, served, job: &job, reporter: &reporter, switch: &switch };
+    let outcome = match attempt.run().await {
+        Ok(success) => Outcome::Succeeded(Box::new(success)),
+        Err(stop) => match stop.into_outcome(switch.reason()) {
+            Some(outcome) => outcome,
+            None => {
+                // The row belongs to somebody else by now; everything of this attempt is cleaned up.
+                warn!("gave the job up: its lease was lost");
+                heart.stop().await;
+                return;
+            }
+        },
+    };
+    let finished = settle::finish(&services.queue, &job.lease, &outcome, services.daemon.lease).await;
+    heart.stop().await;
+    log_end(&outcome, finished, claimed_at);
+}
+
+async fn throw_at_shutdown(
+    shutdown: CancellationToken,
+    switch: Arc<HaltSwitch>,
+    over: CancellationToken,
+) {
+    tokio::select! {
+        () = over.cancelled() => {}
+        () = shutdown.cancelled() => switch.throw(Halt::Released),
+    }
+}
+
+fn log_end(outcome: &Outcome, finished: Option<Finished>, claimed_at: Instant) {
+    let seconds = claimed_at.elapsed().as_secs_f64();
+    match (outcome, finished) {
+        (_, None) => error!("the job's end could not be written to the queue; another daemon will settle it"),
+        (_, Some(Finished::LeaseLost)) => warn!("the job's end was not written: its lease was lost"),
+        (Outcome::Succeeded(success), Some(_)) => info!(
+            event = "BACKUP_PROGRESS",
+            progress.percent = 100,
+            job.seconds = seconds,
+            object.key = success.object_key,
+            object.size_bytes = success.size_bytes,
+            object.sha256 = success.sha256,
+            dump.warnings = success.warnings_total,
+            "succeeded"
+        ),
+        (Outcome::Failed(failure), Some(Finished::Requeued { run_at })) => warn!(
+            job.seconds = seconds,
+            error.step = failure.step,
+            error.code = failure.code,
+            job.run_at = %run_at,
+            "failed and will be tried again: {}",
+            failure.error
+        ),
+        (Outcome::Failed(failure), Some(_)) => error!(
+            job.seconds = seconds,
+            error.step = failure.step,
+            error.code = failure.code,
+            error.hint = failure.hint,
+            "failed: {}",
+            failure.error
+        ),
+        (Outcome::Cancelled, Some(_)) => info!(job.seconds = seconds, "cancelled"),
+        (Outcome::Released, Some(_)) => info!(job.seconds = seconds, "handed back"),
+    }
+}

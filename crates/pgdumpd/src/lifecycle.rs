@@ -1,1 +1,75 @@
-//! (to be written)
+//! Signals, the two stages of stopping, and what systemd is told.
+//!
+//! The first SIGTERM or SIGINT drains: nothing more is claimed and what runs may finish. The second, or
+//! the end of the drain's time, halts: dumps are stopped and their jobs handed back. SIGHUP reloads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// What every loop of the daemon listens to.
+#[derive(Debug, Clone)]
+pub struct Lifecycle {
+    /// Claim no more.
+    pub drain: CancellationToken,
+    /// Stop what runs, too.
+    pub halt: CancellationToken,
+    /// Read the configuration again.
+    pub reload: Arc<Notify>,
+}
+
+impl Lifecycle {
+    /// Starts to listen to the process's signals.
+    ///
+    /// # Errors
+    /// The system refuses to install a handler.
+    pub fn listen(drain_timeout: Duration) -> std::io::Result<Self> {
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        let lifecycle = Self {
+            drain: CancellationToken::new(),
+            halt: CancellationToken::new(),
+            reload: Arc::new(Notify::new()),
+        };
+        tokio::spawn(lifecycle.clone().obey(signals, drain_timeout));
+        Ok(lifecycle)
+    }
+
+    async fn obey(self, mut signals: Signals, drain_timeout: Duration) {
+        while let Some(signal) = signals.next().await {
+            if signal == SIGHUP {
+                info!("SIGHUP: reading targets and storages again");
+                self.reload.notify_one();
+            } else if self.drain.is_cancelled() {
+                warn!("second signal: stopping the dumps that run and handing their jobs back");
+                self.halt.cancel();
+            } else {
+                info!(
+                    drain.timeout_seconds = drain_timeout.as_secs(),
+                    "stopping: no more jobs are claimed, what runs may finish"
+                );
+                self.drain.cancel();
+                let halt = self.halt.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(drain_timeout).await;
+                    if !halt.is_cancelled() {
+                        warn!("the drain's time is over: stopping the dumps that run and handing their jobs back");
+                        halt.cancel();
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Tells systemd (where it listens) what the daemon does. A lost notification harms nothing.
+pub fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(%error, "systemd could not be told");
+    }
+}

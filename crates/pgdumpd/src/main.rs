@@ -1,2 +1,5 @@
-//! The daemon.
-fn main() {}
+//! The thin binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    pgdumpd::cli::main()
+}

@@ -1,0 +1,99 @@
+//! What would fail tonight: connects to everything that a backup needs and says what it found. The daemon
+//! runs this from inside its sandbox, `pgdumpd check` from a shell; the two may differ, so both are shown.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::daemon::Served;
+use crate::finding::{Finding, Severity};
+use crate::queue::Queue;
+use crate::store::Storage;
+use crate::target;
+
+/// One subject that does not answer must not keep the others from being told.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was found, subject by subject.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// In the order in which they were looked at.
+    pub findings: Vec<Checked>,
+}
+
+/// A finding and whose it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Checked {
+    /// Such as `queue`, `target shop`, `storage local`.
+    pub subject: String,
+    /// What was found.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+impl Report {
+    /// The findings that are not as they should be.
+    pub fn problems(&self) -> impl Iterator<Item = &Checked> {
+        self.findings.iter().filter(|checked| checked.finding.severity > Severity::Ok)
+    }
+
+    /// The worst severity.
+    pub fn worst(&self) -> Severity {
+        self.findings.iter().map(|checked| checked.finding.severity).max().unwrap_or(Severity::Ok)
+    }
+
+    fn add(&mut self, subject: &str, findings: impl IntoIterator<Item = Finding>) {
+        let checked = findings.into_iter().map(|finding| Checked { subject: subject.to_owned(), finding });
+        self.findings.extend(checked);
+    }
+}
+
+/// Checks the queue (where there is a connection), each target and each storage.
+pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Report {
+    let mut report = Report::default();
+    if let Some(queue) = queue {
+        report.add("queue", check_queue(queue).await);
+    }
+    for (name, target) in &served.targets {
+        let subject = format!("target {name}");
+        let findings = target::check(name, target, &config.pg_dump.directories);
+        report.add(&subject, in_time(findings).await);
+    }
+    for (name, storage) in &served.storages {
+        let findings = async {
+            match Storage::open(name, storage).await {
+                Ok(storage) => storage.probe().await,
+                Err(fault) => vec![fault.into()],
+            }
+        };
+        report.add(&format!("storage {name}"), in_time(findings).await);
+    }
+    report
+}
+
+async fn check_queue(queue: &Queue) -> Vec<Finding> {
+    let address = match queue.server_address().await {
+        Ok(address) => address,
+        Err(error) => return vec![Finding::error(crate::fault::chain(&error))],
+    };
+    let mut findings = vec![Finding::ok(format!("queue {} at {address} answers", queue.id()))];
+    match queue.live_workers().await {
+        Ok(daemons) if daemons.is_empty() => findings.push(
+            Finding::warning("no daemon is alive: nothing that is enqueued will run")
+                .hint("Start one with `systemctl start pgdumpd`, or `pgdumpd run` in a terminal."),
+        ),
+        Ok(daemons) => findings.extend(daemons.iter().map(|daemon| {
+            Finding::ok(format!("daemon {} (pid {}) on {} is alive", daemon.id, daemon.pid, daemon.host))
+        })),
+        Err(error) => findings.push(Finding::error(crate::fault::chain(&error))),
+    }
+    findings
+}
+
+async fn in_time(findings: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    match tokio::time::timeout(PATIENCE, findings).await {
+        Ok(findings) => findings,
+        Err(_) => vec![Finding::error(format!("no answer in {} seconds", PATIENCE.as_secs()))],
+    }
+}

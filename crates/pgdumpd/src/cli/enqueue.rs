@@ -1,0 +1,105 @@
+//! `pgdumpd enqueue TARGET [--wait]`
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use pgdumpd_client::{BackupRequest, BackupSpec};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::exit::Exit;
+use super::{out, queue_pool, watch};
+use crate::config::Config;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The target's name
+    target: String,
+    /// Follow the job to its end; the exit code tells how it ended
+    #[arg(long)]
+    wait: bool,
+    /// 1 (first) to 5 (last)
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=5))]
+    priority: i32,
+    /// Start no earlier than this (RFC 3339, such as 2030-01-31T02:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    run_at: Option<DateTime<Utc>>,
+    /// At most one job of a target has this key; to ask again gives that job's id
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// How often to try at most
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=100))]
+    max_attempts: i32,
+    /// How long the backup may take, such as 90m or 6h
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// The job's id: any UUID that no job has had
+    #[arg(long, value_name = "UUID")]
+    id: Option<Uuid>,
+    /// A word of your own, kept in the manifest
+    #[arg(long)]
+    label: Option<String>,
+    /// Dump only these schemas (a pattern of pg_dump's; several allowed)
+    #[arg(long = "schema", value_name = "PATTERN")]
+    schemas: Vec<String>,
+    /// Leave these schemas out
+    #[arg(long = "exclude-schema", value_name = "PATTERN")]
+    exclude_schemas: Vec<String>,
+    /// Dump only these tables
+    #[arg(long = "table", value_name = "PATTERN")]
+    tables: Vec<String>,
+    /// Leave these tables out
+    #[arg(long = "exclude-table", value_name = "PATTERN")]
+    exclude_tables: Vec<String>,
+    /// Leave the rows of these tables out
+    #[arg(long = "exclude-table-data", value_name = "PATTERN")]
+    exclude_table_data: Vec<String>,
+    /// Print JSON (with --wait one object a line, for each change)
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
+    let wait = args.wait;
+    let json = args.json;
+    let request = args.request();
+    let pool = queue_pool::connect(config).await?;
+    let enqueued = pgdumpd_client::enqueue(&pool, &request).await?;
+    if json {
+        out::json(&json!({ "id": enqueued.id, "is_new": enqueued.is_new }))?;
+    } else if enqueued.is_new {
+        out::line(enqueued.id.to_string())?;
+    } else {
+        out::line(format!("{} (enqueued before under this idempotency key)", enqueued.id))?;
+    }
+    if wait { watch::follow(&pool, enqueued.id, json).await } else { Ok(Exit::Done) }
+}
+
+impl Args {
+    fn request(self) -> BackupRequest {
+        let mut request = BackupRequest::new(self.target)
+            .priority(self.priority)
+            .max_attempts(self.max_attempts)
+            .spec(BackupSpec {
+                schemas: self.schemas,
+                exclude_schemas: self.exclude_schemas,
+                tables: self.tables,
+                exclude_tables: self.exclude_tables,
+                exclude_table_data: self.exclude_table_data,
+                label: self.label,
+            });
+        if let Some(id) = self.id {
+            request = request.with_id(id);
+        }
+        if let Some(run_at) = self.run_at {
+            request = request.run_at(run_at);
+        }
+        if let Some(key) = self.idempotency_key {
+            request = request.idempotency_key(key);
+        }
+        if let Some(timeout) = self.timeout {
+            request = request.timeout(timeout);
+        }
+        request
+    }
+}

@@ -1,0 +1,72 @@
+//! Exit codes, and how an error is told.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+/// How a command ended. The numbers are documented in `pgdumpd --help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// What was asked for is done.
+    Done = 0,
+    /// No such job, backup or storage.
+    NotFound = 3,
+    /// The backup failed.
+    Failed = 4,
+    /// The backup was cancelled.
+    Cancelled = 5,
+    /// A check found something that would fail.
+    CheckFailed = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error with advice: a full sentence that the command line prints on a line of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Advised {
+    message: String,
+    hint: String,
+}
+
+impl Advised {
+    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Tells an error on standard error, with its causes and the advice that any of them has.
+pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(is_closed_output) {
+        return ExitCode::from(1);
+    }
+    let mut stderr = std::io::stderr().lock();
+    // Nobody is left to be told when standard error is closed.
+    let _ = writeln!(stderr, "pgdumpd: {error:#}");
+    if let Some(hint) = error.chain().find_map(hint_of) {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+    ExitCode::from(1)
+}
+
+fn is_closed_output(error: &(dyn std::error::Error + 'static)) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(fault) = error.downcast_ref::<crate::fault::Fault>() {
+        return fault.advice().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<pgdumpd_client::ClientError>() {
+        return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<crate::queue::QueueError>() {
+        return error.hint().map(str::to_owned);
+    }
+    error.downcast_ref::<Advised>().map(|advised| advised.hint.clone())
+}

@@ -1,0 +1,88 @@
+//! `pgdumpd list`: jobs from the queue, or backups from a storage without it.
+
+use anyhow::Context;
+use indicatif::HumanBytes;
+use pgdumpd_client::{JobState, ListFilter};
+
+use super::exit::{Advised, Exit};
+use super::{out, queue_pool, status, watch};
+use crate::config::Config;
+use crate::store::{Manifest, Storage};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Read the backups that this storage holds, without the queue
+    #[arg(long, value_name = "NAME")]
+    storage: Option<String>,
+    /// Of this target only
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Jobs in this state only: queued, running, succeeded, failed, cancelled
+    #[arg(long, conflicts_with = "storage")]
+    state: Option<JobState>,
+    /// The most jobs
+    #[arg(long, default_value_t = 50, conflicts_with = "storage")]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
+    if let Some(name) = &args.storage {
+        return list_storage(config, name, args).await;
+    }
+    let pool = queue_pool::connect(config).await?;
+    let filter = ListFilter {
+        target: args.target.clone(),
+        state: args.state,
+        limit: args.limit,
+        ..ListFilter::default()
+    };
+    status::show_all(&pgdumpd_client::list(&pool, &filter).await?, args.json)?;
+    Ok(Exit::Done)
+}
+
+async fn list_storage(config: &Config, name: &str, args: &Args) -> anyhow::Result<Exit> {
+    let Some(storage) = config.storages.get(name) else {
+        let known: Vec<&str> = config.storages.keys().map(String::as_str).collect();
+        return Err(Advised::new(
+            format!("there is no storage \"{name}\" in the configuration"),
+            format!("Configured storages: {}.", known.join(", ")),
+        )
+        .into());
+    };
+    let storage = Storage::open(name, storage).await.with_context(|| format!("cannot open storage \"{name}\""))?;
+    let listed = storage.list().await?;
+    let mut backups: Vec<Manifest> = listed.backups;
+    backups.retain(|backup| args.target.as_ref().is_none_or(|target| *target == backup.target));
+    backups.sort_by_key(|backup| std::cmp::Reverse(backup.finished_at));
+    // A manifest that cannot be read must not hide the others, nor be hidden by them.
+    for fault in &listed.unreadable {
+        watch::eprintln_line(&format!("left out: {}", fault.report()));
+    }
+    if args.json {
+        out::json(&backups)?;
+    } else if backups.is_empty() {
+        out::line("no backups")?;
+    } else {
+        out::table(&["ID", "TARGET", "FINISHED", "SIZE", "ARCHIVE", "KEY"], &rows(&backups))?;
+    }
+    Ok(if listed.unreadable.is_empty() { Exit::Done } else { Exit::CheckFailed })
+}
+
+fn rows(backups: &[Manifest]) -> Vec<Vec<String>> {
+    backups
+        .iter()
+        .map(|backup| {
+            vec![
+                backup.backup_id.to_string(),
+                backup.target.clone(),
+                backup.finished_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+                HumanBytes(backup.object.size_bytes).to_string(),
+                backup.archive.compression.clone(),
+                backup.object.key.to_string(),
+            ]
+        })
+        .collect()
+}

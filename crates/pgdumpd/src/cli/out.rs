@@ -1,0 +1,46 @@
+//! Standard output. A reader that has seen enough (`| head`) ends the command quietly.
+
+use std::io::Write;
+
+/// Prints a line.
+///
+/// # Errors
+/// Standard output is closed or full.
+pub(super) fn line(text: impl AsRef<str>) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{}", text.as_ref())
+}
+
+/// Prints a value as one line of JSON.
+///
+/// # Errors
+/// As [`line`].
+pub(super) fn json(value: &impl serde::Serialize) -> std::io::Result<()> {
+    line(serde_json::to_string(value)?)
+}
+
+/// Prints rows under headings, each column as wide as its widest cell.
+///
+/// # Errors
+/// As [`line`].
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .chain([headings[column].len()])
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let render = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut text = String::new();
+        for (cell, width) in cells.zip(&widths) {
+            text.push_str(&format!("{cell:<width$}  "));
+        }
+        text.trim_end().to_owned()
+    };
+    line(render(&mut headings.iter().copied()))?;
+    for row in rows {
+        line(render(&mut row.iter().map(String::as_str)))?;
+    }
+    Ok(())
+}

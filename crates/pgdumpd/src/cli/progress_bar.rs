@@ -1,0 +1,117 @@
+//! How a job's progress is shown: a bar on a terminal, a line for each change of phase or whole 5 %
+//! elsewhere, JSON where asked for.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pgdumpd_client::{JobState, JobStatus};
+
+use super::out;
+
+/// Where and how progress is shown.
+pub(super) enum Display {
+    Bar(ProgressBar),
+    Lines { said: Option<String> },
+    Json,
+}
+
+impl Display {
+    /// A bar if standard error is a terminal.
+    pub(super) fn new(json: bool) -> Self {
+        if json {
+            Self::Json
+        } else if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
+            bar.set_style(
+                ProgressStyle::with_template("{bar:30} {prefix} {wide_msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar())
+                    .progress_chars("=> "),
+            );
+            Self::Bar(bar)
+        } else {
+            Self::Lines { said: None }
+        }
+    }
+
+    /// Shows a status.
+    pub(super) fn show(&mut self, status: &JobStatus) -> anyhow::Result<()> {
+        match self {
+            Self::Json => out::json(status)?,
+            Self::Bar(bar) => {
+                bar.set_prefix(format!("{:>5.1} %", status.progress));
+                bar.set_message(message(status));
+                bar.set_position((status.progress * 10.0) as u64);
+                if status.state.has_ended() {
+                    bar.finish_and_clear();
+                    out::line(last_line(status))?;
+                }
+            }
+            Self::Lines { said } => {
+                let step = (status.progress / 5.0) as u32;
+                let now = format!("{:?} {:?} {step} {:?}", status.state, status.phase, status.waits_because);
+                if said.as_deref() != Some(&now) {
+                    if status.state.has_ended() {
+                        out::line(last_line(status))?;
+                    } else {
+                        out::line(format!("{} {:>5.1} % {}", status.id, status.progress, message(status)))?;
+                    }
+                    *said = Some(now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the terminal as it was.
+    pub(super) fn end(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn message(status: &JobStatus) -> String {
+    if status.state == JobState::Queued {
+        let why = status.waits_because.as_deref().unwrap_or("waits");
+        return format!("queued: {why}");
+    }
+    let mut text = status.message.clone().unwrap_or_else(|| status.state.to_string());
+    if let Some(bytes) = status.bytes_dumped {
+        text.push_str(&format!(", {}", HumanBytes(bytes.unsigned_abs())));
+    }
+    if let Some(elapsed) = &status.elapsed {
+        text.push_str(&format!(", {elapsed}"));
+    }
+    if let Some(end) = status.estimated_end {
+        let left = (end - status.last_update).num_seconds().max(0).unsigned_abs();
+        text.push_str(&format!(", {} left", humantime::format_duration(Duration::from_secs(left))));
+    }
+    text
+}
+
+/// The line that stays when a job has ended.
+pub(super) fn last_line(status: &JobStatus) -> String {
+    let mut text = format!("{} {}", status.id, status.state);
+    if let Some(elapsed) = &status.elapsed {
+        text.push_str(&format!(" after {elapsed}"));
+    }
+    if let Some(bytes) = status.size_bytes {
+        text.push_str(&format!(", {} stored", HumanBytes(bytes.unsigned_abs())));
+    }
+    if status.state == JobState::Failed {
+        let step = status.error_step.as_deref().unwrap_or("unknown");
+        let error = status.error.as_deref().unwrap_or("unknown error");
+        text.push_str(&format!("\nerror in step {step}: {error}"));
+        if let Some(hint) = &status.error_hint {
+            text.push_str(&format!("\nhint: {hint}"));
+        }
+    }
+    if status.warnings_total > 0 {
+        text.push_str(&format!("\n{} warnings of pg_dump:", status.warnings_total));
+        for warning in &status.warnings {
+            text.push_str(&format!("\n  {warning}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,109 @@
+//! `pgdumpd status [ID]`
+
+use pgdumpd_client::{JobState, JobStatus, ListFilter};
+use uuid::Uuid;
+
+use super::exit::Exit;
+use super::progress_bar::last_line;
+use super::{out, queue_pool, watch};
+use crate::config::Config;
+
+/// Open jobs shown at most.
+const MOST: u32 = 200;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "With an ID, the exit code is 4 for a failed job, 5 for a cancelled one, 3 for an unknown one.")]
+pub(super) struct Args {
+    /// The job's id; without it, what is queued and running
+    id: Option<Uuid>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
+    let pool = queue_pool::connect(config).await?;
+    let Some(id) = args.id else {
+        let mut open = Vec::new();
+        for state in [JobState::Running, JobState::Queued] {
+            let filter = ListFilter { state: Some(state), limit: MOST, ..ListFilter::default() };
+            open.extend(pgdumpd_client::list(&pool, &filter).await?);
+        }
+        show_all(&open, args.json)?;
+        return Ok(Exit::Done);
+    };
+    let Some(status) = pgdumpd_client::status(&pool, id).await? else {
+        watch::eprintln_line(&format!("{id}: no such job, or it is another role's"));
+        return Ok(Exit::NotFound);
+    };
+    if args.json {
+        out::json(&status)?;
+    } else {
+        show_one(&status)?;
+    }
+    Ok(watch::exit_of(&status))
+}
+
+/// A table of jobs.
+pub(super) fn show_all(jobs: &[JobStatus], json: bool) -> anyhow::Result<()> {
+    if json {
+        out::json(&jobs)?;
+        return Ok(());
+    }
+    if jobs.is_empty() {
+        out::line("no jobs")?;
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = jobs
+        .iter()
+        .map(|job| {
+            vec![
+                job.id.to_string(),
+                job.target.clone(),
+                job.state.to_string(),
+                format!("{:.1} %", job.progress),
+                job.elapsed.clone().unwrap_or_default(),
+                job.created_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+                said_of(job),
+            ]
+        })
+        .collect();
+    out::table(&["ID", "TARGET", "STATE", "PROGRESS", "ELAPSED", "ENQUEUED", ""], &rows)?;
+    Ok(())
+}
+
+fn said_of(job: &JobStatus) -> String {
+    let text = match job.state {
+        JobState::Queued => job.waits_because.as_deref(),
+        JobState::Running => job.message.as_deref(),
+        JobState::Failed => job.error.as_deref(),
+        JobState::Succeeded | JobState::Cancelled => job.label.as_deref(),
+    };
+    let line = text.unwrap_or_default().lines().next().unwrap_or_default();
+    line.chars().take(100).collect()
+}
+
+fn show_one(status: &JobStatus) -> anyhow::Result<()> {
+    out::line(last_line(status))?;
+    out::line(format!("target:   {}", status.target))?;
+    out::line(format!("attempt:  {} of {}", status.attempt, status.max_attempts))?;
+    out::line(format!("progress: {:.1} %", status.progress))?;
+    if let Some(why) = &status.waits_because {
+        out::line(format!("waits:    {why}"))?;
+    }
+    if status.state == JobState::Queued
+        && let Some(error) = &status.error
+    {
+        out::line(format!("last error: {error}"))?;
+    }
+    if status.state == JobState::Running
+        && let Some(message) = &status.message
+    {
+        out::line(format!("now:      {message}"))?;
+    }
+    if let Some(sha256) = &status.sha256 {
+        out::line(format!("sha256:   {sha256}"))?;
+        out::line(format!("copies:   {}", status.copies))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! The daemon's presence in the queue, and the reaper that depends on it.
+//!
+//! Only a daemon that has itself written to the queue without interruption for one whole lease takes jobs
+//! from others: after an outage of the queue, the owners of the running jobs come first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Pulse, Services};
+use crate::lifecycle::tell_systemd;
+use sd_notify::NotifyState;
+
+/// A write that is not answered by then counts as an interruption.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Renews the daemon's row and reaps, every heartbeat, until `rest` is cancelled.
+pub(super) async fn run(
+    services: Arc<Services>,
+    drain: CancellationToken,
+    pulse: Arc<Pulse>,
+    rest: CancellationToken,
+) {
+    let tick = services.daemon.heartbeat;
+    let mut writing = Uninterrupted::new(services.daemon.lease);
+    let mut said = 0;
+    loop {
+        pulse.beat();
+        let targets: Vec<String> = services.served().targets.keys().cloned().collect();
+        let register = services.queue.register(&services.worker, &targets, drain.is_cancelled());
+        match tokio::time::timeout(PATIENCE, register).await {
+            Ok(Ok(())) => {
+                if writing.succeeded(Instant::now()) {
+                    reap(&services).await;
+                }
+            }
+            _ => writing.interrupted(),
+        }
+        pulse.beat();
+        let running = services.running();
+        if running != said && !drain.is_cancelled() {
+            said = running;
+            tell_systemd(&[NotifyState::Status(&format!("{running} of {} jobs running", services.daemon.max_jobs))]);
+        }
+        tokio::select! {
+            () = rest.cancelled() => return,
+            () = tokio::time::sleep(tick) => {}
+        }
+    }
+}
+
+async fn reap(services: &Services) {
+    match tokio::time::timeout(PATIENCE, services.queue.reap(services.daemon.max_rescues)).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(jobs)) => {
+            info!(jobs, "took back jobs whose daemon is gone");
+            services.give_hint();
+        }
+        Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "the reaper failed"),
+        Err(_) => warn!("the reaper got no answer"),
+    }
+}
+
+/// For how long the daemon has written to the queue without a gap.
+#[derive(Debug)]
+struct Uninterrupted {
+    lease: Duration,
+    gap: Duration,
+    since: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Uninterrupted {
+    fn new(lease: Duration) -> Self {
+        // A process that was stopped (SIGSTOP, a suspended machine) has a gap without an error.
+        Self { lease, gap: lease / 2, since: None, last: None }
+    }
+
+    /// A write succeeded; says whether a whole lease has gone by without a gap.
+    fn succeeded(&mut self, now: Instant) -> bool {
+        if self.last.is_some_and(|last| now - last > self.gap) {
+            self.since = None;
+        }
+        self.last = Some(now);
+        now - *self.since.get_or_insert(now) >= self.lease
+    }
+
+    fn interrupted(&mut self) {
+        self.since = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_reaps_only_after_a_whole_lease_of_writing() {
+        let mut writing = Uninterrupted::new(Duration::from_secs(60));
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!((0..6).all(|beat| !writing.succeeded(at(beat * 10))));
+        assert!(writing.succeeded(at(60)));
+        // An outage starts the lease anew.
+        writing.interrupted();
+        assert!(!writing.succeeded(at(70)));
+        assert!((8..13).all(|beat| !writing.succeeded(at(beat * 10))));
+        assert!(writing.succeeded(at(130)));
+        // So does a gap without an error: the process was stopped.
+        assert!(!writing.succeeded(at(500)));
+    }
+}

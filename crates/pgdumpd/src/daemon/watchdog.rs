@@ -1,0 +1,54 @@
+//! systemd's watchdog follows the loops' liveness, never the database's answers: an outage of the queue
+//! must not restart a daemon whose dumps run well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::lifecycle::tell_systemd;
+
+/// When a loop last went round.
+#[derive(Debug)]
+pub struct Pulse {
+    origin: Instant,
+    last: AtomicU64,
+}
+
+impl Pulse {
+    /// Alive now.
+    #[expect(clippy::new_without_default, reason = "a pulse has an origin in time: not a default")]
+    pub fn new() -> Self {
+        Self { origin: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    /// Says that the loop goes round.
+    pub fn beat(&self) {
+        self.last.store(self.origin.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn silent_for(&self) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.origin.elapsed().saturating_sub(last)
+    }
+}
+
+/// Feeds the watchdog while every pulse beats. Does nothing where systemd has set none.
+pub(super) async fn run(pulses: Vec<Arc<Pulse>>, rest: CancellationToken) {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let mut interval = tokio::time::interval(limit / 3);
+    loop {
+        tokio::select! {
+            () = rest.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        if pulses.iter().all(|pulse| pulse.silent_for() < limit) {
+            tell_systemd(&[NotifyState::Watchdog]);
+        } else {
+            error!(limit.seconds = limit.as_secs(), "a loop stands still: leaving the daemon to the watchdog");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The steps of one attempt, in order.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, warn};
+
+use super::dumping::{Dumped, Dumping};
+use super::halt::{Halt, HaltSwitch};
+use super::publish::{Publication, publish};
+use super::reporter::{Phase, Reporter};
+use super::stop::{InStep, Step, Stop};
+use super::{earlier, manifest};
+use crate::config::{StorageConfig, TargetConfig};
+use crate::daemon::{Served, Services};
+use crate::dump::{self, Plan};
+use crate::fault::Fault;
+use crate::queue::{ClaimedJob, Success};
+use crate::spec::Spec;
+use crate::store::{Manifest, ObjectKey, Storage};
+use crate::target::{self, Target};
+
+/// How long pg_dump's session and an upload may take to be cleaned up beyond what they are given anyway.
+pub(super) struct Attempt<'a> {
+    pub(super) services: &'a Services,
+    pub(super) served: &'a Served,
+    pub(super) job: &'a ClaimedJob,
+    pub(super) reporter: &'a Reporter,
+    pub(super) switch: &'a std::sync::Arc<HaltSwitch>,
+}
+
+impl Attempt<'_> {
+    /// Takes the backup. Whatever is returned, no process, session or partial object of it is left that
+    /// could be removed.
+    pub(super) async fn run(&self) -> Result<Success, Stop> {
+        let spec = Spec::parse(&self.job.spec).in_step(Step::Spec)?;
+        let (target_config, storage_config) = self.configured().in_step(Step::Spec)?;
+        let over = CancellationToken::new();
+        let _over = over.clone().drop_guard();
+        self.limit_time(target_config, over);
+
+        self.reporter.enter(Phase::Preparing);
+        let (storage, target) = tokio::join!(
+            self.unless_halted(Storage::open(&target_config.storage, storage_config)),
+            self.unless_halted(Target::connect(&self.job.target, &target_config.url)),
+        );
+        let storage = storage?.in_step(Step::Prepare)?;
+        if let Some((manifest, place)) = earlier::adopt(self.job, self.served, &storage).await {
+            return Ok(self.success(&manifest, &place));
+        }
+        let target = target?.in_step(Step::Connect)?;
+        earlier::end_sessions(self.job, &target).await;
+        self.unless_halted(storage_has_room(&target, &storage)).await?.in_step(Step::Prepare)?;
+
+        let plan = self.plan(&target, target_config, spec.clone())?;
+        let key = ObjectKey::new(
+            self.services.queue.id(),
+            &self.job.target,
+            self.job.lease.job,
+            self.job.lease.token,
+            self.job.claimed_at,
+        );
+        let started_at = Utc::now();
+        let dumping = Dumping {
+            services: self.services,
+            lease: &self.job.lease,
+            target: &target,
+            config: target_config,
+            storage: &storage,
+            key: &key,
+            reporter: self.reporter,
+            switch: self.switch,
+        };
+        let Dumped { exit, streamed, upload, plan } = dumping.run(plan).await?;
+
+        self.reporter.enter(Phase::Publishing);
+        let publication = Publication {
+            queue: &self.services.queue,
+            lease: &self.job.lease,
+            lease_time: self.services.daemon.lease,
+            progress: self.reporter.progress(),
+            storage: &storage,
+            switch: self.switch,
+        };
+        let manifest = publish(&exit, &streamed, upload, publication, |exit, streamed| {
+            manifest::write(&manifest::Facts {
+                queue_id: self.services.queue.id(),
+                job: self.job,
+                worker: &self.services.worker,
+                storage_id: storage.id(),
+                target: &target,
+                plan: &plan,
+                spec: &spec,
+                key: &key,
+                started_at,
+                exit,
+                streamed,
+            })
+        })
+        .await?;
+        Ok(self.success(&manifest, &storage))
+    }
+
+    fn configured(&self) -> Result<(&TargetConfig, &StorageConfig), Fault> {
+        let target = self.served.targets.get(&self.job.target).ok_or_else(|| {
+            Fault::transient("target_unknown", format!("target \"{}\" is not configured here", self.job.target))
+                .hint("It was when the job was claimed: the configuration has changed since.")
+        })?;
+        let storage = self.served.storages.get(&target.storage).ok_or_else(|| {
+            Fault::transient("storage_unknown", format!("storage \"{}\" is not configured here", target.storage))
+        })?;
+        Ok((target, storage))
+    }
+
+    /// Throws the switch when the job's own limit, or else its target's, is over.
+    fn limit_time(&self, config: &TargetConfig, over: CancellationToken) {
+        let Some(limit) = self.job.timeout.or(config.timeout) else { return };
+        let switch = std::sync::Arc::clone(self.switch);
+        let watch = async move {
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = tokio::time::sleep(limit) => switch.throw(Halt::TimedOut(limit)),
+            }
+        };
+        tokio::spawn(watch.in_current_span());
+    }
+
+    fn plan(&self, target: &Target, config: &TargetConfig, spec: Spec) -> Result<Plan, Stop> {
+        let major = target.server_major();
+        let program = dump::find(&self.services.pg_dump.directories, major).in_step(Step::Prepare)?;
+        let plan = Plan::new(
+            program,
+            major,
+            config.url.clone(),
+            target::application_name(self.job.lease.token),
+            spec,
+            config.compression,
+            config.lock_wait_timeout,
+        )
+        .in_step(Step::Prepare)?;
+        for caveat in plan.caveats() {
+            warn!("{caveat}");
+        }
+        info!(
+            pg_dump.version = %plan.program().version(),
+            server.version = target.server_version(),
+            compression = %plan.compression(),
+            "dumping"
+        );
+        Ok(plan)
+    }
+
+    /// Runs a step that may be dropped when the job is to stop.
+    async fn unless_halted<T>(&self, step: impl Future<Output = T>) -> Result<T, Stop> {
+        tokio::select! {
+            biased;
+            () = self.switch.token().cancelled() => Err(Stop::Halted),
+            done = step => Ok(done),
+        }
+    }
+
+    fn success(&self, manifest: &Manifest, storage: &Storage) -> Success {
+        Success {
+            storage: storage.name().to_owned(),
+            storage_id: storage.id(),
+            object_key: manifest.object.key.to_string(),
+            size_bytes: i64::try_from(manifest.object.size_bytes).unwrap_or(i64::MAX),
+            sha256: manifest.object.sha256.clone(),
+            warnings: manifest.warnings.clone(),
+            warnings_total: i32::try_from(manifest.warnings_total).unwrap_or(i32::MAX),
+            progress: self.reporter.progress(),
+        }
+    }
+}
+
+/// A compressed archive is smaller than its database but for odd cases; this refuses the hopeless ones
+/// before production's tables are locked, and leaves the rest to the store's own error.
+const EXPECTED_SHARE: f64 = 0.25;
+
+async fn storage_has_room(target: &Target, storage: &Storage) -> Result<(), Fault> {
+    let size = target.database_size().await.unwrap_or(0);
+    storage.ensure_room((size as f64 * EXPECTED_SHARE) as u64).await
+}
+
+/// How long a stopped pg_dump may take before it is killed.
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);

@@ -1,0 +1,242 @@
+//! Runs pg_dump into an upload: the process, the pipeline and the watch beside them, and their end in every
+//! case. Nothing is published here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, warn};
+
+use super::attempt::STOP_GRACE;
+use super::halt::{Halt, HaltSwitch};
+use super::measure::Watch;
+use super::reporter::{Phase, Reporter};
+use super::stop::{InStep, Step, Stop};
+use crate::config::TargetConfig;
+use crate::daemon::Services;
+use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
+use crate::fault::Fault;
+use crate::pipeline::{self, Meter, Mode, Streamed};
+use crate::queue::Lease;
+use crate::store::{ObjectKey, Storage, Upload};
+use crate::target::Target;
+
+/// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
+const SESSION_GRACE: Duration = Duration::from_secs(3);
+/// How long pg_dump may take to exit after it has closed its output.
+const EXIT_GRACE: Duration = Duration::from_secs(60);
+/// Chunks between the pipe's reader and the pipeline: with chunks of about 1 MiB, enough to keep both busy.
+const CHUNKS: usize = 4;
+/// The most that one chunk holds, in bytes.
+const CHUNK: usize = 1 << 20;
+
+/// What a dump is run with.
+pub(super) struct Dumping<'a> {
+    pub(super) services: &'a Services,
+    pub(super) lease: &'a Lease,
+    pub(super) target: &'a Target,
+    pub(super) config: &'a TargetConfig,
+    pub(super) storage: &'a Storage,
+    pub(super) key: &'a ObjectKey,
+    pub(super) reporter: &'a Reporter,
+    pub(super) switch: &'a Arc<HaltSwitch>,
+}
+
+/// A dump that ended well, its archive uploaded and not yet visible.
+pub(super) struct Dumped {
+    pub(super) exit: CleanExit,
+    pub(super) streamed: Streamed,
+    pub(super) upload: Upload,
+    pub(super) plan: Plan,
+}
+
+/// How the flow of bytes ended.
+enum End {
+    Flowed(Result<Streamed, Fault>),
+    Guarded(Fault),
+    Halted,
+}
+
+impl Dumping<'_> {
+    /// Dumps. On an error pg_dump, its session and the upload are gone, as far as they can be reached.
+    pub(super) async fn run(&self, plan: Plan) -> Result<Dumped, Stop> {
+        self.note_upload().await?;
+        match self.once(plan.clone(), Mode::Read).await {
+            // We cannot read what this pg_dump writes: store it as it comes, and say so.
+            Err(Stop::Failed { fault, .. }) if fault.code() == pipeline::VERSION_UNKNOWN => {
+                let reason = fault.report();
+                warn!("dumping again without reading the archive: {reason}");
+                self.once(plan, Mode::Unread { reason }).await
+            }
+            ended => ended,
+        }
+    }
+
+    /// Notes where this attempt will store, before the first byte is sent.
+    async fn note_upload(&self) -> Result<(), Stop> {
+        let Self { services, lease, storage, key, .. } = self;
+        loop {
+            let noted = services.queue.note_upload(lease, storage.name(), storage.id(), key.as_str(), None);
+            let noted = tokio::select! {
+                () = self.switch.token().cancelled() => return Err(Stop::Halted),
+                noted = noted => noted,
+            };
+            match noted {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    self.switch.throw(Halt::LeaseLost);
+                    return Err(Stop::Halted);
+                }
+                // The heart throws the switch when this lasts too long.
+                Err(error) => warn!(error = &error as &dyn std::error::Error, "the upload could not be noted; trying again"),
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    async fn once(&self, plan: Plan, mode: Mode) -> Result<Dumped, Stop> {
+        let mut upload = self.storage.begin(self.key).await.in_step(Step::Store)?;
+        let (mut dump, output) = match PgDump::start(&plan) {
+            Ok(started) => started,
+            Err(fault) => {
+                abort(upload).await;
+                return Err(fault).in_step(Step::Dump);
+            }
+        };
+        info!(pg_dump.pid = dump.pid(), "pg_dump started");
+        self.reporter.enter(Phase::Catalog);
+        let end = self.flow(&plan, &mut dump, output, &mut upload, mode).await;
+        let ended = match end {
+            End::Flowed(Ok(streamed)) => {
+                self.reporter.enter(Phase::Finishing);
+                self.clean_exit(&mut dump).await.map(|exit| (exit, streamed))
+            }
+            End::Flowed(Err(fault)) => Err(self.blame(&mut dump, fault).await),
+            End::Guarded(fault) => Err(failed(Step::Dump, fault)),
+            End::Halted => Err(Stop::Halted),
+        };
+        match ended {
+            Ok((exit, streamed)) => Ok(Dumped { exit, streamed, upload, plan }),
+            Err(stop) => {
+                let warnings = dump.warnings();
+                self.end(&plan, dump).await;
+                abort(upload).await;
+                Err(stop.with_warnings(warnings.texts, warnings.total))
+            }
+        }
+    }
+
+    /// Lets the bytes flow until they end, a guard fires, or the job is to stop.
+    async fn flow(
+        &self,
+        plan: &Plan,
+        dump: &mut PgDump,
+        output: DumpOutput,
+        upload: &mut Upload,
+        mode: Mode,
+    ) -> End {
+        let meter = Meter::new();
+        let watch = Watch {
+            target: self.target,
+            config: self.config,
+            application_name: plan.application_name(),
+            output: output.meter(),
+            meter: Arc::clone(&meter),
+            reporter: self.reporter,
+        };
+        let (chunks, source) = mpsc::channel(CHUNKS);
+        let pump = tokio::spawn(pump(output, chunks).in_current_span());
+        let stop = CancellationToken::new();
+        let end = {
+            let mut flow = std::pin::pin!(pipeline::run(source, upload, meter, mode, stop.clone()));
+            let end = tokio::select! {
+                biased;
+                flowed = &mut flow => End::Flowed(flowed),
+                () = self.switch.token().cancelled() => End::Halted,
+                fault = watch.run() => End::Guarded(fault),
+            };
+            if !matches!(end, End::Flowed(_)) {
+                // pg_dump first: its session holds locks.
+                dump.terminate();
+                stop.cancel();
+                let _ = flow.await;
+            }
+            end
+        };
+        // Nothing reads any more: the pump ends with its next chunk, or with pg_dump.
+        pump.abort();
+        let _ = pump.await;
+        end
+    }
+
+    /// pg_dump's exit, after its output has ended.
+    async fn clean_exit(&self, dump: &mut PgDump) -> Result<CleanExit, Stop> {
+        tokio::select! {
+            () = self.switch.token().cancelled() => Err(Stop::Halted),
+            exit = tokio::time::timeout(EXIT_GRACE, dump.wait()) => match exit {
+                Ok(exit) => exit.in_step(Step::Dump),
+                Err(_) => Err(failed(Step::Dump, Fault::transient(
+                    "dump_stalled",
+                    format!("pg_dump closed its output and did not exit within {} seconds", EXIT_GRACE.as_secs()),
+                ))),
+            },
+        }
+    }
+
+    /// A stream that ended early is pg_dump's doing where pg_dump failed: its own words say why.
+    async fn blame(&self, dump: &mut PgDump, fault: Fault) -> Stop {
+        if !pipeline::is_of_the_stream(&fault) {
+            return failed(Step::Store, fault);
+        }
+        match tokio::time::timeout(STOP_GRACE, dump.wait()).await {
+            Ok(Err(exit)) => failed(Step::Dump, exit),
+            Ok(Ok(_)) | Err(_) => failed(Step::Dump, fault),
+        }
+    }
+
+    /// SIGTERM, the session seen gone, SIGKILL last.
+    async fn end(&self, plan: &Plan, mut dump: PgDump) {
+        dump.terminate();
+        let name = plan.application_name();
+        match self.target.sessions_gone(name, SESSION_GRACE).await {
+            Ok(true) => {}
+            Ok(false) => match self.target.end_sessions(&[name.to_owned()], SESSION_GRACE).await {
+                Ok(sessions) => warn!(sessions, "pg_dump's session had to be ended by its server"),
+                Err(fault) => warn!("pg_dump's session may remain: {}", fault.report()),
+            },
+            Err(fault) => warn!("whether pg_dump's session is gone is unknown: {}", fault.report()),
+        }
+        if let Err(fault) = dump.stop(STOP_GRACE).await {
+            warn!("pg_dump's end is unknown: {}", fault.report());
+        }
+    }
+}
+
+/// Moves pg_dump's output into the pipeline, until either ends.
+async fn pump(mut output: DumpOutput, chunks: mpsc::Sender<std::io::Result<Bytes>>) {
+    let mut buffer = BytesMut::with_capacity(CHUNK);
+    loop {
+        let read = output.read(&mut buffer).await;
+        let chunk = match read {
+            Ok(0) => return,
+            Ok(_) => Ok(buffer.split().freeze()),
+            Err(error) => Err(error),
+        };
+        let failed = chunk.is_err();
+        if chunks.send(chunk).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+async fn abort(upload: Upload) {
+    if let Err(fault) = upload.abort().await {
+        warn!("the partial object could not be removed: {}", fault.report());
+    }
+}
+
+fn failed(step: Step, fault: Fault) -> Stop {
+    Stop::Failed { step, fault, warnings: Vec::new(), warnings_total: 0 }
+}

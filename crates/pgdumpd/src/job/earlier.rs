@@ -1,0 +1,80 @@
+//! What earlier attempts of the same job left: a finished backup to adopt, partial objects to remove,
+//! sessions on the target to end.
+
+use tracing::{info, warn};
+
+use crate::daemon::Served;
+use crate::queue::ClaimedJob;
+use crate::store::{Manifest, ObjectKey, Storage};
+use crate::target::{Target, application_name};
+
+/// Looks under the earlier attempts' keys for a manifest that checks out; removes what is left under the
+/// others. A storage that cannot be reached hides nothing that matters: its keys stay unique, and the
+/// next daemon that can reach it looks again.
+pub(super) async fn adopt(
+    job: &ClaimedJob,
+    served: &Served,
+    storage: &Storage,
+) -> Option<(Manifest, Storage)> {
+    let mut adopted = None;
+    for earlier in &job.earlier {
+        let (Some(name), Some(key)) = (&earlier.storage, &earlier.object_key) else { continue };
+        let key = match ObjectKey::parse(key) {
+            Ok(key) => key,
+            Err(fault) => {
+                warn!(object.key = key, "an earlier attempt's key is unreadable: {}", fault.report());
+                continue;
+            }
+        };
+        let Some(place) = open(name, earlier.storage_id, served, storage).await else { continue };
+        match place.find_backup(&key).await {
+            Ok(Some(manifest)) if adopted.is_none() => {
+                info!(object.key = %key, "an earlier attempt had finished the backup: adopting it");
+                adopted = Some((manifest, place));
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                if let Err(fault) = place.remove_partial(&key, earlier.upload_id.as_deref()).await {
+                    warn!(object.key = %key, "an earlier attempt's leftovers stay: {}", fault.report());
+                }
+            }
+            Err(fault) => warn!(object.key = %key, "an earlier attempt's backup cannot be read: {}", fault.report()),
+        }
+    }
+    adopted
+}
+
+async fn open(
+    name: &str,
+    id: Option<uuid::Uuid>,
+    served: &Served,
+    present: &Storage,
+) -> Option<Storage> {
+    let place = if present.name() == name {
+        present.clone()
+    } else {
+        match Storage::open(name, served.storages.get(name)?).await {
+            Ok(place) => place,
+            Err(fault) => {
+                warn!(storage = name, "an earlier attempt's storage cannot be opened: {}", fault.report());
+                return None;
+            }
+        }
+    };
+    // A storage of the same name on another host may be another storage.
+    (id == Some(place.id())).then_some(place)
+}
+
+/// Ends what earlier attempts left running on the target: a pg_dump whose daemon was killed stays queued
+/// on its locks.
+pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
+    if job.earlier.is_empty() {
+        return;
+    }
+    let names: Vec<String> = job.earlier.iter().map(|earlier| application_name(earlier.token)).collect();
+    match target.end_sessions(&names, std::time::Duration::from_secs(10)).await {
+        Ok(0) => {}
+        Ok(sessions) => info!(sessions, "ended sessions that an earlier attempt had left"),
+        Err(fault) => warn!("sessions of an earlier attempt may remain: {}", fault.report()),
+    }
+}

@@ -1,0 +1,108 @@
+//! Puts a backup's manifest together from what its steps proved.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::compression::Compression;
+use crate::dump::{CleanExit, Plan};
+use crate::pipeline::{ArchiveEnd, Streamed};
+use crate::queue::{ClaimedJob, Worker};
+use crate::spec::Spec;
+use crate::store::{
+    Archive, ArchiveState, Daemon, Database, FORMAT, Manifest, Object, ObjectKey, PgDump, Restore,
+};
+use crate::target::Target;
+
+/// What is known by the time of publishing.
+pub(super) struct Facts<'a> {
+    pub(super) queue_id: Uuid,
+    pub(super) job: &'a ClaimedJob,
+    pub(super) worker: &'a Worker,
+    pub(super) storage_id: Uuid,
+    pub(super) target: &'a Target,
+    pub(super) plan: &'a Plan,
+    pub(super) spec: &'a Spec,
+    pub(super) key: &'a ObjectKey,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) exit: &'a CleanExit,
+    pub(super) streamed: &'a Streamed,
+}
+
+pub(super) fn write(facts: &Facts<'_>) -> Manifest {
+    let Facts { job, target, plan, spec, streamed, .. } = facts;
+    let warnings = facts.exit.warnings();
+    let caveats = plan.caveats();
+    let warnings_total = warnings.total.saturating_add(u32::try_from(caveats.len()).unwrap_or(u32::MAX));
+    let minimum = minimum_pg_restore(plan);
+    Manifest {
+        format: FORMAT,
+        backup_id: job.lease.job,
+        queue_id: facts.queue_id,
+        storage_id: facts.storage_id,
+        target: job.target.clone(),
+        label: spec.label.clone(),
+        requested_by: job.requested_by.clone(),
+        attempt: job.lease.attempt,
+        lease_token: job.lease.token,
+        started_at: facts.started_at,
+        finished_at: Utc::now(),
+        database: Database {
+            name: plan.url().database().to_owned(),
+            server_version: target.server_version().to_owned(),
+            system_identifier: target.system_identifier().map(|id| id.to_string()),
+        },
+        pg_dump: PgDump {
+            version: plan.program().version().to_string(),
+            arguments: plan.arguments(),
+        },
+        spec: (*spec).into(),
+        partial: spec.is_partial(),
+        archive: archive(plan, streamed),
+        object: Object {
+            key: facts.key.clone(),
+            size_bytes: streamed.size(),
+            sha256: streamed.sha256().to_owned(),
+        },
+        warnings: caveats.into_iter().chain(warnings.texts.iter().cloned()).collect(),
+        warnings_total,
+        restore: Restore {
+            minimum_pg_restore: Some(minimum),
+            hint: format!("pg_restore --dbname=EMPTY_DATABASE FILE, with pg_restore {minimum} or newer"),
+        },
+        daemon: Daemon {
+            version: facts.worker.version.clone(),
+            host: facts.worker.host.clone(),
+        },
+    }
+}
+
+fn archive(plan: &Plan, streamed: &Streamed) -> Archive {
+    let (state, unread_reason, proved) = match streamed.end() {
+        ArchiveEnd::Proved(proved) => (ArchiveState::Proved, None, Some(proved)),
+        ArchiveEnd::Unread(unread) => (ArchiveState::Unread, Some(unread.reason().to_owned()), None),
+    };
+    Archive {
+        state,
+        unread_reason,
+        format_version: proved.map(|proved| proved.header().version.to_string()),
+        compression: plan.compression().to_string(),
+        dump_bytes: streamed.size(),
+        entries: proved.map(|proved| proved.proof().entries as u64),
+        tables: proved.map(|proved| proved.proof().tables as u64),
+    }
+}
+
+/// pg_restore reads archives of its own major and older; zstd is read from 16 on.
+fn minimum_pg_restore(plan: &Plan) -> u16 {
+    let written_by = u16::try_from(plan.program().major()).unwrap_or(u16::MAX);
+    // 12 to 15 write one archive version, 17 and 18 another.
+    let by_version = match written_by {
+        12..=15 => 12,
+        17..=18 => 17,
+        other => other,
+    };
+    match plan.compression() {
+        Compression::Zstd(_) => by_version.max(16),
+        Compression::Auto | Compression::None | Compression::Gzip(_) => by_version,
+    }
+}

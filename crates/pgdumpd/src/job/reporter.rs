@@ -1,0 +1,230 @@
+//! What a job says of itself: phase, percentage, message. Written into the row by the heart and, at each
+//! change of phase and each whole 5 %, into the log as `event=BACKUP_PROGRESS`.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::info;
+use uuid::Uuid;
+
+use crate::queue::Progress;
+
+/// Where a job stands. The words are documented in docs/SQL.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Connecting to the target and the storage; clearing up after earlier attempts.
+    Preparing,
+    /// pg_dump reads the catalogs and takes its locks; no byte has come yet.
+    Catalog,
+    /// Rows flow.
+    Data,
+    /// The rows are through; pg_dump ends, the last parts are stored.
+    Finishing,
+    /// The object and the manifest become visible.
+    Publishing,
+}
+
+impl Phase {
+    /// As the row says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Catalog => "catalog",
+            Self::Data => "data",
+            Self::Finishing => "finishing",
+            Self::Publishing => "publishing",
+        }
+    }
+
+    /// The percentages that a phase covers. The catalog's share is small: its length is not known before.
+    fn range(self) -> (f32, f32) {
+        match self {
+            Self::Preparing => (0.0, 0.0),
+            Self::Catalog => (0.0, 1.0),
+            Self::Data => (1.0, 98.0),
+            Self::Finishing => (98.0, 99.0),
+            Self::Publishing => (99.0, 99.9),
+        }
+    }
+}
+
+/// The counts that go with a percentage.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counts {
+    /// `schema.table` whose data flows.
+    pub current_table: Option<String>,
+    /// Tables whose data is complete.
+    pub tables_done: Option<i32>,
+    /// Tables whose data will come.
+    pub tables_total: Option<i32>,
+    /// Rows so far.
+    pub rows_done: Option<i64>,
+    /// Bytes from pg_dump.
+    pub bytes_dumped: Option<i64>,
+    /// Bytes handed to the storage.
+    pub bytes_stored: Option<i64>,
+}
+
+/// Collects a job's progress. The percentage never falls.
+#[derive(Debug)]
+pub struct Reporter {
+    job: Uuid,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    percent: f32,
+    counts: Counts,
+    data_began: Option<Instant>,
+    remaining: Option<Duration>,
+    logged: i32,
+}
+
+impl Reporter {
+    /// At 0 %, preparing.
+    pub fn new(job: Uuid) -> Self {
+        let state = State {
+            phase: Phase::Preparing,
+            percent: 0.0,
+            counts: Counts::default(),
+            data_began: None,
+            remaining: None,
+            logged: 0,
+        };
+        Self { job, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Enters a phase.
+    pub fn enter(&self, phase: Phase) {
+        let mut state = self.lock();
+        if phase <= state.phase && phase != Phase::Preparing {
+            return;
+        }
+        state.phase = phase;
+        state.percent = state.percent.max(phase.range().0);
+        if phase == Phase::Data {
+            state.data_began = Some(Instant::now());
+        }
+        if phase > Phase::Data {
+            state.remaining = None;
+        }
+        self.say(&mut state, true);
+    }
+
+    /// Reports how far the present phase is, as a share of 0 to 1, with its counts.
+    pub fn advance(&self, share: f64, counts: Counts) {
+        let mut state = self.lock();
+        let (from, to) = state.phase.range();
+        let percent = from + (to - from) * share.clamp(0.0, 1.0) as f32;
+        // One decimal: more would only make the row look busier than it is.
+        state.percent = state.percent.max((percent * 10.0).floor() / 10.0);
+        state.counts = counts;
+        state.remaining = state.data_began.and_then(|began| remaining(began.elapsed(), share));
+        self.say(&mut state, false);
+    }
+
+    /// What the row should say now.
+    pub fn progress(&self) -> Progress {
+        let state = self.lock();
+        Progress {
+            phase: state.phase.as_str().to_owned(),
+            percent: state.percent,
+            message: message(&state),
+            current_table: state.counts.current_table.clone(),
+            tables_done: state.counts.tables_done,
+            tables_total: state.counts.tables_total,
+            rows_done: state.counts.rows_done,
+            bytes_dumped: state.counts.bytes_dumped,
+            bytes_stored: state.counts.bytes_stored,
+            remaining: state.remaining,
+        }
+    }
+
+    /// Waits until there is something new to say.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn say(&self, state: &mut State, new_phase: bool) {
+        let fives = (state.percent / 5.0).floor() as i32;
+        if new_phase || fives > state.logged {
+            state.logged = state.logged.max(fives);
+            info!(
+                event = "BACKUP_PROGRESS",
+                job.id = %self.job,
+                progress.percent = format_args!("{:.1}", state.percent),
+                progress.phase = state.phase.as_str(),
+                "{}",
+                message(state)
+            );
+        }
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time left, from the time taken for `share`; none while that says too little.
+fn remaining(elapsed: Duration, share: f64) -> Option<Duration> {
+    (share >= 0.02 && elapsed >= Duration::from_millis(500))
+        .then(|| elapsed.mul_f64((1.0 - share).max(0.0) / share))
+}
+
+fn message(state: &State) -> String {
+    match state.phase {
+        Phase::Preparing => "connecting to the target and the storage".to_owned(),
+        Phase::Catalog => "pg_dump reads the catalogs and takes its locks".to_owned(),
+        Phase::Data => {
+            let table = state.counts.current_table.as_deref().unwrap_or("data");
+            match (state.counts.tables_done, state.counts.tables_total) {
+                (Some(done), Some(total)) => format!("dumping {table} ({done} of {total} tables done)"),
+                _ => format!("dumping {table}"),
+            }
+        }
+        Phase::Finishing => "the data is through: pg_dump ends".to_owned(),
+        Phase::Publishing => "publishing the archive and its manifest".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn phases_only_go_forward() {
+        let reporter = Reporter::new(Uuid::nil());
+        reporter.enter(Phase::Data);
+        reporter.enter(Phase::Catalog);
+        assert_eq!(reporter.progress().phase, "data");
+    }
+
+    #[test]
+    fn the_time_left_is_told_once_it_can_be_known() {
+        assert_eq!(remaining(Duration::from_secs(10), 0.0), None);
+        assert_eq!(remaining(Duration::from_secs(10), 0.25), Some(Duration::from_secs(30)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_percentage_never_falls_and_never_reaches_100(shares in prop::collection::vec(-1.0f64..2.0, 1..50)) {
+            let reporter = Reporter::new(Uuid::nil());
+            reporter.enter(Phase::Data);
+            let mut last = 0.0;
+            for share in shares {
+                reporter.advance(share, Counts::default());
+                let percent = reporter.progress().percent;
+                prop_assert!(percent >= last && percent < 100.0);
+                last = percent;
+            }
+        }
+    }
+}

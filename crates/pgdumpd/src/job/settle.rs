@@ -1,0 +1,38 @@
+//! Writes the end of an attempt to its row, through an outage of the queue as long as the lease may last.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::queue::{Finished, Lease, Outcome, Queue};
+
+/// Between two tries.
+const RETRY: Duration = Duration::from_millis(500);
+/// A write that is not answered by then is tried again: it may be repeated.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// None when the queue could not be reached for a whole lease: whoever claims the job next settles it.
+pub(super) async fn finish(
+    queue: &Queue,
+    lease: &Lease,
+    outcome: &Outcome,
+    limit: Duration,
+) -> Option<Finished> {
+    let deadline = Instant::now() + limit;
+    let mut told = false;
+    loop {
+        match tokio::time::timeout(PATIENCE, queue.finish(lease, outcome)).await {
+            Ok(Ok(finished)) => return Some(finished),
+            Ok(Err(error)) if !told => {
+                told = true;
+                warn!(error = &error as &dyn std::error::Error, "the job's end could not be written; trying again");
+            }
+            _ => {}
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
