@@ -15,7 +15,10 @@ async fn filled() -> (&'static Cluster, Database) {
 }
 
 fn run(program: &Path, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("PostgreSQL's tools run");
     assert!(
         output.status.success(),
         "{}",
