@@ -1,0 +1,176 @@
+//! Status, list and cancel.
+
+use pgdumpd_client::{
+    BackupRequest, Cancelled, JobState, ListFilter, cancel, enqueue, list, status,
+};
+use uuid::Uuid;
+
+use crate::queue::Queue;
+
+#[tokio::test]
+async fn an_unknown_id_is_a_result_and_no_error() {
+    let queue = Queue::new().await;
+    assert!(status(&queue.pool, Uuid::nil()).await.unwrap().is_none());
+    assert_eq!(
+        cancel(&queue.pool, Uuid::nil()).await.unwrap(),
+        Cancelled::NotFound
+    );
+}
+
+#[tokio::test]
+async fn every_column_of_a_job_that_succeeded_can_be_read() {
+    let queue = Queue::new().await;
+    let job = enqueue(&queue.pool, &BackupRequest::new("shop"))
+        .await
+        .unwrap();
+    queue.start(job.id).await;
+    queue.progress(job.id).await;
+    queue.succeed(job.id).await;
+    let status = status(&queue.pool, job.id).await.unwrap().unwrap();
+    assert_eq!(
+        (status.state, status.status.as_str()),
+        (JobState::Succeeded, "completed")
+    );
+    assert_eq!((status.progress, status.attempt), (100.0, 1));
+    assert_eq!(
+        (status.rows_done, status.bytes_dumped),
+        (Some(1000), Some(2000))
+    );
+    assert_eq!(
+        (status.tables_done, status.tables_total),
+        (Some(1), Some(2))
+    );
+    assert_eq!(
+        (status.size_bytes, status.sha256.unwrap().len()),
+        (Some(4711), 64)
+    );
+    assert_eq!(
+        (status.warnings, status.warnings_total),
+        (vec!["a warning".to_owned()], 3)
+    );
+    assert!(status.finished_at > status.started_at);
+    assert_eq!(Some(status.last_update), status.finished_at);
+    assert!(status.elapsed_seconds.unwrap() >= 0.0);
+}
+
+#[tokio::test]
+async fn this_crate_reads_every_column_of_the_view() {
+    let queue = Queue::new().await;
+    let job = enqueue(&queue.pool, &BackupRequest::new("shop"))
+        .await
+        .unwrap();
+    let columns: Vec<String> = sqlx::query_scalar(
+        "SELECT attname::text FROM pg_attribute
+         WHERE attrelid = 'pgdumpd.backup_status'::regclass AND attnum > 0 ORDER BY attname",
+    )
+    .fetch_all(&queue.pool)
+    .await
+    .unwrap();
+    let status = status(&queue.pool, job.id).await.unwrap().unwrap();
+    let json = serde_json::to_value(&status).unwrap();
+    let mut fields: Vec<String> = json.as_object().unwrap().keys().cloned().collect();
+    fields.sort();
+    assert_eq!(fields, columns);
+}
+
+#[tokio::test]
+async fn a_list_is_filtered_bounded_and_newest_first() {
+    let queue = Queue::new().await;
+    let mut ids = Vec::new();
+    for (target, label) in [("shop", "a"), ("shop", "b"), ("blog", "a"), ("shop", "a")] {
+        let request = BackupRequest::new(target).label(label);
+        ids.push(enqueue(&queue.pool, &request).await.unwrap().id);
+    }
+    queue.start(ids[0]).await;
+    let listed = async |filter: ListFilter| -> Vec<Uuid> {
+        let jobs = list(&queue.pool, &filter).await.unwrap();
+        jobs.into_iter().map(|job| job.id).collect()
+    };
+    let all = ListFilter::default();
+    let of_shop = ListFilter {
+        target: Some("shop".into()),
+        ..all.clone()
+    };
+    let running = ListFilter {
+        state: Some(JobState::Running),
+        ..all.clone()
+    };
+    let label_a = ListFilter {
+        label: Some("a".into()),
+        ..of_shop.clone()
+    };
+    let two = ListFilter {
+        limit: 2,
+        ..all.clone()
+    };
+    assert_eq!(listed(all).await, [ids[3], ids[2], ids[1], ids[0]]);
+    assert_eq!(listed(of_shop).await, [ids[3], ids[1], ids[0]]);
+    assert_eq!(listed(running).await, [ids[0]]);
+    assert_eq!(listed(label_a).await, [ids[3], ids[0]]);
+    assert_eq!(listed(two).await, [ids[3], ids[2]]);
+}
+
+#[tokio::test]
+async fn a_cancel_says_what_became_of_the_job() {
+    let queue = Queue::new().await;
+    let job = async |target: &str| {
+        enqueue(&queue.pool, &BackupRequest::new(target))
+            .await
+            .unwrap()
+            .id
+    };
+
+    let queued = job("a").await;
+    assert_eq!(
+        cancel(&queue.pool, queued).await.unwrap(),
+        Cancelled::Cancelled
+    );
+    assert_eq!(
+        cancel(&queue.pool, queued).await.unwrap(),
+        Cancelled::AlreadyCancelled
+    );
+
+    let running = job("b").await;
+    queue.start(running).await;
+    assert_eq!(
+        cancel(&queue.pool, running).await.unwrap(),
+        Cancelled::Cancelling
+    );
+    assert_eq!(
+        cancel(&queue.pool, running).await.unwrap(),
+        Cancelled::Cancelling
+    );
+    let seen = status(&queue.pool, running).await.unwrap().unwrap();
+    assert_eq!(seen.state, JobState::Running);
+    assert!(seen.cancel_requested_at.is_some());
+
+    queue.succeed(running).await;
+    assert_eq!(
+        cancel(&queue.pool, running).await.unwrap(),
+        Cancelled::AlreadySucceeded
+    );
+
+    let failed = job("c").await;
+    queue.start(failed).await;
+    queue.fail(failed).await;
+    assert_eq!(
+        cancel(&queue.pool, failed).await.unwrap(),
+        Cancelled::AlreadyFailed
+    );
+}
+
+#[tokio::test]
+async fn a_cancel_that_is_rolled_back_changes_nothing() {
+    let queue = Queue::new().await;
+    let job = enqueue(&queue.pool, &BackupRequest::new("shop"))
+        .await
+        .unwrap();
+    let mut transaction = queue.pool.begin().await.unwrap();
+    assert_eq!(
+        cancel(&mut *transaction, job.id).await.unwrap(),
+        Cancelled::Cancelled
+    );
+    transaction.rollback().await.unwrap();
+    let status = status(&queue.pool, job.id).await.unwrap().unwrap();
+    assert_eq!(status.state, JobState::Queued);
+}

@@ -1,0 +1,109 @@
+//! Who may ask, and what a missing queue or a missing grant looks like.
+
+use pgdumpd_client::{
+    BackupRequest, Cancelled, ClientError, ListFilter, cancel, enqueue, list, status, watch,
+};
+use pgdumpd_testkit::cluster;
+use sqlx::PgPool;
+
+use crate::queue::Queue;
+
+/// A pool of a role that is no superuser and has what a producer is granted.
+async fn producer(queue: &Queue) -> PgPool {
+    let role = cluster().await.role("").await;
+    queue
+        .database
+        .execute(
+            &"GRANT USAGE ON SCHEMA pgdumpd TO ROLE;
+              GRANT INSERT (id, kind, target, spec, spec_version, priority, run_at, idempotency_key, max_attempts,
+                  timeout) ON pgdumpd.backup_jobs TO ROLE;
+              GRANT SELECT (id, target, idempotency_key) ON pgdumpd.backup_jobs TO ROLE;
+              GRANT SELECT ON pgdumpd.backup_status, pgdumpd.backup_monitoring, pgdumpd.daemon_status TO ROLE;
+              GRANT EXECUTE ON FUNCTION pgdumpd.enqueue_backup, pgdumpd.cancel_backup, pgdumpd.sees_all_jobs TO ROLE"
+                .replace("ROLE", &role.name),
+        )
+        .await;
+    connect(queue, &role.name).await
+}
+
+async fn connect(queue: &Queue, role: &str) -> PgPool {
+    PgPool::connect(&queue.database.url_as(role)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_producer_can_do_everything_with_its_own_jobs() {
+    let queue = Queue::new().await;
+    let pool = producer(&queue).await;
+    let job = enqueue(&pool, &BackupRequest::new("shop")).await.unwrap();
+    assert!(status(&pool, job.id).await.unwrap().is_some());
+    assert_eq!(list(&pool, &ListFilter::default()).await.unwrap().len(), 1);
+    assert!(watch(&pool, job.id).next().await.unwrap().is_some());
+    assert_eq!(cancel(&pool, job.id).await.unwrap(), Cancelled::Cancelled);
+}
+
+#[tokio::test]
+async fn a_producer_finds_no_job_of_another() {
+    let queue = Queue::new().await;
+    let (first, second) = (producer(&queue).await, producer(&queue).await);
+    let job = enqueue(&first, &BackupRequest::new("shop")).await.unwrap();
+    assert!(status(&second, job.id).await.unwrap().is_none());
+    assert!(
+        list(&second, &ListFilter::default())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(watch(&second, job.id).next().await.unwrap().is_none());
+    assert_eq!(cancel(&second, job.id).await.unwrap(), Cancelled::NotFound);
+    let seen = status(&first, job.id).await.unwrap().unwrap();
+    assert!(!seen.state.has_ended());
+}
+
+#[tokio::test]
+async fn the_key_and_the_id_of_another_role_are_told_apart() {
+    let queue = Queue::new().await;
+    let (first, second) = (producer(&queue).await, producer(&queue).await);
+    let request = BackupRequest::new("shop").idempotency_key("nightly");
+    enqueue(&first, &request).await.unwrap();
+
+    let same_key = BackupRequest::new("shop").idempotency_key("nightly");
+    let error = enqueue(&second, &same_key).await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::KeyOfAnotherRole { key } if key == "nightly"),
+        "{error:?}"
+    );
+
+    let same_id = BackupRequest::new("shop").with_id(request.id());
+    let error = enqueue(&second, &same_id).await.unwrap_err();
+    assert!(matches!(error, ClientError::IdTaken { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_role_without_grants_is_told_which_it_needs() {
+    let queue = Queue::new().await;
+    let role = cluster().await.role("").await;
+    let pool = connect(&queue, &role.name).await;
+    let request = BackupRequest::new("shop");
+    let error = enqueue(&pool, &request).await.unwrap_err();
+    assert!(matches!(error, ClientError::Denied { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("--grant-producer"));
+    let error = status(&pool, request.id()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Denied { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_database_without_a_queue_is_told_how_to_get_one() {
+    let pool = cluster().await.database().await.pool().await;
+    let request = BackupRequest::new("shop");
+    let errors = [
+        enqueue(&pool, &request).await.unwrap_err(),
+        status(&pool, request.id()).await.unwrap_err(),
+        cancel(&pool, request.id()).await.unwrap_err(),
+        list(&pool, &ListFilter::default()).await.unwrap_err(),
+        watch(&pool, request.id()).next().await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, ClientError::NotMigrated(_)), "{error:?}");
+        assert!(error.hint().unwrap().contains("pgdumpd migrate"));
+    }
+}
