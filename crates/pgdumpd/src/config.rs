@@ -1,4 +1,22 @@
 //! The configuration: defaults, then a TOML file, then the environment.
+//!
+//! [`Config::load`] merges the layers (`sources`), reads every value by the table of keys (`keys`), and
+//! collects all problems before it gives up (`reader`). One file a section says what its keys mean together.
+//! docs/CONFIG.md describes each key; a test holds table, document and example file together.
+
+mod daemon;
+mod describe;
+mod error;
+mod keys;
+mod queue;
+mod reader;
+mod secrets;
+mod sources;
+mod storages;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,8 +27,13 @@ use uuid::Uuid;
 use crate::compression::Compression;
 use crate::database_url::DatabaseUrl;
 
+pub use describe::{Entry, Loaded};
+pub use error::{ConfigError, Problem};
+pub use keys::{KEYS, Key, Kind};
+pub use sources::{DEFAULT_FILE, Origin, Sources};
+
 /// Everything that the daemon was told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where the queue lives.
     pub queue: QueueConfig,
@@ -26,8 +49,36 @@ pub struct Config {
     pub storages: BTreeMap<String, StorageConfig>,
 }
 
+impl Config {
+    /// Reads the configuration from these sources.
+    ///
+    /// # Errors
+    /// Every problem found, each with its key and where its value came from; never a secret.
+    pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+        let mut reader = reader::Reader::open(sources)?;
+        let queue = queue::read(&mut reader);
+        let daemon = daemon::read(&mut reader);
+        let pg_dump = daemon::read_pg_dump(&mut reader);
+        let log = daemon::read_log(&mut reader);
+        let storages = storages::read(&mut reader);
+        let url = queue.as_ref().map(|queue| &queue.url);
+        let targets = targets::read(&mut reader, url, &storages);
+        match queue {
+            Some(queue) => reader.finish(Config {
+                queue,
+                daemon,
+                pg_dump,
+                log,
+                targets,
+                storages,
+            }),
+            None => Err(reader.give_up()),
+        }
+    }
+}
+
 /// `[queue]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueConfig {
     /// The queue's database.
     pub url: DatabaseUrl,
@@ -35,16 +86,16 @@ pub struct QueueConfig {
     pub queue_id: Option<Uuid>,
     /// Whether `url` leads through a transaction pooler: no statement cache, no start-up parameters.
     pub pooled: bool,
-    /// A direct connection for LISTEN; `url` if none and not pooled.
+    /// A direct connection for LISTEN; `url` if none and not pooled; without both there is no LISTEN.
     pub listen_url: Option<DatabaseUrl>,
     /// Whether to LISTEN at all.
     pub listen: bool,
-    /// Whether `run` migrates by itself (only in the mode without configuration).
+    /// Whether `run` migrates by itself (by default only in the mode without configuration).
     pub migrate_at_start: bool,
 }
 
 /// `[daemon]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonConfig {
     /// Jobs at once.
     pub max_jobs: usize,
@@ -63,23 +114,23 @@ pub struct DaemonConfig {
 }
 
 /// `[pg_dump]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PgDumpConfig {
     /// Directories searched first, before the packages' usual places and PATH.
     pub directories: Vec<PathBuf>,
 }
 
 /// `[log]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
     /// A filter as tracing-subscriber's EnvFilter takes it.
     pub filter: String,
-    /// `text` or `json`.
+    /// JSON instead of text.
     pub json: bool,
 }
 
 /// `[targets.NAME]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetConfig {
     /// The database (with `databases`: the one to ask for the list).
     pub url: DatabaseUrl,
@@ -110,7 +161,7 @@ pub enum Databases {
 }
 
 /// `[storages.NAME]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageConfig {
     /// A local directory.
     pub path: PathBuf,

@@ -1,0 +1,56 @@
+//! What is wrong with a configuration: all of it at once.
+
+use std::fmt;
+
+use super::sources::Origin;
+
+/// A configuration that cannot be used, with every problem that was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    /// At least one, in the order of the sections.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, such as `daemon.lease`; empty if no single key is to blame.
+    pub key: String,
+    /// Where the offending value came from; none if there is no value.
+    pub origin: Option<Origin>,
+    /// What is wrong with it and what is allowed; with the value, unless it is secret.
+    pub text: String,
+}
+
+impl From<Problem> for ConfigError {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problems: vec![problem],
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.as_slice() {
+            [problem] => write!(f, "the configuration has a problem: {problem}"),
+            problems => {
+                write!(f, "the configuration has {} problems:", problems.len())?;
+                problems
+                    .iter()
+                    .try_for_each(|problem| write!(f, "\n- {problem}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.origin, self.key.is_empty()) {
+            (Some(origin), false) => write!(f, "{} ({origin}): {}", self.key, self.text),
+            (None, false) => write!(f, "{}: {}", self.key, self.text),
+            (Some(origin), true) => write!(f, "{origin}: {}", self.text),
+            (None, true) => f.write_str(&self.text),
+        }
+    }
+}

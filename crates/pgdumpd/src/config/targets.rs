@@ -1,0 +1,168 @@
+//! `[targets.NAME]`: the databases that may be backed up.
+
+use std::collections::BTreeMap;
+
+use super::reader::{Reader, Section};
+use super::sources::Origin;
+use super::{Databases, StorageConfig, TargetConfig, secrets};
+use crate::compression::Compression;
+use crate::database_url::DatabaseUrl;
+
+const NAME_MAX: usize = 200;
+
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    queue: Option<&DatabaseUrl>,
+    storages: &BTreeMap<String, StorageConfig>,
+) -> BTreeMap<String, TargetConfig> {
+    if are_derived(reader) {
+        return queue
+            .and_then(|queue| derived(reader, queue, storages))
+            .into_iter()
+            .collect();
+    }
+    let mut targets = BTreeMap::new();
+    for (name, section) in reader.named_sections("targets", "targets.*") {
+        check_name(reader, &section, &name);
+        let url = secrets::connection(reader, &section);
+        let unset = |key| reader.find(&section, key).is_none();
+        if unset("url") && unset("url_file") {
+            reader.problem(section.key("url"), None, "is missing: set it or url_file");
+        }
+        if let Some(target) = read_one(reader, &section, url, storages) {
+            targets.insert(name, target);
+        }
+    }
+    if targets.is_empty() {
+        reader
+            .warnings
+            .push("no target is configured: a daemon would claim no job".to_owned());
+    }
+    targets
+}
+
+/// Whether this is the mode without configuration: no file, no target, only `DATABASE_URL`.
+pub(super) fn are_derived(reader: &mut Reader<'_>) -> bool {
+    reader.file.is_none()
+        && reader.sources.variable("DATABASE_URL").is_some()
+        && reader.is_absent("targets")
+}
+
+/// Refuses a name that could not stand in a storage key, a job's row or a log line.
+pub(super) fn check_name(reader: &mut Reader<'_>, section: &Section, name: &str) {
+    let fits = (1..=NAME_MAX).contains(&name.len())
+        && !name.contains('/')
+        && !name.chars().any(char::is_control)
+        && name != "."
+        && name != "..";
+    if !fits {
+        let text = format!(
+            "is no name: allowed are 1 to {NAME_MAX} bytes without \"/\" and control characters, not \".\" or \"..\""
+        );
+        reader.problem(section.path.clone(), None, text);
+    }
+}
+
+fn derived(
+    reader: &mut Reader<'_>,
+    queue: &DatabaseUrl,
+    storages: &BTreeMap<String, StorageConfig>,
+) -> Option<(String, TargetConfig)> {
+    let name = queue.database().to_owned();
+    let section = Reader::empty_section("targets", &name, "targets.*");
+    check_name(reader, &section, &name);
+    reader.entry(section.key("url"), format!("\"{queue}\""), Origin::Derived);
+    let target = read_one(reader, &section, Some(queue.clone()), storages)?;
+    Some((name, target))
+}
+
+/// Reads all but the address, so that its problems do not hide the others.
+fn read_one(
+    reader: &mut Reader<'_>,
+    section: &Section,
+    url: Option<DatabaseUrl>,
+    storages: &BTreeMap<String, StorageConfig>,
+) -> Option<TargetConfig> {
+    let databases = databases(reader, section);
+    let storage = storage(reader, section, storages);
+    let compression = compression(reader, section);
+    let lock_wait_timeout = reader.duration(section, "lock_wait_timeout");
+    let stall_timeout = reader.duration(section, "stall_timeout");
+    let timeout = reader.optional_duration(section, "timeout");
+    Some(TargetConfig {
+        url: url?,
+        databases,
+        storage: storage?,
+        compression,
+        lock_wait_timeout,
+        stall_timeout,
+        timeout,
+    })
+}
+
+fn databases(reader: &mut Reader<'_>, section: &Section) -> Databases {
+    let all = reader.text(section, "databases").is_some();
+    let exclude = reader.list(section, "exclude_databases");
+    if all {
+        return Databases::All { exclude };
+    }
+    let refused = reader.find(section, "databases").is_some();
+    if let Some(found) = reader.find(section, "exclude_databases")
+        && !refused
+    {
+        let why = "has no meaning without databases = \"*\"";
+        reader.refuse(section, "exclude_databases", &found, why);
+    }
+    Databases::One
+}
+
+/// The named storage, which must exist; the only one if none is named.
+fn storage(
+    reader: &mut Reader<'_>,
+    section: &Section,
+    storages: &BTreeMap<String, StorageConfig>,
+) -> Option<String> {
+    let known = storages.keys().cloned().collect::<Vec<_>>().join(", ");
+    let Some(found) = reader.find(section, "storage") else {
+        let mut names = storages.keys();
+        match (names.next(), names.next()) {
+            (Some(only), None) => {
+                reader.entry(section.key("storage"), format!("{only:?}"), Origin::Default);
+                return Some(only.clone());
+            }
+            (None, _) => {
+                let text =
+                    "is missing, and no storage is configured: add [storages.NAME] with a path";
+                reader.problem(section.key("storage"), None, text);
+            }
+            (Some(_), Some(_)) => {
+                let text = format!("is missing: name one of {known}");
+                reader.problem(section.key("storage"), None, text);
+            }
+        }
+        return None;
+    };
+    let name = reader.text(section, "storage")?;
+    if !storages.contains_key(&name) {
+        let why = if known.is_empty() {
+            "is not configured: add [storages.NAME] with a path".to_owned()
+        } else {
+            format!("is not configured: known are {known}")
+        };
+        reader.refuse(section, "storage", &found, &why);
+    }
+    Some(name)
+}
+
+fn compression(reader: &mut Reader<'_>, section: &Section) -> Compression {
+    let text = reader.text(section, "compression").unwrap_or_default();
+    match (text.parse(), reader.find(section, "compression")) {
+        (Ok(compression), _) => compression,
+        (Err(_), Some(found)) if !text.is_empty() => {
+            let why = "is no compression: write auto, none, gzip:1 to gzip:9, or zstd:1 to zstd:22";
+            reader.refuse(section, "compression", &found, why);
+            Compression::Auto
+        }
+        (Err(_), _) => Compression::Auto,
+    }
+}
