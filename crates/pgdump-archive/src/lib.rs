@@ -1,1 +1,21 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod event;
+mod header;
+mod limits;
+mod parser;
+mod proof;
+mod text;
+mod toc;
+mod version;
+
+pub use error::{ArchiveError, Awaited, Bound};
+pub use event::{DataKind, Event};
+pub use header::{Compression, Created, Header};
+pub use limits::Limits;
+pub use parser::Parser;
+pub use proof::Proof;
+pub use text::Text;
+pub use toc::{DataOffset, DumpId, Section, Toc, TocEntry};
+pub use version::ArchiveVersion;

@@ -1,0 +1,224 @@
+//! The table of contents.
+
+use std::fmt;
+
+use crate::{DataKind, Text};
+
+/// The table of contents: what the archive holds, in the order in which it is restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toc {
+    entries: Vec<TocEntry>,
+    /// Positions in `entries`, by dump id: ids are sparse in a filtered dump.
+    by_id: Vec<(DumpId, u32)>,
+}
+
+impl Toc {
+    /// Fails with the dump id that two entries share.
+    pub(crate) fn new(mut entries: Vec<TocEntry>) -> Result<Self, DumpId> {
+        entries.shrink_to_fit();
+        let mut by_id: Vec<_> = entries.iter().map(|e| e.dump_id).zip(0u32..).collect();
+        by_id.sort_unstable();
+        match by_id.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(pair[0].0),
+            None => Ok(Self { entries, by_id }),
+        }
+    }
+
+    /// The entries, in the archive's order.
+    #[must_use]
+    pub fn entries(&self) -> &[TocEntry] {
+        &self.entries
+    }
+
+    /// The entries that owe data, in the archive's order, which is that of pg_dump's data blocks.
+    pub fn data_entries(&self) -> impl Iterator<Item = &TocEntry> {
+        self.entries.iter().filter(|entry| entry.owes_data)
+    }
+
+    /// The entry with this dump id.
+    #[must_use]
+    pub fn get(&self, dump_id: DumpId) -> Option<&TocEntry> {
+        self.position(dump_id).map(|at| &self.entries[at])
+    }
+
+    /// Where in [`entries`](Self::entries) the entry with this dump id is.
+    pub(crate) fn position(&self, dump_id: DumpId) -> Option<usize> {
+        let at = self
+            .by_id
+            .binary_search_by_key(&dump_id, |(id, _)| *id)
+            .ok()?;
+        Some(self.by_id[at].1 as usize)
+    }
+}
+
+/// One entry: an object, a property of one, or the data of one.
+///
+/// Every field that the archive holds is here; `None` is the archive's NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TocEntry {
+    /// The entry's id within this archive.
+    pub dump_id: DumpId,
+    /// Whether a data block must follow for this entry (pg_dump's `hadDumper`).
+    pub owes_data: bool,
+    /// The oid of the catalog that the object is in: 1259 (`pg_class`) for a table.
+    pub catalog_oid: u32,
+    /// The object's oid in that catalog; for `TABLE DATA` the table's. 0 where there is none.
+    pub oid: u32,
+    /// The object's name within its schema, sometimes with more: `orders`, `COLUMN orders.id`.
+    pub tag: Text,
+    /// What the entry is: `TABLE`, `TABLE DATA`, `BLOBS`, `ACL`, …
+    pub description: Text,
+    /// The part of a restore that the entry belongs to.
+    pub section: Section,
+    /// The SQL that creates the object.
+    pub definition: Option<Text>,
+    /// The SQL that drops the object.
+    pub drop_statement: Option<Text>,
+    /// The `COPY … FROM stdin;` for the data; NULL or empty where the data is INSERT commands.
+    pub copy_statement: Option<Text>,
+    /// The schema; NULL or empty outside any.
+    pub schema: Option<Text>,
+    /// The tablespace; empty for the database's own.
+    pub tablespace: Option<Text>,
+    /// A table's access method (from 1.14 on).
+    pub access_method: Option<Text>,
+    /// A relation's kind, `pg_class.relkind` (from 1.16 on).
+    pub relkind: Option<u8>,
+    /// The role that owns the object.
+    pub owner: Option<Text>,
+    /// `WITH OIDS`, which only archives of PostgreSQL 11 and older have.
+    pub with_oids: bool,
+    /// Dump ids of the entries that must be restored first; some may not be in this archive.
+    pub dependencies: Vec<DumpId>,
+    /// Where the data block is said to be.
+    pub data_offset: DataOffset,
+}
+
+impl TocEntry {
+    /// Whether this is the data of one table.
+    #[must_use]
+    pub fn is_table_data(&self) -> bool {
+        self.description == "TABLE DATA"
+    }
+
+    /// What the data block of this entry holds, if it owes one.
+    #[must_use]
+    pub fn data_kind(&self) -> Option<DataKind> {
+        // As pg_dump decides it: by this one name.
+        let kind = if self.description == "BLOBS" {
+            DataKind::LargeObjects
+        } else {
+            DataKind::Table
+        };
+        self.owes_data.then_some(kind)
+    }
+
+    /// `schema.name`, each part quoted where an SQL identifier needs it (but for keywords); only
+    /// the name outside any schema. For people; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn qualified_name(&self) -> String {
+        match &self.schema {
+            Some(schema) if !schema.is_empty() => {
+                format!("{}.{}", identifier(schema), identifier(&self.tag))
+            }
+            _ => self.tag.to_string(),
+        }
+    }
+}
+
+fn identifier(text: &Text) -> String {
+    let bytes = text.as_bytes();
+    let plain = bytes
+        .first()
+        .is_some_and(|b| b.is_ascii_lowercase() || *b == b'_')
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
+    if plain {
+        text.to_string()
+    } else {
+        format!("\"{}\"", text.to_string().replace('"', "\"\""))
+    }
+}
+
+/// An entry's id within one archive: 1 or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DumpId(i32);
+
+impl DumpId {
+    /// The id; `None` below 1.
+    #[must_use]
+    pub fn new(id: i32) -> Option<Self> {
+        (id > 0).then_some(Self(id))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for DumpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The part of a restore that an entry belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Section {
+    /// Goes with the object that it is about: comments, grants.
+    None,
+    /// Before the data: tables, types, functions.
+    PreData,
+    /// The data.
+    Data,
+    /// After the data: indexes, constraints, triggers.
+    PostData,
+}
+
+impl Section {
+    pub(crate) fn from_int(number: i32) -> Option<Self> {
+        Some(match number {
+            1 => Self::None,
+            2 => Self::PreData,
+            3 => Self::Data,
+            4 => Self::PostData,
+            _ => return None,
+        })
+    }
+}
+
+/// What an entry says of its data block's place in the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DataOffset {
+    /// There is a block, but its place was not known: the archive was written to a pipe.
+    Unknown,
+    /// The block begins at this byte: the archive was written to a file. The parser has compared
+    /// it with where the block was, once that has passed.
+    At(u64),
+    /// There is no block.
+    NoData,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_quoted_only_where_needed() {
+        for (raw, shown) in [
+            ("orders", "orders"),
+            ("_a1", "_a1"),
+            ("1a", "\"1a\""),
+            ("Orders", "\"Orders\""),
+            ("a.b", "\"a.b\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("", "\"\""),
+            ("größe", "\"größe\""),
+        ] {
+            assert_eq!(identifier(&Text::new(raw.as_bytes())), shown);
+        }
+    }
+}
