@@ -1,1 +1,181 @@
-//! (to be written)
+//! The stages between dump and storage: what comes from pg_dump is parsed, counted and hashed on a thread of
+//! its own, and goes on to the storage, with back-pressure all the way.
+//!
+//! ```text
+//! Source ──▶ feed ──▶ [BUFFERS_BEFORE] ──▶ inspector thread ──▶ [BUFFERS_AFTER] ──▶ drain ──▶ Sink
+//! ```
+//! Bytes are passed on, not copied. In flight are at most [`BUFFERS_IN_FLIGHT`] of the source's buffers; the
+//! parser keeps the table of contents beside that, within pgdump-archive's limits.
+//!
+//! A pipeline knows neither pg_dump nor storages: [`Source`] and [`Sink`] are whatever its caller has.
+
+mod end;
+mod inspector;
+mod meter;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use self::end::{ArchiveEnd, Proved, Streamed, Unread};
+pub use self::meter::{Meter, Snapshot, Waiting};
+
+use self::inspector::{Inspector, Stop};
+use crate::fault::Fault;
+
+/// Buffers that wait to be inspected: so that the source is read on while the thread wakes up.
+const BUFFERS_BEFORE: usize = 4;
+/// Buffers that wait for the sink: so that the thread works on while the sink's write is under way.
+const BUFFERS_AFTER: usize = 4;
+/// The most buffers of the source that are alive at once: those that wait, and one in the hands of each stage.
+pub const BUFFERS_IN_FLIGHT: usize = BUFFERS_BEFORE + BUFFERS_AFTER + 3;
+
+/// Where an archive comes from.
+pub trait Source: Send {
+    /// The next bytes, none at the end. Cancel-safe: a call that is dropped has taken nothing that matters.
+    fn next(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+}
+
+impl Source for mpsc::Receiver<io::Result<Bytes>> {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        self.recv().await.transpose()
+    }
+}
+
+/// Where an archive goes.
+pub trait Sink: Send {
+    /// Takes the next bytes, and waits while it cannot. A call may be dropped; nothing is written after that.
+    fn write(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// Whether the archive is read on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// It is parsed, and must be whole.
+    Read,
+    /// It is passed on as it is: this build cannot read it.
+    Unread {
+        /// Why, as the manifest will say.
+        reason: String,
+    },
+}
+
+/// How a run ended that did not fail.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything went through; what the parser said is inside.
+    Streamed(Streamed),
+    /// The archive may be good, but this build cannot read it: the dump is to be started again, for
+    /// [`Mode::Unread`].
+    Unreadable {
+        /// Why, as the manifest will say.
+        reason: String,
+    },
+    /// `cancel` was called.
+    Cancelled,
+}
+
+/// Moves an archive from `source` to `sink` until it ends.
+///
+/// Whatever the result, no thread of this run is left when it returns. A run that is dropped instead leaves its
+/// thread to end by itself, within one buffer.
+///
+/// # Errors
+/// The sink's own fault; a transient `dump_read_failed` when the source fails; a transient `archive_incomplete`
+/// when the archive is cut short, and `archive_corrupt` when it is no archive.
+pub async fn run(
+    source: &mut impl Source,
+    sink: &mut impl Sink,
+    mode: Mode,
+    meter: Arc<Meter>,
+    cancel: &CancellationToken,
+) -> Result<Outcome, Fault> {
+    let (to_inspect, inspect) = mpsc::channel(BUFFERS_BEFORE);
+    let (to_drain, drain) = mpsc::channel(BUFFERS_AFTER);
+    let inspector = Inspector::new(mode, Arc::clone(&meter));
+    let thread = tokio::task::spawn_blocking(move || inspector.run(inspect, &to_drain));
+    let flow = flow(source, to_inspect, drain, sink, &meter);
+    let flowed = tokio::select! {
+        biased;
+        () = cancel.cancelled() => None,
+        flowed = flow => Some(flowed),
+    };
+    // Both channels' ends are gone with `flow`, so the thread ends.
+    let inspected = thread.await.unwrap_or_else(|error| {
+        let fault = Fault::transient("internal", "the thread that reads the archive ended");
+        Err(Stop::Fault(fault.caused_by(error)))
+    });
+    match (flowed, inspected) {
+        (None, _) => Ok(Outcome::Cancelled),
+        (Some(Err(fault)), _) | (Some(Ok(())), Err(Stop::Fault(fault))) => Err(fault),
+        (Some(Ok(())), Ok(streamed)) => Ok(Outcome::Streamed(streamed)),
+        (Some(Ok(())), Err(Stop::Unreadable(reason))) => Ok(Outcome::Unreadable { reason }),
+        (Some(Ok(())), Err(Stop::Abandoned)) => Err(Fault::transient(
+            "internal",
+            "the thread that reads the archive was left alone",
+        )),
+    }
+}
+
+/// What the inspecting thread is told. A channel that closes without `End` is no end.
+enum Message {
+    Bytes(Bytes),
+    End,
+}
+
+async fn flow(
+    source: &mut impl Source,
+    to_inspect: mpsc::Sender<Message>,
+    drain_from: mpsc::Receiver<Bytes>,
+    sink: &mut impl Sink,
+    meter: &Meter,
+) -> Result<(), Fault> {
+    tokio::try_join!(
+        feed(source, to_inspect, meter),
+        drain(drain_from, sink, meter)
+    )?;
+    Ok(())
+}
+
+async fn feed(
+    source: &mut impl Source,
+    to_inspect: mpsc::Sender<Message>,
+    meter: &Meter,
+) -> Result<(), Fault> {
+    loop {
+        meter.waits_for(Waiting::Source);
+        let next = source.next().await.map_err(|error| {
+            Fault::transient("dump_read_failed", "cannot read the dump").caused_by(error)
+        })?;
+        meter.waits_for(Waiting::Sink);
+        let message = match next {
+            Some(bytes) => {
+                meter.came_in(bytes.len());
+                Message::Bytes(bytes)
+            }
+            None => Message::End,
+        };
+        let ended = matches!(message, Message::End);
+        // A closed channel: the inspector has stopped, and says why.
+        if to_inspect.send(message).await.is_err() || ended {
+            return Ok(());
+        }
+    }
+}
+
+async fn drain(
+    mut drain_from: mpsc::Receiver<Bytes>,
+    sink: &mut impl Sink,
+    meter: &Meter,
+) -> Result<(), Fault> {
+    while let Some(bytes) = drain_from.recv().await {
+        let count = bytes.len();
+        sink.write(bytes).await?;
+        meter.went_out(count);
+    }
+    Ok(())
+}

@@ -1,1 +1,239 @@
-//! (to be written)
+//! Where backups are kept. A backup exists if and only if its manifest exists: an archive is uploaded under a
+//! name of its own, made visible whole, and then its manifest is written, last.
+//!
+//! A storage knows nothing of queue, dump or pipeline. Reading, listing and later stores go through
+//! [`object_store::ObjectStore`]; writing to a local directory is done here, for the reasons in `local_upload`.
+
+mod faults;
+mod key;
+mod local_upload;
+mod manifest;
+mod marker;
+mod multipart_upload;
+mod probe;
+mod read;
+mod remove;
+mod root;
+mod upload;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use object_store::local::LocalFileSystem;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use uuid::Uuid;
+
+pub use self::key::{InvalidKey, ObjectKey};
+pub use self::manifest::{
+    Archive, ArchiveState, Daemon, Database, FORMAT, Filters, MAX_WARNINGS, Manifest, Object,
+    PgDump, Restore,
+};
+pub use self::probe::{Finding, Severity};
+pub use self::read::Listed;
+pub use self::upload::Upload;
+
+use self::local_upload::LocalUpload;
+use self::multipart_upload::MultipartUpload;
+use self::root::Root;
+use crate::config::StorageConfig;
+use crate::fault::Fault;
+
+/// A configured destination, opened. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    name: Arc<str>,
+    id: Uuid,
+    objects: Arc<dyn ObjectStore>,
+    place: Place,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Local {
+        root: Root,
+        min_free: u64,
+    },
+    /// Anything else that object_store knows.
+    Remote,
+}
+
+/// An object that is visible and on disk, but no backup until its manifest is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Where.
+    pub key: ObjectKey,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl Storage {
+    /// Opens a storage, and makes it where it is new: the directory (0700) and its marker with a random id.
+    ///
+    /// A directory that has no marker but contains anything is refused: it may be somebody's own, or a storage
+    /// whose file system is not the one that was meant.
+    ///
+    /// # Errors
+    /// `storage_denied`, `storage_readonly`, `storage_missing`, `storage_foreign`, `storage_marker_invalid`,
+    /// `storage_newer`, `storage_full`, `storage_failed`.
+    pub async fn open(name: &str, config: &StorageConfig) -> Result<Self, Fault> {
+        let path = config.path.clone();
+        let (root, id) = blocking(move || {
+            let root = Root::create(&path)?;
+            let id = marker::read_or_create(&root)?;
+            Ok((root, id))
+        })
+        .await?;
+        let objects = LocalFileSystem::new_with_prefix(root.path())
+            .map_err(|e| faults::of_object_store(format!("cannot open storage \"{name}\""), e))?;
+        Ok(Self {
+            name: name.into(),
+            id,
+            objects: Arc::new(objects),
+            place: Place::Local {
+                root,
+                min_free: config.min_free,
+            },
+        })
+    }
+
+    /// A storage over anything that object_store knows. Its caller has settled its id.
+    pub fn over(name: &str, id: Uuid, objects: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            name: name.into(),
+            id,
+            objects,
+            place: Place::Remote,
+        }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Random, from its marker: the same for every daemon, wherever it mounts it.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Bytes that may still be written; none where there is no such limit, or none that can be asked for.
+    pub async fn free_space(&self) -> Option<u64> {
+        let Place::Local { root, .. } = &self.place else {
+            return None;
+        };
+        let root = root.clone();
+        let free = blocking(move || {
+            let what = || format!("cannot measure {}", root.path().display());
+            root.free_space()
+                .map_err(|e| faults::of_io(what(), root.path(), e))
+        });
+        free.await.ok()
+    }
+
+    /// Looks whether a dump of about this many bytes fits and leaves what the configuration reserves.
+    ///
+    /// # Errors
+    /// A transient `storage_full`.
+    pub async fn ensure_room(&self, expected_bytes: u64) -> Result<(), Fault> {
+        let (Place::Local { root, min_free }, Some(free)) = (&self.place, self.free_space().await)
+        else {
+            return Ok(());
+        };
+        if free >= expected_bytes.saturating_add(*min_free) {
+            return Ok(());
+        }
+        let path = Path::display(root.path());
+        Err(faults::full(format!(
+            "{path} has {free} bytes free, the dump may need {expected_bytes}, and {min_free} are to be left"
+        )))
+    }
+
+    /// Begins an upload. Nothing is visible under `key` until its commit.
+    ///
+    /// # Errors
+    /// As [`Upload::write`].
+    pub async fn begin(&self, key: &ObjectKey) -> Result<Upload, Fault> {
+        let kind = match &self.place {
+            Place::Local { root, min_free } => {
+                let (root, key, min_free) = (root.clone(), key.clone(), *min_free);
+                let runtime = tokio::runtime::Handle::current();
+                let begun = blocking(move || LocalUpload::begin(&root, &key, min_free, &runtime));
+                upload::Kind::Local(begun.await?)
+            }
+            Place::Remote => {
+                let begun = self.objects.put_multipart(&key.path()).await;
+                let begun = begun.map_err(|e| {
+                    faults::of_object_store(format!("cannot begin the upload of {key}"), e)
+                })?;
+                upload::Kind::Multipart(MultipartUpload::new(key.clone(), begun))
+            }
+        };
+        Ok(Upload {
+            key: key.clone(),
+            kind,
+        })
+    }
+
+    /// Makes a backup of a stored object: from here on it exists.
+    ///
+    /// The object is looked at before and after: a daemon that lost its job without noticing may find that the
+    /// next attempt has just removed it, and then no manifest may stay.
+    ///
+    /// # Errors
+    /// `object_missing` when no object of that size lies under the manifest's key; `manifest_invalid`; and as
+    /// [`Upload::write`]. After an error, or a cancelled call, it is unknown whether the manifest exists:
+    /// [`Storage::find_backup`] tells.
+    pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), Fault> {
+        let key = &manifest.object.key;
+        let text = manifest.to_json()?;
+        self.expect_object(manifest).await?;
+        self.put(key.manifest(), text).await?;
+        let still_there = self.expect_object(manifest).await;
+        if still_there
+            .as_ref()
+            .is_err_and(|fault| fault.code() == read::OBJECT_MISSING)
+        {
+            self.remove(key.manifest()).await?;
+        }
+        still_there
+    }
+
+    /// Writes a small object, whole or not at all.
+    async fn put(&self, key: String, content: Vec<u8>) -> Result<(), Fault> {
+        match &self.place {
+            Place::Local { root, .. } => {
+                let root = root.clone();
+                blocking(move || {
+                    let what = || format!("cannot write {}", root.join(&key).display());
+                    root.write_whole(&key, &content)
+                        .map_err(|e| faults::of_io(what(), root.path(), e))
+                })
+                .await
+            }
+            Place::Remote => {
+                let what = format!("cannot write {key}");
+                let path = object_path(&key)?;
+                let put = self.objects.put(&path, PutPayload::from(content)).await;
+                put.map(drop).map_err(|e| faults::of_object_store(what, e))
+            }
+        }
+    }
+}
+
+/// A key of our own as object_store takes it: as it is, not percent-encoded once more.
+fn object_path(key: &str) -> Result<object_store::path::Path, Fault> {
+    object_store::path::Path::parse(key).map_err(|error| {
+        Fault::permanent("storage_failed", format!("{key} is no key")).caused_by(error)
+    })
+}
+
+/// Runs what blocks off the runtime's threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(Fault::transient("storage_failed", "the storage's thread ended").caused_by(error))
+        })
+}

@@ -1,0 +1,66 @@
+//! What a storage's errors mean for a job, and what an operator can do about each.
+
+use std::io;
+use std::path::Path;
+
+use crate::fault::Fault;
+
+/// Turns an error of the operating system into a fault; `what` says what failed, and names the thing.
+pub(super) fn of_io(what: impl Into<String>, path: &Path, error: io::Error) -> Fault {
+    let what = what.into();
+    let shown = path.display();
+    let fault = match error.kind() {
+        io::ErrorKind::PermissionDenied => Fault::permanent("storage_denied", what).hint(format!(
+            "Let the daemon's user (uid {}) read and write {shown}; under systemd, name it in ReadWritePaths= too.",
+            rustix::process::geteuid().as_raw()
+        )),
+        io::ErrorKind::ReadOnlyFilesystem => Fault::permanent("storage_readonly", what).hint(format!(
+            "{shown} is mounted read-only, or systemd's ProtectSystem= makes it so: name it in ReadWritePaths=."
+        )),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            return full(what).caused_by(error);
+        }
+        io::ErrorKind::NotADirectory => Fault::permanent("storage_missing", what)
+            .hint(format!("{shown} is, or lies below, something that is not a directory.")),
+        io::ErrorKind::NotFound => Fault::transient("storage_missing", what)
+            .hint(format!("See whether the file system that holds {shown} is mounted.")),
+        _ => Fault::transient("storage_failed", what),
+    };
+    fault.caused_by(error)
+}
+
+/// Turns an error of object_store into a fault, by the operating system's error inside it where there is one.
+pub(super) fn of_object_store(what: impl Into<String>, error: object_store::Error) -> Fault {
+    let what = what.into();
+    let kind = io_kind(&error);
+    match (&error, kind) {
+        (object_store::Error::NotFound { .. }, _) | (_, Some(io::ErrorKind::NotFound)) => {
+            Fault::transient("storage_missing", what)
+                .hint("See whether the storage is mounted and reachable, and whether someone removed the object.")
+        }
+        (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }, _)
+        | (_, Some(io::ErrorKind::PermissionDenied)) => Fault::permanent("storage_denied", what)
+            .hint("Let the daemon read, write and list the storage."),
+        (_, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) => full(what),
+        _ => Fault::transient("storage_failed", what),
+    }
+    .caused_by(error)
+}
+
+/// There is no room. Transient: retention, or a person, may free some before the next attempt.
+pub(super) fn full(what: impl Into<String>) -> Fault {
+    Fault::transient("storage_full", what).hint(
+        "Free space on the storage's file system, raise its quota, or lower the storage's `min_free`.",
+    )
+}
+
+fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        cause = error.source();
+    }
+    None
+}

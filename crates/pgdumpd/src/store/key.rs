@@ -1,0 +1,211 @@
+//! Where a backup lies in a storage: `QUEUE_ID/TARGET/YYYY/MM/JOB/TOKEN.dump`, and its manifest beside it.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// What an archive's name ends with.
+const ARCHIVE_SUFFIX: &str = ".dump";
+/// What a manifest's name has behind its archive's.
+pub(super) const MANIFEST_SUFFIX: &str = ".manifest.json";
+/// A target longer than this, once encoded, is cut and told apart by a hash: file systems end a name at 255 bytes.
+const LONGEST_TARGET: usize = 180;
+/// S3's limit for a whole key.
+const LONGEST_KEY: usize = 1024;
+
+/// The key of one attempt's archive. No two attempts share one: it contains the attempt's lease token.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectKey(String);
+
+/// A text that is no key of an archive.
+#[derive(Debug, thiserror::Error)]
+#[error("\"{0}\" is no archive's key")]
+pub struct InvalidKey(String);
+
+impl ObjectKey {
+    /// The key for one attempt. `started` gives the year and month, in UTC.
+    pub fn new(
+        queue_id: Uuid,
+        target: &str,
+        job: Uuid,
+        token: Uuid,
+        started: DateTime<Utc>,
+    ) -> Self {
+        let target = encode_target(target);
+        let month = started.format("%Y/%m");
+        Self(format!(
+            "{queue_id}/{target}/{month}/{job}/{token}{ARCHIVE_SUFFIX}"
+        ))
+    }
+
+    /// Reads a key that was written somewhere: in a job's row, in a manifest.
+    ///
+    /// # Errors
+    /// Anything that could lead out of the storage, or is no archive's key, is refused.
+    pub fn parse(text: &str) -> Result<Self, InvalidKey> {
+        let segment_is_plain = |segment: &str| {
+            !segment.is_empty()
+                && !segment.starts_with('.')
+                && segment
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._-%=".contains(&b))
+        };
+        let name_is_given = !text.ends_with(&format!("/{ARCHIVE_SUFFIX}"));
+        if text.len() <= LONGEST_KEY
+            && text.ends_with(ARCHIVE_SUFFIX)
+            && name_is_given
+            && text.split('/').all(segment_is_plain)
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            let shown: String = text.chars().take(LONGEST_KEY).collect();
+            Err(InvalidKey(shown))
+        }
+    }
+
+    /// As rows and manifests write it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key of the manifest that makes this archive a backup.
+    pub fn manifest(&self) -> String {
+        format!("{}{MANIFEST_SUFFIX}", self.0)
+    }
+
+    pub(super) fn path(&self) -> Path {
+        checked_path(&self.0)
+    }
+
+    pub(super) fn manifest_path(&self) -> Path {
+        checked_path(&self.manifest())
+    }
+
+    /// The archive's key, from the path of a manifest; none if this is no manifest's path.
+    pub(super) fn of_manifest(path: &Path) -> Option<Self> {
+        Self::parse(path.as_ref().strip_suffix(MANIFEST_SUFFIX)?).ok()
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for ObjectKey {
+    type Error = InvalidKey;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ObjectKey> for String {
+    fn from(key: ObjectKey) -> Self {
+        key.0
+    }
+}
+
+fn checked_path(key: &str) -> Path {
+    Path::parse(key).expect("a key's segments are plain: `parse` and `new` make no others")
+}
+
+/// The target's name as one segment: letters, digits, `_`, `-` and inner dots stay, every other byte becomes `%XX`.
+fn encode_target(target: &str) -> String {
+    let mut encoded = String::new();
+    for (at, byte) in target.bytes().enumerate() {
+        match byte {
+            b'.' if at > 0 => encoded.push('.'),
+            b if b.is_ascii_alphanumeric() || b == b'_' || b == b'-' => encoded.push(char::from(b)),
+            b => write!(encoded, "%{b:02X}").expect("writing to a String cannot fail"),
+        }
+    }
+    if encoded.len() <= LONGEST_TARGET && !encoded.is_empty() {
+        return encoded;
+    }
+    let hash = hex(&Sha256::digest(target.as_bytes())[..8]);
+    encoded.truncate(LONGEST_TARGET - hash.len() - 1);
+    format!("{encoded}={hash}")
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_of(target: &str) -> ObjectKey {
+        let started = DateTime::parse_from_rfc3339("2026-03-31T23:30:00-02:00").unwrap();
+        ObjectKey::new(
+            Uuid::from_u128(1),
+            target,
+            Uuid::from_u128(2),
+            Uuid::from_u128(3),
+            started.to_utc(),
+        )
+    }
+
+    #[test]
+    fn a_key_names_queue_target_month_job_and_token() {
+        assert_eq!(
+            key_of("shop/orders").as_str(),
+            "00000000-0000-0000-0000-000000000001/shop%2Forders/2026/04/\
+             00000000-0000-0000-0000-000000000002/00000000-0000-0000-0000-000000000003.dump"
+        );
+    }
+
+    #[test]
+    fn every_target_gives_a_key_that_parses_and_no_two_share_one() {
+        let long = "ü".repeat(100);
+        let longer = "ü".repeat(101);
+        let targets = [
+            "", ".", "..", "../..", "a/b", "a%2Fb", "a b", "A", "a", ".a", "=", "\0", &long,
+            &longer,
+        ];
+        let mut keys = std::collections::BTreeSet::new();
+        for target in targets {
+            let key = key_of(target);
+            assert_eq!(ObjectKey::parse(key.as_str()).unwrap(), key, "{target:?}");
+            assert_eq!(key.path().as_ref(), key.as_str());
+            let segment = key.as_str().split('/').nth(1).unwrap().len();
+            assert!((1..=LONGEST_TARGET).contains(&segment), "{target:?}");
+            assert!(keys.insert(key), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn what_leads_out_of_the_storage_is_no_key() {
+        for text in [
+            "",
+            "/",
+            ".dump",
+            "a/.dump",
+            "/a.dump",
+            "../a.dump",
+            "a/../b.dump",
+            "a//b.dump",
+            "a/./b.dump",
+            "a.dump/",
+            "a\\b.dump",
+            "a\0.dump",
+            "a#1.dump",
+            "a.dump.manifest.json",
+            "ü.dump",
+        ] {
+            assert!(ObjectKey::parse(text).is_err(), "{text:?}");
+        }
+        assert!(ObjectKey::parse(&format!("{}.dump", "a".repeat(2000))).is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! What is written last and makes a backup exist. `docs/MANIFEST.md` documents every field; a test compares.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::key::ObjectKey;
+use crate::fault::Fault;
+use crate::spec::Spec;
+
+/// The newest manifest that this build understands, and the one it writes.
+pub const FORMAT: u32 = 1;
+/// No manifest is larger: a spec has at most 16 kB, warnings are bounded. What is larger is not ours.
+pub(super) const LARGEST: u64 = 1 << 20;
+/// Warnings kept in a manifest; `warnings_total` counts them all.
+pub const MAX_WARNINGS: usize = 100;
+/// Bytes kept of one warning.
+const LONGEST_WARNING: usize = 2000;
+
+/// A backup, as its storage knows it: enough to find, check and restore it without the queue.
+///
+/// Sizes are bytes, times are RFC 3339 in UTC. A field that is not known is null. A reader ignores fields that
+/// it does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The backup's id: its job's.
+    pub backup_id: Uuid,
+    /// The queue that the job came from.
+    pub queue_id: Uuid,
+    /// The storage that this was written to first.
+    pub storage_id: Uuid,
+    /// The target's name in the configuration.
+    pub target: String,
+    /// The word that the producer gave.
+    pub label: Option<String>,
+    /// The database role that asked.
+    pub requested_by: String,
+    /// 1 for the job's first attempt.
+    pub attempt: i16,
+    /// The claim under which this was made.
+    pub lease_token: Uuid,
+    /// When pg_dump was started.
+    pub started_at: DateTime<Utc>,
+    /// When the archive was whole.
+    pub finished_at: DateTime<Utc>,
+    /// What was dumped.
+    pub database: Database,
+    /// What dumped it.
+    pub pg_dump: PgDump,
+    /// Which part of the database was asked for.
+    pub spec: Filters,
+    /// Whether any filter was given, so that this is not the whole database.
+    pub partial: bool,
+    /// What the stream turned out to be.
+    pub archive: Archive,
+    /// Where it lies.
+    pub object: Object,
+    /// pg_dump's warnings, redacted; the first [`MAX_WARNINGS`].
+    pub warnings: Vec<String>,
+    /// How many there were.
+    pub warnings_total: u32,
+    /// How to get the data back.
+    pub restore: Restore,
+    /// Who made this.
+    pub daemon: Daemon,
+}
+
+/// The dumped database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Its name on the server.
+    pub name: String,
+    /// As `SHOW server_version` says it.
+    pub server_version: String,
+    /// The cluster's, in decimal: it does not fit JSON's numbers.
+    pub system_identifier: Option<String>,
+}
+
+/// The pg_dump that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PgDump {
+    /// As `pg_dump --version` says it, the number alone.
+    pub version: String,
+    /// Its exact arguments, without the program itself; never a password.
+    pub arguments: Vec<String>,
+}
+
+/// What the job asked for, as pg_dump's patterns. See [`Spec`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Filters {
+    /// `--schema`
+    pub schemas: Vec<String>,
+    /// `--exclude-schema`
+    pub exclude_schemas: Vec<String>,
+    /// `--table`
+    pub tables: Vec<String>,
+    /// `--exclude-table`
+    pub exclude_tables: Vec<String>,
+    /// `--exclude-table-data`
+    pub exclude_table_data: Vec<String>,
+}
+
+impl From<&Spec> for Filters {
+    fn from(spec: &Spec) -> Self {
+        Self {
+            schemas: spec.schemas.clone(),
+            exclude_schemas: spec.exclude_schemas.clone(),
+            tables: spec.tables.clone(),
+            exclude_tables: spec.exclude_tables.clone(),
+            exclude_table_data: spec.exclude_table_data.clone(),
+        }
+    }
+}
+
+/// Whether the archive was walked to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArchiveState {
+    /// It is whole: every entry that owes data delivered it.
+    Proved,
+    /// It was stored as it came: this build cannot read its version.
+    Unread,
+}
+
+/// What is known of the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archive {
+    /// `proved` or `unread`.
+    pub state: ArchiveState,
+    /// Why it was not read.
+    pub unread_reason: Option<String>,
+    /// The archive format's version, such as `1.16`.
+    pub format_version: Option<String>,
+    /// As configuration writes it, such as `zstd:1`.
+    pub compression: String,
+    /// Bytes that pg_dump wrote.
+    pub dump_bytes: u64,
+    /// Entries of the table of contents.
+    pub entries: Option<u64>,
+    /// Tables with data.
+    pub tables: Option<u64>,
+}
+
+/// The stored object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Its key in the storage.
+    pub key: ObjectKey,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Of its bytes, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// How to restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// The oldest pg_restore that reads the archive.
+    pub minimum_pg_restore: Option<u16>,
+    /// A command to start from.
+    pub hint: String,
+}
+
+/// The daemon that made the backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Daemon {
+    /// pgdumpd's version.
+    pub version: String,
+    /// Its host's name.
+    pub host: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+impl Manifest {
+    /// Reads a manifest that lies beside `key`.
+    ///
+    /// # Errors
+    /// A permanent `manifest_newer` or `manifest_invalid`; the latter too when it speaks of another object.
+    pub fn parse(key: &ObjectKey, text: &[u8]) -> Result<Self, Fault> {
+        let unreadable = |error| invalid(key, "cannot be read").caused_by(error);
+        let Version { format } = serde_json::from_slice(text).map_err(unreadable)?;
+        if format > FORMAT {
+            let what = format!("{} has format {format}", key.manifest());
+            return Err(Fault::permanent("manifest_newer", what).hint(format!(
+                "This pgdumpd understands manifests up to format {FORMAT}: use a newer one."
+            )));
+        }
+        let manifest: Self = serde_json::from_slice(text).map_err(unreadable)?;
+        manifest.check(key)?;
+        Ok(manifest)
+    }
+
+    pub(super) fn to_json(&self) -> Result<Vec<u8>, Fault> {
+        let mut bounded = self.clone();
+        bounded.warnings.truncate(MAX_WARNINGS);
+        for warning in &mut bounded.warnings {
+            warning.truncate(warning.floor_char_boundary(LONGEST_WARNING));
+        }
+        let key = &self.object.key;
+        bounded.check(key)?;
+        let mut text = serde_json::to_vec_pretty(&bounded)
+            .map_err(|error| invalid(key, "cannot be written").caused_by(error))?;
+        text.push(b'\n');
+        if text.len() as u64 > LARGEST {
+            return Err(invalid(key, "is too large"));
+        }
+        Ok(text)
+    }
+
+    fn check(&self, key: &ObjectKey) -> Result<(), Fault> {
+        let digits = self.object.sha256.as_bytes();
+        let lower_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        if digits.len() != 64 || !digits.iter().all(lower_hex) {
+            return Err(invalid(key, "has no SHA-256"));
+        }
+        if self.object.key != *key {
+            return Err(invalid(key, "speaks of another object"));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(key: &ObjectKey, what: &str) -> Fault {
+    Fault::permanent("manifest_invalid", format!("{} {what}", key.manifest())).hint(
+        "The archive beside it may still be whole: see it with `pg_restore -l`, and restore it by hand.",
+    )
+}

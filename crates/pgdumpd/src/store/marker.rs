@@ -1,0 +1,123 @@
+//! The small file that makes a directory a storage and gives it an id, `pgdumpd-storage.json`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::faults;
+use super::root::Root;
+use crate::fault::Fault;
+
+/// The marker's name, in the storage's root.
+pub(super) const NAME: &str = "pgdumpd-storage.json";
+/// The newest marker that this build understands.
+const FORMAT: u32 = 1;
+/// What a fresh file system may contain without being somebody else's.
+const IGNORED: &[&str] = &["lost+found"];
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    format: u32,
+    storage_id: Uuid,
+}
+
+/// The storage's id; written first where the directory is new. Daemons that come at once end with one id.
+pub(super) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
+    if let Some(id) = read(root)? {
+        return Ok(id);
+    }
+    if let Some(foreign) = foreign_entry(root)? {
+        // Another daemon may have made this a storage, and begun to use it, since we looked.
+        if let Some(id) = read(root)? {
+            return Ok(id);
+        }
+        let path = root.path().display();
+        return Err(Fault::permanent(
+            "storage_foreign",
+            format!("{path} has no {NAME} but contains \"{foreign}\""),
+        )
+        .hint(format!(
+            "Give the storage a directory of its own. If this is one that lost its {NAME}, write it again, as \
+             {{\"format\": 1, \"storage_id\": \"...\"}}, with the storage_id of any manifest in it."
+        )));
+    }
+    let marker = Marker {
+        format: FORMAT,
+        storage_id: Uuid::new_v4(),
+    };
+    let content = serde_json::to_vec_pretty(&marker)
+        .map_err(|error| Fault::permanent("internal", "cannot write a marker").caused_by(error))?;
+    let created = root.write_new(NAME, &content).map_err(|error| {
+        faults::of_io(
+            format!("cannot write {}", root.join(NAME).display()),
+            root.path(),
+            error,
+        )
+    })?;
+    if created {
+        return Ok(marker.storage_id);
+    }
+    read(root)?.ok_or_else(|| {
+        let what = format!("{} came and went", root.join(NAME).display());
+        Fault::transient("storage_failed", what)
+    })
+}
+
+fn read(root: &Root) -> Result<Option<Uuid>, Fault> {
+    let path = root.join(NAME);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(faults::of_io(
+                format!("cannot read {}", path.display()),
+                &path,
+                error,
+            ));
+        }
+    };
+    parse(&path, &text).map(Some)
+}
+
+fn parse(path: &Path, text: &[u8]) -> Result<Uuid, Fault> {
+    let invalid = |what: String| {
+        Fault::permanent("storage_marker_invalid", what).hint(
+            "Restore the file from a copy, or write it again with the storage_id of any manifest in the storage.",
+        )
+    };
+    let marker: Marker = serde_json::from_slice(text)
+        .map_err(|e| invalid(format!("{} cannot be read", path.display())).caused_by(e))?;
+    if marker.format > FORMAT {
+        let what = format!("{} has format {}", path.display(), marker.format);
+        return Err(Fault::permanent("storage_newer", what).hint(format!(
+            "This pgdumpd understands formats up to {FORMAT}: use a newer one."
+        )));
+    }
+    Ok(marker.storage_id)
+}
+
+/// The name of something in the root that neither is ours nor belongs to a fresh file system.
+fn foreign_entry(root: &Root) -> Result<Option<String>, Fault> {
+    let cannot = |error| {
+        faults::of_io(
+            format!("cannot list {}", root.path().display()),
+            root.path(),
+            error,
+        )
+    };
+    for entry in fs::read_dir(root.path()).map_err(cannot)? {
+        let name = entry
+            .map_err(cannot)?
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
+        // A temporary marker: another daemon is opening this storage too, or died in doing so.
+        if !IGNORED.contains(&name.as_str()) && !name.starts_with(NAME) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}

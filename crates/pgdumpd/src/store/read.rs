@@ -1,0 +1,177 @@
+//! What a storage holds, told without the queue.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use futures_util::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt};
+use sha2::{Digest, Sha256};
+
+use super::key::{ObjectKey, hex};
+use super::manifest::{self, Manifest};
+use super::{Place, Storage, blocking, faults, object_path};
+use crate::fault::Fault;
+
+/// Manifests read at once when listing: hides a remote store's round trips; each has at most 1 MiB.
+const MANIFESTS_AT_ONCE: usize = 16;
+/// The code of an object that is not there, or not of the size it should have.
+pub(super) const OBJECT_MISSING: &str = "object_missing";
+
+/// One manifest found in a storage.
+#[derive(Debug)]
+pub struct Listed {
+    /// The archive's key, from where the manifest lies.
+    pub key: ObjectKey,
+    /// Its content, or why it cannot be read.
+    pub manifest: Result<Manifest, Fault>,
+}
+
+impl Storage {
+    /// Reads the manifest of an archive; none if there is none, so that there is no such backup.
+    ///
+    /// # Errors
+    /// `manifest_invalid`, `manifest_newer`, and the storage's own.
+    pub async fn read_manifest(&self, key: &ObjectKey) -> Result<Option<Manifest>, Fault> {
+        let cannot = |e| faults::of_object_store(format!("cannot read {}", key.manifest()), e);
+        let found = match self.objects.get(&key.manifest_path()).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(cannot(error)),
+        };
+        if found.meta.size > manifest::LARGEST {
+            let what = format!("{} is too large", key.manifest());
+            return Err(Fault::permanent("manifest_invalid", what));
+        }
+        let text = found.bytes().await.map_err(cannot)?;
+        Manifest::parse(key, &text).map(Some)
+    }
+
+    /// Every manifest in the storage, newest start first, unreadable ones at the end with the reason.
+    ///
+    /// Temporary files and archives without a manifest are no backups and are not shown.
+    ///
+    /// # Errors
+    /// When the storage cannot be listed.
+    pub async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        let cannot =
+            |e| faults::of_object_store(format!("cannot list storage \"{}\"", self.name), e);
+        let keys = self
+            .objects
+            .list(None)
+            .try_filter_map(|object| async move { Ok(ObjectKey::of_manifest(&object.location)) });
+        let mut listed: Vec<Listed> = keys
+            .map_err(cannot)
+            .map_ok(|key| async move {
+                let manifest = self.read_manifest(&key).await.transpose();
+                // None: deleted since it was listed.
+                Ok(manifest.map(|manifest| Listed { key, manifest }))
+            })
+            .try_buffer_unordered(MANIFESTS_AT_ONCE)
+            .try_filter_map(|listed| async move { Ok(listed) })
+            .try_collect()
+            .await?;
+        listed.sort_by(|a, b| {
+            let started = |l: &Listed| l.manifest.as_ref().ok().map(|m| m.started_at);
+            started(b).cmp(&started(a)).then_with(|| a.key.cmp(&b.key))
+        });
+        Ok(listed)
+    }
+
+    /// The backup of an earlier attempt, if it checks out: its manifest is readable, and its object has that size
+    /// and, read again, that SHA-256. Reads the whole object.
+    ///
+    /// # Errors
+    /// When the storage fails. A backup that does not check out is none, and is logged.
+    pub async fn find_backup(&self, key: &ObjectKey) -> Result<Option<Manifest>, Fault> {
+        let manifest = match self.read_manifest(key).await {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => return Ok(None),
+            Err(fault) if fault.code().starts_with("manifest_") => {
+                tracing::warn!(object.key = %key, error = %fault.report(), "a manifest is of no use");
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault),
+        };
+        match self.expect_object(&manifest).await {
+            Ok(()) => {}
+            Err(fault) if fault.code() == OBJECT_MISSING => {
+                tracing::warn!(object.key = %key, error = %fault.report(), "a manifest has no object");
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault),
+        }
+        let sha256 = self.sha256(key).await?;
+        if sha256 != manifest.object.sha256 {
+            tracing::warn!(object.key = %key, sha256, "an object is not what its manifest says");
+            return Ok(None);
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Whether the manifest's object is there, with its size.
+    pub(super) async fn expect_object(&self, manifest: &Manifest) -> Result<(), Fault> {
+        let key = &manifest.object.key;
+        let wanted = manifest.object.size_bytes;
+        match self.objects.head(&key.path()).await {
+            Ok(found) if found.size == wanted => Ok(()),
+            Ok(found) => Err(Fault::transient(
+                OBJECT_MISSING,
+                format!("{key} has {} bytes, not {wanted}", found.size),
+            )),
+            Err(object_store::Error::NotFound { .. }) => Err(Fault::transient(
+                OBJECT_MISSING,
+                format!("{key} is not there"),
+            )),
+            Err(error) => Err(faults::of_object_store(
+                format!("cannot look at {key}"),
+                error,
+            )),
+        }
+    }
+
+    /// Reads an object again, from the store, and hashes it.
+    async fn sha256(&self, key: &ObjectKey) -> Result<String, Fault> {
+        if let Place::Local { root, .. } = &self.place {
+            let (root, path) = (root.clone(), root.join(key.as_str()));
+            return blocking(move || {
+                let what = || format!("cannot read {}", path.display());
+                sha256_of_file(&path).map_err(|e| faults::of_io(what(), root.path(), e))
+            })
+            .await;
+        }
+        let cannot = |e| faults::of_object_store(format!("cannot read {key}"), e);
+        let mut chunks = self
+            .objects
+            .get(&key.path())
+            .await
+            .map_err(cannot)?
+            .into_stream();
+        let mut hash = Sha256::new();
+        while let Some(chunk) = chunks.try_next().await.map_err(cannot)? {
+            // What one read from a network brought: short enough for the runtime.
+            hash.update(&chunk);
+        }
+        Ok(hex(&hash.finalize()))
+    }
+
+    /// A small object's bytes, as they lie in the store now.
+    pub(super) async fn read_small(&self, key: &str) -> Result<Vec<u8>, Fault> {
+        let cannot = |e| faults::of_object_store(format!("cannot read {key}"), e);
+        let found = self.objects.get(&object_path(key)?).await.map_err(cannot)?;
+        Ok(found.bytes().await.map_err(cannot)?.to_vec())
+    }
+}
+
+fn sha256_of_file(path: &std::path::Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(read) => hash.update(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What may be taken out of a storage: whole backups, and what unfinished attempts left.
+
+use object_store::ObjectStoreExt;
+
+use super::key::ObjectKey;
+use super::{Place, Storage, blocking, faults, object_path};
+use crate::fault::Fault;
+
+impl Storage {
+    /// Removes everything that an unfinished attempt left under its key: temporary files, and an object that has
+    /// no manifest. Finding nothing is fine. A key that has a manifest, readable or not, is not touched.
+    ///
+    /// `upload_id` is what [`super::Upload::id`] said.
+    ///
+    /// # Errors
+    /// When something could not be looked at or removed.
+    pub async fn remove_partial(
+        &self,
+        key: &ObjectKey,
+        _upload_id: Option<&str>,
+    ) -> Result<(), Fault> {
+        if self.has_manifest(key).await? {
+            return Ok(());
+        }
+        if let Place::Local { root, .. } = &self.place {
+            let (root, key) = (root.clone(), key.clone());
+            blocking(move || {
+                let what = || {
+                    format!(
+                        "cannot remove what is left of {}",
+                        root.join(key.as_str()).display()
+                    )
+                };
+                root.remove_temporaries(key.as_str())
+                    .and_then(|()| root.remove_temporaries(&key.manifest()))
+                    .map_err(|e| faults::of_io(what(), root.path(), e))
+            })
+            .await?;
+        }
+        let object_was_there = self.remove(key.as_str().to_owned()).await?;
+        if object_was_there && self.has_manifest(key).await? {
+            // The attempt was alive after all, and wrote its manifest in this instant: without an object it
+            // would be a lie. (`write_manifest` looks again too; between us, one sees the other.)
+            self.remove(key.manifest()).await?;
+        }
+        self.remove_directory(key).await
+    }
+
+    /// Deletes a backup: first its manifest, so that it is no backup any more, then its object. Finding part of it
+    /// gone is fine, so that a deletion that was interrupted can be repeated.
+    ///
+    /// # Errors
+    /// When either could not be removed.
+    pub async fn delete_backup(&self, key: &ObjectKey) -> Result<(), Fault> {
+        self.remove(key.manifest()).await?;
+        self.remove(key.as_str().to_owned()).await?;
+        self.remove_directory(key).await
+    }
+
+    async fn has_manifest(&self, key: &ObjectKey) -> Result<bool, Fault> {
+        match self.objects.head(&key.manifest_path()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(faults::of_object_store(
+                format!("cannot look at {}", key.manifest()),
+                error,
+            )),
+        }
+    }
+
+    /// Removes one object for good; false if it was not there (always true for a remote store, which cannot tell).
+    pub(super) async fn remove(&self, key: String) -> Result<bool, Fault> {
+        match &self.place {
+            Place::Local { root, .. } => {
+                let root = root.clone();
+                blocking(move || {
+                    let what = || format!("cannot remove {}", root.join(&key).display());
+                    root.remove(&key)
+                        .map_err(|e| faults::of_io(what(), root.path(), e))
+                })
+                .await
+            }
+            Place::Remote => {
+                let path = object_path(&key)?;
+                match self.objects.delete(&path).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(true),
+                    Err(error) => Err(faults::of_object_store(
+                        format!("cannot remove {key}"),
+                        error,
+                    )),
+                }
+            }
+        }
+    }
+
+    async fn remove_directory(&self, key: &ObjectKey) -> Result<(), Fault> {
+        let Place::Local { root, .. } = &self.place else {
+            return Ok(());
+        };
+        let (root, key) = (root.clone(), key.clone());
+        blocking(move || {
+            let what = || {
+                format!(
+                    "cannot remove the directory of {}",
+                    root.join(key.as_str()).display()
+                )
+            };
+            root.remove_empty_directory(key.as_str())
+                .map_err(|e| faults::of_io(what(), root.path(), e))
+        })
+        .await
+    }
+}

@@ -1,0 +1,77 @@
+//! One archive on its way into a storage: not visible until it is committed.
+
+use bytes::Bytes;
+
+use super::StoredObject;
+use super::key::ObjectKey;
+use super::local_upload::LocalUpload;
+use super::multipart_upload::MultipartUpload;
+use crate::fault::Fault;
+
+/// An upload that was begun. Commit it or abort it; dropped, it is aborted as well as can be without waiting.
+///
+/// Memory in flight is bounded by the kind of storage: four of the caller's buffers and one being written for a
+/// local one, five parts of 16 MiB for an object store.
+#[derive(Debug)]
+pub struct Upload {
+    pub(super) key: ObjectKey,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Local(LocalUpload),
+    Multipart(MultipartUpload),
+}
+
+impl Upload {
+    /// The key that `commit` will make visible.
+    pub fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// What the storage calls this upload, to be noted before the first byte, so that another daemon can remove
+    /// what a dead one left; none where the key is enough.
+    pub fn id(&self) -> Option<&str> {
+        None
+    }
+
+    /// Takes the next bytes; waits while too much is in flight.
+    ///
+    /// # Errors
+    /// `storage_full`, `storage_denied`, `storage_failed` and the like. After an error, and when the call was
+    /// cancelled, only `abort` is left.
+    pub async fn write(&mut self, part: Bytes) -> Result<(), Fault> {
+        match &mut self.kind {
+            Kind::Local(upload) => upload.write(part).await,
+            Kind::Multipart(upload) => upload.write(part).await,
+        }
+    }
+
+    /// Makes the object visible under its key, whole and on disk.
+    ///
+    /// # Errors
+    /// As `write`; nothing of the upload is left then. After a cancelled call it is unknown whether the object is
+    /// visible: `Storage::remove_partial` settles it.
+    pub async fn commit(self) -> Result<StoredObject, Fault> {
+        let size = match self.kind {
+            Kind::Local(upload) => upload.commit().await?,
+            Kind::Multipart(upload) => upload.commit().await?,
+        };
+        Ok(StoredObject {
+            key: self.key,
+            size,
+        })
+    }
+
+    /// Gives up and leaves nothing.
+    ///
+    /// # Errors
+    /// When something could not be removed.
+    pub async fn abort(self) -> Result<(), Fault> {
+        match self.kind {
+            Kind::Local(upload) => upload.abort().await,
+            Kind::Multipart(upload) => upload.abort().await,
+        }
+    }
+}

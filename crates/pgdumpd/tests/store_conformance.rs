@@ -1,0 +1,252 @@
+//! What every storage must do, written once and run over each kind.
+
+#![expect(
+    unreachable_pub,
+    reason = "shared between test programs, each of which is a crate"
+)]
+
+mod store_support;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use pgdumpd::config::StorageConfig;
+use pgdumpd::store::{Severity, Storage};
+use uuid::Uuid;
+
+use store_support::{back_up, content, manifest_of, new_key, store};
+
+async fn what_is_committed_reads_back(storage: &Storage) {
+    for size in [0, 1, 3_000_000, 40_000_000] {
+        let content = content(size);
+        let key = new_key();
+        let stored = store(storage, &key, &content).await;
+        assert_eq!(stored.size, size as u64);
+        assert_eq!(stored.key, key);
+        let manifest = manifest_of(&key, &content);
+        storage.write_manifest(&manifest).await.unwrap();
+        assert_eq!(
+            storage.find_backup(&key).await.unwrap(),
+            Some(manifest.clone())
+        );
+        assert_eq!(storage.read_manifest(&key).await.unwrap(), Some(manifest));
+        storage.delete_backup(&key).await.unwrap();
+    }
+}
+
+async fn nothing_is_a_backup_without_its_manifest(storage: &Storage) {
+    let key = new_key();
+    store(storage, &key, &content(1000)).await;
+    assert!(storage.list().await.unwrap().is_empty());
+    assert_eq!(storage.find_backup(&key).await.unwrap(), None);
+    assert_eq!(storage.read_manifest(&key).await.unwrap(), None);
+    storage.remove_partial(&key, None).await.unwrap();
+}
+
+async fn a_manifest_without_its_object_is_refused(storage: &Storage) {
+    let manifest = manifest_of(&new_key(), &content(1000));
+    let fault = storage.write_manifest(&manifest).await.unwrap_err();
+    assert_eq!(fault.code(), "object_missing");
+    let shorter = new_key();
+    store(storage, &shorter, &content(999)).await;
+    let fault = storage
+        .write_manifest(&manifest_of(&shorter, &content(1000)))
+        .await
+        .unwrap_err();
+    assert_eq!(fault.code(), "object_missing");
+    assert!(storage.list().await.unwrap().is_empty());
+    storage.remove_partial(&shorter, None).await.unwrap();
+}
+
+async fn an_aborted_or_dropped_upload_is_never_visible(storage: &Storage) {
+    let key = new_key();
+    let mut upload = storage.begin(&key).await.unwrap();
+    upload.write(content(3_000_000)).await.unwrap();
+    upload.abort().await.unwrap();
+    let mut upload = storage.begin(&key).await.unwrap();
+    upload.write(content(3_000_000)).await.unwrap();
+    drop(upload);
+    let manifest = manifest_of(&key, &content(3_000_000));
+    let fault = storage.write_manifest(&manifest).await.unwrap_err();
+    assert_eq!(fault.code(), "object_missing");
+    storage.remove_partial(&key, None).await.unwrap();
+}
+
+async fn remove_partial_leaves_backups_alone_and_may_be_repeated(storage: &Storage) {
+    let backup = back_up(storage, &content(1000)).await;
+    let key = &backup.object.key;
+    storage.remove_partial(key, None).await.unwrap();
+    assert_eq!(
+        storage.find_backup(key).await.unwrap().as_ref(),
+        Some(&backup)
+    );
+
+    let partial = new_key();
+    store(storage, &partial, &content(1000)).await;
+    for _ in 0..2 {
+        storage.remove_partial(&partial, None).await.unwrap();
+    }
+    let fault = storage
+        .write_manifest(&manifest_of(&partial, &content(1000)))
+        .await
+        .unwrap_err();
+    assert_eq!(fault.code(), "object_missing");
+    storage.delete_backup(key).await.unwrap();
+}
+
+async fn a_deleted_backup_is_gone_and_deleting_may_be_repeated(storage: &Storage) {
+    let kept = back_up(storage, &content(10)).await;
+    let gone = back_up(storage, &content(10)).await;
+    for _ in 0..2 {
+        storage.delete_backup(&gone.object.key).await.unwrap();
+        let listed = storage.list().await.unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].key, kept.object.key);
+    }
+    storage.delete_backup(&kept.object.key).await.unwrap();
+}
+
+async fn a_changed_object_is_no_backup(storage: &Storage, objects: &dyn ObjectStore) {
+    let backup = back_up(storage, &content(100_000)).await;
+    let key = &backup.object.key;
+    let mut changed = content(100_000).to_vec();
+    changed[50_000] ^= 1;
+    put(objects, key.as_str(), &changed).await;
+    assert_eq!(storage.find_backup(key).await.unwrap(), None);
+    put(objects, key.as_str(), &changed[1..]).await;
+    assert_eq!(storage.find_backup(key).await.unwrap(), None);
+    put(objects, key.as_str(), &content(100_000)).await;
+    assert_eq!(
+        storage.find_backup(key).await.unwrap().as_ref(),
+        Some(&backup)
+    );
+    storage.delete_backup(key).await.unwrap();
+}
+
+async fn a_broken_manifest_spoils_no_list(storage: &Storage, objects: &dyn ObjectStore) {
+    let mut older = back_up(storage, &content(10)).await;
+    older.started_at -= chrono::Duration::days(1);
+    storage.write_manifest(&older).await.unwrap();
+    let newer = back_up(storage, &content(10)).await;
+
+    let text = serde_json::to_string(&newer).unwrap();
+    let broken = [
+        ("", "manifest_invalid"),
+        ("{", "manifest_invalid"),
+        ("{\"format\": 1}", "manifest_invalid"),
+        ("{\"format\": 2}", "manifest_newer"),
+        // Another backup's manifest: it speaks of an object elsewhere.
+        (&text, "manifest_invalid"),
+        (&" ".repeat(2 << 20), "manifest_invalid"),
+    ];
+    for (text, code) in broken {
+        let key = new_key();
+        put(objects, &key.manifest(), text.as_bytes()).await;
+        put(objects, "not/ours.manifest.json", b"{}").await;
+        let listed = storage.list().await.unwrap();
+        assert_eq!(listed.len(), 3, "{code}");
+        assert_eq!(listed[0].manifest.as_ref().unwrap(), &newer);
+        assert_eq!(listed[1].manifest.as_ref().unwrap(), &older);
+        assert_eq!(listed[2].manifest.as_ref().unwrap_err().code(), code);
+        assert_eq!(listed[2].key, key);
+        assert_eq!(storage.find_backup(&key).await.unwrap(), None);
+        storage.delete_backup(&key).await.unwrap();
+    }
+    storage.delete_backup(&older.object.key).await.unwrap();
+    storage.delete_backup(&newer.object.key).await.unwrap();
+}
+
+async fn uploads_at_once_do_not_mix(storage: &Storage) {
+    let uploads = (1..=8).map(|n| async move {
+        let content = content(n * 1_000_003);
+        let manifest = back_up(storage, &content).await;
+        let found = storage.find_backup(&manifest.object.key).await.unwrap();
+        assert_eq!(found, Some(manifest));
+    });
+    futures_util::future::join_all(uploads).await;
+    for listed in storage.list().await.unwrap() {
+        storage.delete_backup(&listed.key).await.unwrap();
+    }
+}
+
+async fn a_probe_finds_nothing_wrong_and_leaves_nothing(
+    storage: &Storage,
+    objects: &dyn ObjectStore,
+) {
+    let before = everything(objects).await;
+    let findings = storage.probe().await;
+    assert!(
+        findings
+            .iter()
+            .any(|f| f.what.contains("can be written, read and deleted")),
+        "{findings:?}"
+    );
+    assert!(
+        findings.iter().all(|f| f.severity == Severity::Ok),
+        "{findings:?}"
+    );
+    assert_eq!(everything(objects).await, before);
+}
+
+async fn put(objects: &dyn ObjectStore, key: &str, content: &[u8]) {
+    let content = Bytes::copy_from_slice(content);
+    objects
+        .put(&Path::parse(key).unwrap(), content.into())
+        .await
+        .unwrap();
+}
+
+async fn everything(objects: &dyn ObjectStore) -> Vec<String> {
+    use futures_util::TryStreamExt;
+    let mut names: Vec<String> = objects
+        .list(None)
+        .map_ok(|object| object.location.to_string())
+        .try_collect()
+        .await
+        .unwrap();
+    names.sort();
+    names
+}
+
+async fn conforms(storage: &Storage, objects: &dyn ObjectStore) {
+    what_is_committed_reads_back(storage).await;
+    nothing_is_a_backup_without_its_manifest(storage).await;
+    a_manifest_without_its_object_is_refused(storage).await;
+    an_aborted_or_dropped_upload_is_never_visible(storage).await;
+    remove_partial_leaves_backups_alone_and_may_be_repeated(storage).await;
+    a_deleted_backup_is_gone_and_deleting_may_be_repeated(storage).await;
+    a_changed_object_is_no_backup(storage, objects).await;
+    a_broken_manifest_spoils_no_list(storage, objects).await;
+    uploads_at_once_do_not_mix(storage).await;
+    a_probe_finds_nothing_wrong_and_leaves_nothing(storage, objects).await;
+    // Each step took away what it made.
+    let left = everything(objects).await;
+    let ours = |name: &String| name != "pgdumpd-storage.json" && name != "not/ours.manifest.json";
+    assert_eq!(
+        left.into_iter().filter(ours).collect::<Vec<_>>(),
+        Vec::<String>::new()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_directory_conforms() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("root");
+    let config = StorageConfig {
+        path: path.clone(),
+        min_free: 0,
+    };
+    let storage = Storage::open("local", &config).await.unwrap();
+    let objects = object_store::local::LocalFileSystem::new_with_prefix(path).unwrap();
+    conforms(&storage, &objects).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_store_conforms() {
+    let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let storage = Storage::over("memory", Uuid::new_v4(), Arc::clone(&objects));
+    conforms(&storage, &objects).await;
+}

@@ -1,0 +1,138 @@
+//! What the storage tests share: keys, manifests, bytes.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use pgdumpd::spec::Spec;
+use pgdumpd::store::{
+    Archive, ArchiveState, Daemon, Database, FORMAT, Manifest, Object, ObjectKey, PgDump, Restore,
+    Storage, StoredObject,
+};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+pub fn time(text: &str) -> DateTime<Utc> {
+    DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+}
+
+/// A key that no other test has.
+pub fn new_key() -> ObjectKey {
+    let started = time("2026-11-23T20:00:00Z");
+    ObjectKey::new(
+        Uuid::new_v4(),
+        "shop/orders %",
+        Uuid::new_v4(),
+        Uuid::new_v4(),
+        started,
+    )
+}
+
+pub fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A manifest in which every field has a value.
+pub fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
+    let spec = Spec {
+        schemas: vec!["app".into()],
+        exclude_schemas: vec!["scratch".into()],
+        tables: vec!["app.orders".into()],
+        exclude_tables: vec!["app.log".into()],
+        exclude_table_data: vec!["app.cache".into()],
+        label: Some("before 4.2".into()),
+    };
+    Manifest {
+        format: FORMAT,
+        backup_id: Uuid::new_v4(),
+        queue_id: Uuid::new_v4(),
+        storage_id: Uuid::new_v4(),
+        target: "shop/orders %".into(),
+        label: spec.label.clone(),
+        requested_by: "shop".into(),
+        attempt: 2,
+        lease_token: Uuid::new_v4(),
+        started_at: time("2026-11-23T20:00:00Z"),
+        finished_at: time("2026-11-23T20:00:05Z"),
+        database: Database {
+            name: "orders".into(),
+            server_version: "16.14".into(),
+            system_identifier: Some("7401234567890123456".into()),
+        },
+        pg_dump: PgDump {
+            version: "16.14".into(),
+            arguments: vec!["--format=custom".into()],
+        },
+        spec: (&spec).into(),
+        partial: spec.is_partial(),
+        archive: Archive {
+            state: ArchiveState::Unread,
+            unread_reason: Some("version 1.17".into()),
+            format_version: Some("1.17".into()),
+            compression: "zstd:1".into(),
+            dump_bytes: content.len() as u64,
+            entries: Some(12),
+            tables: Some(3),
+        },
+        object: Object {
+            key: key.clone(),
+            size_bytes: content.len() as u64,
+            sha256: sha256(content),
+        },
+        warnings: vec!["pg_dump: warning: something".into()],
+        warnings_total: 1,
+        restore: Restore {
+            minimum_pg_restore: Some(16),
+            hint: "pg_restore --dbname=NEW FILE".into(),
+        },
+        daemon: Daemon {
+            version: "0.1.0".into(),
+            host: "db1".into(),
+        },
+    }
+}
+
+/// Bytes that differ everywhere, so that a part in the wrong place shows.
+pub fn content(size: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes.into()
+}
+
+/// Uploads in pieces of odd sizes and commits.
+pub async fn store(storage: &Storage, key: &ObjectKey, content: &Bytes) -> StoredObject {
+    let mut upload = storage.begin(key).await.unwrap();
+    for (at, piece) in pieces(content) {
+        assert!(at < content.len());
+        upload.write(piece).await.unwrap();
+    }
+    upload.commit().await.unwrap()
+}
+
+fn pieces(content: &Bytes) -> impl Iterator<Item = (usize, Bytes)> {
+    let mut at = 0;
+    let content = content.clone();
+    std::iter::from_fn(move || {
+        let size = (1 + at % 700_001).min(content.len() - at);
+        let piece = (size > 0).then(|| (at, content.slice(at..at + size)));
+        at += size;
+        piece
+    })
+}
+
+/// A whole backup: object and manifest.
+pub async fn back_up(storage: &Storage, content: &Bytes) -> Manifest {
+    let key = new_key();
+    store(storage, &key, content).await;
+    let manifest = manifest_of(&key, content);
+    storage.write_manifest(&manifest).await.unwrap();
+    manifest
+}
