@@ -1,1 +1,22 @@
-//! (to be written)
+//! The pg_dump process: which program, which arguments, its password, its output, its stderr, how it is
+//! stopped, and how it ended.
+//!
+//! One dump is a [`Plan`], started by [`PgDump::start`], which hands back the process and its output. Only
+//! [`PgDump::wait`] makes a [`CleanExit`], and only from exit status 0.
+
+mod exit;
+mod output;
+mod password_file;
+mod plan;
+mod process;
+mod program;
+mod redact;
+mod stderr;
+
+pub use exit::CleanExit;
+pub use output::{DumpOutput, OutputMeter};
+pub use plan::Plan;
+pub use process::PgDump;
+pub use program::{Program, find};
+pub use redact::Redactor;
+pub use stderr::Warnings;

@@ -1,0 +1,213 @@
+//! What one dump will run: program, arguments, environment.
+
+use std::time::Duration;
+
+use crate::compression::Compression;
+use crate::database_url::DatabaseUrl;
+use crate::fault::Fault;
+use crate::spec::Spec;
+
+use super::program::Program;
+
+/// How much later than the daemon's own guard pg_dump gives up waiting for a table's lock. The guard knows who
+/// blocks and covers every phase; this is for when the guard's connection is down.
+const LOCK_WAIT_MARGIN: Duration = Duration::from_secs(10);
+
+/// What of the daemon's own environment pg_dump may see: where ~/.pgpass, ~/.postgresql and Kerberos tickets are.
+const INHERITED: [&str; 3] = ["HOME", "KRB5CCNAME", "KRB5_CONFIG"];
+
+/// One dump, decided but not started.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    program: Program,
+    url: DatabaseUrl,
+    application_name: String,
+    spec: Spec,
+    compression: Compression,
+    lock_wait_timeout: Duration,
+    server_major: u32,
+}
+
+impl Plan {
+    /// Decides on a dump of the database at `url`, a server of `server_major`.
+    ///
+    /// # Errors
+    /// Permanent: `spec_invalid` for a pattern that no command line can carry, `compression_unsupported` for a
+    /// compression that this program lacks.
+    pub fn new(
+        program: Program,
+        server_major: u32,
+        url: DatabaseUrl,
+        application_name: String,
+        spec: Spec,
+        compression: Compression,
+        lock_wait_timeout: Duration,
+    ) -> Result<Self, Fault> {
+        check_patterns(&spec)?;
+        Ok(Self {
+            compression: compression.resolve(&program, server_major)?,
+            program,
+            url,
+            application_name,
+            spec,
+            lock_wait_timeout,
+            server_major,
+        })
+    }
+
+    /// The program that will run.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The database that will be dumped.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
+    /// By which pg_dump's session is known on the server.
+    pub fn application_name(&self) -> &str {
+        &self.application_name
+    }
+
+    /// How the data will be compressed; never [`Compression::Auto`].
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// pg_dump's arguments, exactly. They hold no secret and no address.
+    pub fn arguments(&self) -> Vec<String> {
+        let lock_wait = self.lock_wait_timeout.saturating_add(LOCK_WAIT_MARGIN);
+        let lock_wait = lock_wait.as_millis().min(i32::MAX as u128);
+        let mut arguments = vec![
+            "--format=custom".to_owned(),
+            "--no-password".to_owned(),
+            format!("--compress={}", compress_argument(self.compression)),
+            format!("--lock-wait-timeout={lock_wait}"),
+        ];
+        let spec = &self.spec;
+        for (option, patterns) in filters(spec) {
+            // One word each: a pattern that begins with a dash stays a pattern.
+            arguments.extend(patterns.iter().map(|pattern| format!("{option}={pattern}")));
+        }
+        arguments.push("--exclude-schema=pgdumpd".to_owned());
+        let filters_tables = !(spec.tables.is_empty()
+            && spec.exclude_tables.is_empty()
+            && spec.exclude_table_data.is_empty());
+        if filters_tables {
+            // With --table, pg_dump ignores --exclude-schema.
+            arguments.push("--exclude-table=pgdumpd.*".to_owned());
+        }
+        arguments
+    }
+
+    /// pg_dump's whole environment but for PGPASSFILE. It holds no secret.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let mut environment: Vec<(String, String)> = INHERITED
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+            .collect();
+        // The messages that we read are pg_dump's own; the server's stay in the server's language.
+        environment.push(("LC_ALL".to_owned(), "C".to_owned()));
+        environment.push(("PGCONNECT_TIMEOUT".to_owned(), "30".to_owned()));
+        environment.extend(
+            self.url
+                .libpq_environment()
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
+        environment.push(("PGAPPNAME".to_owned(), self.application_name.clone()));
+        environment
+    }
+
+    /// What is true of this backup and may surprise whoever restores it: sentences for the manifest and the log.
+    pub fn caveats(&self) -> Vec<String> {
+        let mut caveats = Vec::new();
+        if self.program.is_newer_than(self.server_major) {
+            caveats.push(format!(
+                "dumped by pg_dump {} from a server of version {}: the server's own pg_restore may not read it",
+                self.program.major(),
+                self.server_major
+            ));
+        }
+        if !(self.spec.schemas.is_empty() && self.spec.tables.is_empty()) {
+            caveats.push(
+                "only chosen schemas or tables: large objects, extensions and publications are left out"
+                    .to_owned(),
+            );
+        }
+        caveats
+    }
+}
+
+impl Compression {
+    /// What this becomes with this program and server: never [`Compression::Auto`].
+    ///
+    /// # Errors
+    /// A permanent `compression_unsupported` for zstd where this pg_dump lacks it. (pg_dump 14 takes the option
+    /// and compresses nothing, so this cannot be left to the program.)
+    pub fn resolve(self, program: &Program, server_major: u32) -> Result<Self, Fault> {
+        match self {
+            // Before 16 the server's own pg_restore reads no zstd.
+            Self::Auto if server_major >= 16 && program.has_zstd() => Ok(Self::Zstd(1)),
+            Self::Auto => Ok(Self::Gzip(6)),
+            Self::Zstd(_) if !program.has_zstd() => {
+                let why = if program.major() < 16 {
+                    "it needs pg_dump 16 or newer"
+                } else {
+                    "it was built without zstd"
+                };
+                Err(Fault::permanent(
+                    "compression_unsupported",
+                    format!(
+                        "{} cannot compress with {self}: {why}",
+                        program.path().display()
+                    ),
+                )
+                .hint(
+                    "Set the target's compression to \"auto\" or \"gzip:6\", or install a pg_dump with zstd.",
+                ))
+            }
+            Self::None | Self::Gzip(_) | Self::Zstd(_) => Ok(self),
+        }
+    }
+}
+
+/// `--compress` takes a bare level for gzip, and 0 for none, in every version.
+fn compress_argument(compression: Compression) -> String {
+    match compression {
+        Compression::None => "0".to_owned(),
+        Compression::Gzip(level) => level.to_string(),
+        Compression::Auto | Compression::Zstd(_) => compression.to_string(),
+    }
+}
+
+/// pg_dump's options with the spec's patterns for each.
+fn filters(spec: &Spec) -> [(&'static str, &[String]); 5] {
+    [
+        ("--schema", &spec.schemas),
+        ("--exclude-schema", &spec.exclude_schemas),
+        ("--table", &spec.tables),
+        ("--exclude-table", &spec.exclude_tables),
+        ("--exclude-table-data", &spec.exclude_table_data),
+    ]
+}
+
+fn check_patterns(spec: &Spec) -> Result<(), Fault> {
+    for (option, patterns) in filters(spec) {
+        let key = option.trim_start_matches("--").replace('-', "_");
+        for pattern in patterns {
+            if pattern.is_empty() || pattern.contains('\0') {
+                return Err(Fault::permanent(
+                    "spec_invalid",
+                    format!("the job's spec has an unusable pattern {pattern:?} for {key}"),
+                )
+                .hint("A pattern is a name or a wildcard as pg_dump takes it, such as public or audit.*"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

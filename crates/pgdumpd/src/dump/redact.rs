@@ -1,0 +1,123 @@
+//! Taking secrets out of texts that other programs wrote.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use secrecy::{ExposeSecret, SecretString};
+
+/// What stands where a secret stood.
+const MASK: &str = "********";
+
+/// A password in a connection string of somebody else (a subscription's, a foreign server's).
+static CONNECTION_SECRETS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r#"(?xi)
+        (?<keep> \b (?:password|passwd|sslpassword|oauth_client_secret|scram_client_key|scram_server_key) \s* = \s* )
+            (?: ' (?:[^'\\]|\\.|'')* ' | " [^"]* " | [^\s'"&,)]+ )
+        | (?<scheme> \b [a-z][a-z0-9+.-]* :// [^\s/:@?\#]* : ) [^\s/@]+ (?<at> @ )
+        "#,
+    )
+    .expect("the pattern is a constant that a test runs")
+});
+
+/// Replaces known passwords and whatever looks like one in a connection string.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    secrets: Vec<SecretString>,
+}
+
+impl Redactor {
+    /// A redactor that knows these passwords.
+    pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Self {
+        // A text is redacted line by line, so a secret of several lines is one for each.
+        let mut secrets: Vec<String> = secrets
+            .into_iter()
+            .flat_map(|secret| {
+                let lines = secret.expose_secret().lines().map(str::to_owned);
+                lines.collect::<Vec<_>>()
+            })
+            .filter(|secret| !secret.is_empty())
+            .collect();
+        // The longest first: a secret may be part of another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self {
+            secrets: secrets.into_iter().map(SecretString::from).collect(),
+        }
+    }
+
+    /// The text without secrets.
+    pub fn redact(&self, text: &str) -> String {
+        let mut text = Cow::Borrowed(text);
+        for secret in &self.secrets {
+            if text.contains(secret.expose_secret()) {
+                text = text.replace(secret.expose_secret(), MASK).into();
+            }
+        }
+        CONNECTION_SECRETS
+            .replace_all(&text, format!("${{keep}}${{scheme}}{MASK}${{at}}"))
+            .into_owned()
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redactor({} secrets)", self.secrets.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_secrets_are_replaced_wherever_they_stand() {
+        let redactor = Redactor::new(["hunter2", "hunter22"].map(SecretString::from));
+        assert_eq!(
+            redactor.redact("say hunter2, hunter22!"),
+            "say ********, ********!"
+        );
+    }
+
+    #[test]
+    fn passwords_in_connection_strings_are_replaced() {
+        let redactor = Redactor::default();
+        for (text, clean) in [
+            (
+                "CONNECTION 'host=a password=geheim user=b'",
+                "CONNECTION 'host=a password=******** user=b'",
+            ),
+            (
+                "OPTIONS (PASSWORD = 'a b''c')",
+                "OPTIONS (PASSWORD = ********)",
+            ),
+            (
+                "postgres://joe:geheim@db/app",
+                "postgres://joe:********@db/app",
+            ),
+            (
+                "postgres://db/app?user=x&password=y&z=1",
+                "postgres://db/app?user=x&password=********&z=1",
+            ),
+            (
+                "permission denied for table passwords",
+                "permission denied for table passwords",
+            ),
+        ] {
+            assert_eq!(redactor.redact(text), clean);
+        }
+    }
+
+    #[test]
+    fn an_empty_secret_replaces_nothing() {
+        let redactor = Redactor::new([SecretString::from("")]);
+        assert_eq!(redactor.redact("text"), "text");
+    }
+
+    #[test]
+    fn debug_output_tells_no_secret() {
+        let redactor = Redactor::new([SecretString::from("hunter2")]);
+        assert_eq!(format!("{redactor:?}"), "Redactor(1 secrets)");
+    }
+}
