@@ -35,16 +35,25 @@ pub struct Checked {
 impl Report {
     /// The findings that are not as they should be.
     pub fn problems(&self) -> impl Iterator<Item = &Checked> {
-        self.findings.iter().filter(|checked| checked.finding.severity > Severity::Ok)
+        self.findings
+            .iter()
+            .filter(|checked| checked.finding.severity > Severity::Ok)
     }
 
     /// The worst severity.
     pub fn worst(&self) -> Severity {
-        self.findings.iter().map(|checked| checked.finding.severity).max().unwrap_or(Severity::Ok)
+        self.findings
+            .iter()
+            .map(|checked| checked.finding.severity)
+            .max()
+            .unwrap_or(Severity::Ok)
     }
 
     fn add(&mut self, subject: &str, findings: impl IntoIterator<Item = Finding>) {
-        let checked = findings.into_iter().map(|finding| Checked { subject: subject.to_owned(), finding });
+        let checked = findings.into_iter().map(|finding| Checked {
+            subject: subject.to_owned(),
+            finding,
+        });
         self.findings.extend(checked);
     }
 }
@@ -77,14 +86,20 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
         Ok(address) => address,
         Err(error) => return vec![Finding::error(crate::fault::chain(&error))],
     };
-    let mut findings = vec![Finding::ok(format!("queue {} at {address} answers", queue.id()))];
+    let mut findings = vec![Finding::ok(format!(
+        "queue {} at {address} answers",
+        queue.id()
+    ))];
     match queue.live_workers().await {
         Ok(daemons) if daemons.is_empty() => findings.push(
             Finding::warning("no daemon is alive: nothing that is enqueued will run")
                 .hint("Start one with `systemctl start pgdumpd`, or `pgdumpd run` in a terminal."),
         ),
         Ok(daemons) => findings.extend(daemons.iter().map(|daemon| {
-            Finding::ok(format!("daemon {} (pid {}) on {} is alive", daemon.id, daemon.pid, daemon.host))
+            Finding::ok(format!(
+                "daemon {} (pid {}) on {} is alive",
+                daemon.id, daemon.pid, daemon.host
+            ))
         })),
         Err(error) => findings.push(Finding::error(crate::fault::chain(&error))),
     }
@@ -94,6 +109,9 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
 async fn in_time(findings: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
     match tokio::time::timeout(PATIENCE, findings).await {
         Ok(findings) => findings,
-        Err(_) => vec![Finding::error(format!("no answer in {} seconds", PATIENCE.as_secs()))],
+        Err(_) => vec![Finding::error(format!(
+            "no answer in {} seconds",
+            PATIENCE.as_secs()
+        ))],
     }
 }

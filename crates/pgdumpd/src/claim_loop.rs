@@ -26,6 +26,7 @@ pub async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Arc<Pulse
     let mut outage = false;
     while !lifecycle.drain.is_cancelled() {
         pulse.beat();
+        services.set_running(jobs.len());
         hints.mark_unchanged();
         match claim_all(&services, &lifecycle, &mut jobs).await {
             Ok(()) => outage = false,
@@ -36,7 +37,11 @@ pub async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Arc<Pulse
                 outage = true;
             }
         }
-        let wait = if outage { services.daemon.poll_interval } else { next_look(&services).await };
+        let wait = if outage {
+            services.daemon.poll_interval
+        } else {
+            next_look(&services).await
+        };
         tokio::select! {
             () = lifecycle.drain.cancelled() => {}
             () = tokio::time::sleep(wait) => {}
@@ -65,22 +70,31 @@ async fn claim_all(
             return Ok(());
         }
         let sent = Instant::now();
-        let claim = services.queue.claim(services.worker.id, &targets, services.daemon.lease);
+        let claim = services
+            .queue
+            .claim(services.worker.id, &targets, services.daemon.lease);
         let claimed = tokio::time::timeout(CLAIM_PATIENCE, claim)
             .await
             .map_err(|_| "no answer in time".to_owned())?
             .map_err(|error| crate::fault::chain(&error))?;
-        let Some(claimed) = claimed else { return Ok(()) };
+        let Some(claimed) = claimed else {
+            return Ok(());
+        };
         let services = Arc::clone(services);
         let halt = lifecycle.halt.clone();
+        let running = Arc::clone(&services);
         jobs.spawn(async move { job::run(&services, &served, claimed, sent, halt).await });
+        running.set_running(jobs.len());
     }
     Ok(())
 }
 
 /// How long until the queue should be asked again: the poll interval with jitter, less where a job falls due.
 async fn next_look(services: &Services) -> Duration {
-    let poll = services.daemon.poll_interval.mul_f64(rand::random_range(0.75..1.25));
+    let poll = services
+        .daemon
+        .poll_interval
+        .mul_f64(rand::random_range(0.75..1.25));
     let targets: Vec<String> = services.served().targets.keys().cloned().collect();
     let due = tokio::time::timeout(CLAIM_PATIENCE, services.queue.next_due(&targets)).await;
     match due {

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Sources};
 use crate::{daemon, telemetry};
 use exit::Exit;
 
@@ -71,7 +71,10 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return exit::complain(&error.into()),
     };
@@ -89,7 +92,7 @@ impl Cli {
         {
             return migrate::print(args);
         }
-        let loaded = Config::load(self.config.as_deref())?;
+        let loaded = Config::load(&Sources::of_process(self.config.clone()))?;
         match self.command {
             Command::Run => run_daemon(loaded, self.config).await,
             Command::Migrate(args) => migrate::run(&loaded.config, &args).await,

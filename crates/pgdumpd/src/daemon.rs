@@ -9,6 +9,7 @@ pub use served::{Served, serve};
 pub use watchdog::Pulse;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,9 +20,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use crate::checks;
+use crate::checks::{self, Checked};
 use crate::claim_loop;
-use crate::config::{Config, DaemonConfig, PgDumpConfig};
+use crate::config::{Config, DaemonConfig, PgDumpConfig, Sources};
 use crate::lifecycle::{Lifecycle, tell_systemd};
 use crate::queue::{Queue, QueueError, Worker};
 
@@ -40,6 +41,7 @@ pub struct Services {
     /// `[pg_dump]`, as read at the start.
     pub pg_dump: PgDumpConfig,
     served: RwLock<Arc<Served>>,
+    running: AtomicUsize,
     hint: watch::Sender<u64>,
 }
 
@@ -52,6 +54,16 @@ impl Services {
     /// Changes whenever something in the queue may have changed: new jobs, requests to cancel.
     pub fn hints(&self) -> watch::Receiver<u64> {
         self.hint.subscribe()
+    }
+
+    /// How many jobs run.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Says how many jobs run.
+    pub fn set_running(&self, jobs: usize) {
+        self.running.store(jobs, Ordering::Relaxed);
     }
 
     fn serve_from_now_on(&self, served: Served) {
@@ -72,12 +84,15 @@ impl Services {
 /// The queue refuses this daemon (not migrated, another id). An unreachable queue is waited for.
 pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::listen(config.daemon.drain_timeout)?;
-    let Some(queue) = connect(&config, &lifecycle).await? else { return Ok(()) };
+    let Some(queue) = connect(&config, &lifecycle).await? else {
+        return Ok(());
+    };
     let services = Arc::new(Services {
         worker: worker(&config.daemon),
         daemon: config.daemon.clone(),
         pg_dump: config.pg_dump.clone(),
         served: RwLock::new(Arc::new(serve(&config, None).await)),
+        running: AtomicUsize::new(0),
         hint: watch::Sender::new(0),
         queue,
     });
@@ -93,9 +108,18 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         Arc::clone(&present),
         rest.clone(),
     ));
-    tasks.spawn(watchdog::run(vec![Arc::clone(&claiming), Arc::clone(&present)], rest.clone()));
+    tasks.spawn(watchdog::run(
+        vec![Arc::clone(&claiming), Arc::clone(&present)],
+        rest.clone(),
+    ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
-    tasks.spawn(look_after(Arc::clone(&services), config, reload, lifecycle.clone(), rest.clone()));
+    tasks.spawn(look_after(
+        Arc::clone(&services),
+        config,
+        reload,
+        lifecycle.clone(),
+        rest.clone(),
+    ));
     tasks.spawn(say_stopping(lifecycle.drain.clone(), rest.clone()));
 
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("waiting for jobs")]);
@@ -104,8 +128,11 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     rest.cancel();
     tasks.close();
     tasks.wait().await;
-    if let Err(error) = services.queue.retire(services.worker.id).await {
-        warn!(error = &error as &dyn std::error::Error, "the daemon could not sign off from the queue");
+    if let Err(error) = services.queue.unregister(services.worker.id).await {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "the daemon could not sign off from the queue"
+        );
     }
     info!("stopped");
     Ok(())
@@ -115,12 +142,6 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
 async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Option<Queue>> {
     let mut told = false;
     loop {
-        if config.queue.migrate_at_start {
-            // Without configuration there is nobody else who would do it.
-            if let Err(error) = crate::migrate::migrate(&config.queue.url, &Default::default()).await {
-                warn!(error = &error as &dyn std::error::Error, "the queue could not be migrated");
-            }
-        }
         match Queue::connect(&config.queue).await {
             Ok(queue) => return Ok(Some(queue)),
             Err(QueueError::Database(error)) => {
@@ -146,7 +167,10 @@ async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Optio
 fn worker(daemon: &DaemonConfig) -> Worker {
     Worker {
         id: Uuid::new_v4(),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        host: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
         pid: i32::try_from(std::process::id()).unwrap_or(0),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         max_jobs: i32::try_from(daemon.max_jobs).unwrap_or(i32::MAX),
@@ -157,10 +181,16 @@ fn worker(daemon: &DaemonConfig) -> Worker {
 /// The first line of a daemon's log: which queue this is, where, and who else serves it.
 async fn introduce(services: &Services) {
     let served = services.served();
-    let address = services.queue.server_address().await.unwrap_or_else(|_| "unknown".to_owned());
+    let address = services
+        .queue
+        .server_address()
+        .await
+        .unwrap_or_else(|_| "unknown".to_owned());
     let others = services.queue.live_workers().await.unwrap_or_default();
-    let others: Vec<String> =
-        others.iter().map(|other| format!("{} (pid {})", other.host, other.pid)).collect();
+    let others: Vec<String> = others
+        .iter()
+        .map(|other| format!("{} (pid {})", other.host, other.pid))
+        .collect();
     info!(
         queue.id = %services.queue.id(),
         queue.address = address,
@@ -179,7 +209,7 @@ async fn listen(services: Arc<Services>, rest: CancellationToken) {
     loop {
         tokio::select! {
             () = rest.cancelled() => return,
-            () = listener.wake() => services.give_hint(),
+            _ = listener.next() => services.give_hint(),
         }
     }
 }
@@ -202,26 +232,42 @@ async fn look_after(
             () = rest.cancelled() => return,
             () = tokio::time::sleep(config.daemon.check_interval) => {}
             () = lifecycle.reload.notified() => {
-                match Config::load(reload.as_deref()) {
+                match Config::load(&Sources::of_process(reload.clone())) {
                     Ok(loaded) => config = loaded.config,
                     Err(error) => error!("the configuration stays as it was: {error}"),
                 }
             }
         }
         let served = serve(&config, Some(&services.served())).await;
-        info!(targets = served.targets.len(), storages = served.storages.len(), "targets and storages are read");
+        info!(
+            targets = served.targets.len(),
+            storages = served.storages.len(),
+            "targets and storages are read"
+        );
         services.serve_from_now_on(served);
     }
 }
 
 async fn check(services: &Services, config: &Config) {
     let report = checks::run(config, &services.served(), Some(&services.queue)).await;
-    for finding in report.problems() {
-        warn!(check.subject = finding.subject, check.hint = finding.hint, "{}", finding.what);
+    for Checked { subject, finding } in report.problems() {
+        warn!(
+            check.subject = subject,
+            check.hint = finding.hint,
+            "{}",
+            finding.what
+        );
     }
     let json = serde_json::to_value(&report).unwrap_or_default();
-    if let Err(error) = services.queue.record_checks(services.worker.id, &json).await {
-        warn!(error = &error as &dyn std::error::Error, "the results of the checks could not be stored");
+    if let Err(error) = services
+        .queue
+        .record_checks(services.worker.id, &json)
+        .await
+    {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "the results of the checks could not be stored"
+        );
     }
 }
 
@@ -230,5 +276,8 @@ async fn say_stopping(drain: CancellationToken, rest: CancellationToken) {
         () = rest.cancelled() => {}
         () = drain.cancelled() => {}
     }
-    tell_systemd(&[NotifyState::Stopping, NotifyState::Status("finishing what runs")]);
+    tell_systemd(&[
+        NotifyState::Stopping,
+        NotifyState::Status("finishing what runs"),
+    ]);
 }

@@ -30,7 +30,11 @@ pub struct Finding {
 impl Finding {
     /// A finding without advice.
     pub fn new(severity: Severity, what: impl Into<String>) -> Self {
-        Self { severity, what: what.into(), hint: None }
+        Self {
+            severity,
+            what: what.into(),
+            hint: None,
+        }
     }
 
     /// As it should be.
@@ -51,7 +55,10 @@ impl Finding {
     /// Adds advice.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
     }
 }
 

@@ -44,7 +44,9 @@ pub async fn run(
         job.attempt = job.lease.attempt,
         target = job.target
     );
-    run_in_span(services, served, job, claimed_at, shutdown).instrument(span).await;
+    run_in_span(services, served, job, claimed_at, shutdown)
+        .instrument(span)
+        .await;
 }
 
 async fn run_in_span(
@@ -60,7 +62,10 @@ async fn run_in_span(
     let heart = Heart::start(
         services.queue.clone(),
         job.lease.clone(),
-        Pace { lease: services.daemon.lease, tick: services.daemon.heartbeat },
+        Pace {
+            lease: services.daemon.lease,
+            tick: services.daemon.heartbeat,
+        },
         claimed_at,
         services.hints(),
         Arc::clone(&reporter),
@@ -70,7 +75,13 @@ async fn run_in_span(
     let _over = over.clone().drop_guard();
     tokio::spawn(throw_at_shutdown(shutdown, Arc::clone(&switch), over).in_current_span());
 
-    let attempt = Attempt { services, served, job: &job, reporter: &reporter, switch: &switch };
+    let attempt = Attempt {
+        services,
+        served,
+        job: &job,
+        reporter: &reporter,
+        switch: &switch,
+    };
     let outcome = match attempt.run().await {
         Ok(success) => Outcome::Succeeded(Box::new(success)),
         Err(stop) => match stop.into_outcome(switch.reason()) {
@@ -83,7 +94,8 @@ async fn run_in_span(
             }
         },
     };
-    let finished = settle::finish(&services.queue, &job.lease, &outcome, services.daemon.lease).await;
+    let finished =
+        settle::finish(&services.queue, &job.lease, &outcome, services.daemon.lease).await;
     heart.stop().await;
     log_end(&outcome, finished, claimed_at);
 }
@@ -102,8 +114,12 @@ async fn throw_at_shutdown(
 fn log_end(outcome: &Outcome, finished: Option<Finished>, claimed_at: Instant) {
     let seconds = claimed_at.elapsed().as_secs_f64();
     match (outcome, finished) {
-        (_, None) => error!("the job's end could not be written to the queue; another daemon will settle it"),
-        (_, Some(Finished::LeaseLost)) => warn!("the job's end was not written: its lease was lost"),
+        (_, None) => {
+            error!("the job's end could not be written to the queue; another daemon will settle it")
+        }
+        (_, Some(Finished::LeaseLost)) => {
+            warn!("the job's end was not written: its lease was lost")
+        }
         (Outcome::Succeeded(success), Some(_)) => info!(
             event = "BACKUP_PROGRESS",
             progress.percent = 100,

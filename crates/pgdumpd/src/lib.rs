@@ -3,6 +3,7 @@
 //!
 //! `docs/ARCHITECTURE.md` walks one job through these modules.
 
+pub mod checks;
 pub mod claim_loop;
 pub mod cli;
 pub mod compression;
@@ -11,6 +12,7 @@ pub mod daemon;
 pub mod database_url;
 pub mod dump;
 pub mod fault;
+pub mod finding;
 pub mod job;
 pub mod lifecycle;
 pub mod migrate;

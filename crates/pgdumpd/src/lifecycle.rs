@@ -58,7 +58,9 @@ impl Lifecycle {
                 tokio::spawn(async move {
                     tokio::time::sleep(drain_timeout).await;
                     if !halt.is_cancelled() {
-                        warn!("the drain's time is over: stopping the dumps that run and handing their jobs back");
+                        warn!(
+                            "the drain's time is over: stopping the dumps that run and handing their jobs back"
+                        );
                         halt.cancel();
                     }
                 });

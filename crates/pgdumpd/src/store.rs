@@ -28,7 +28,6 @@ pub use self::manifest::{
     Archive, ArchiveState, Daemon, Database, FORMAT, Filters, MAX_WARNINGS, Manifest, Object,
     PgDump, Restore,
 };
-pub use self::probe::{Finding, Severity};
 pub use self::read::Listed;
 pub use self::upload::Upload;
 

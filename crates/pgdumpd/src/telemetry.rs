@@ -1,1 +1,9 @@
-//! (to be written)
+//! STUB
+use crate::config::LogConfig;
+/// stub
+pub fn init(_c: &LogConfig) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}

@@ -22,18 +22,34 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     // The configuration of the original may name the old id, which is just what is to change.
-    let anonymous = crate::config::QueueConfig { queue_id: None, ..config.queue.clone() };
+    let anonymous = crate::config::QueueConfig {
+        queue_id: None,
+        ..config.queue.clone()
+    };
     let queue = Queue::connect(&anonymous).await?;
     if queue.id() != args.queue_id {
         return Err(Advised::new(
-            format!("the queue at {} has the id {}, not {}", config.queue.url, queue.id(), args.queue_id),
+            format!(
+                "the queue at {} has the id {}, not {}",
+                config.queue.url,
+                queue.id(),
+                args.queue_id
+            ),
             "Make sure that this is the clone, and give the id that it has.",
         )
         .into());
     }
-    let adopted = queue.reset_identity().await?;
+    let Some(adopted) = queue.reset_identity().await? else {
+        return Err(Advised::new(
+            "the queue's id has changed in this very moment",
+            "Somebody else adopts this queue: look with `pgdumpd check`.",
+        )
+        .into());
+    };
     if args.json {
-        out::json(&json!({ "old_id": args.queue_id, "new_id": adopted.id, "cancelled": adopted.cancelled, "failed": adopted.failed }))?;
+        out::json(
+            &json!({ "old_id": args.queue_id, "new_id": adopted.id, "cancelled": adopted.cancelled, "failed": adopted.failed }),
+        )?;
     } else {
         out::line(format!(
             "this queue is {} now; {} queued jobs were cancelled, {} running ones ended",

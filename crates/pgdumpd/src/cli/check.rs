@@ -26,8 +26,11 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         Ok(queue) => {
             // What each daemon found itself, from inside its sandbox.
             for daemon in queue.live_workers().await? {
-                let found: Report =
-                    daemon.checks.clone().and_then(|found| serde_json::from_value(found).ok()).unwrap_or_default();
+                let found: Report = daemon
+                    .checks
+                    .clone()
+                    .and_then(|found| serde_json::from_value(found).ok())
+                    .unwrap_or_default();
                 daemons.push((format!("{} (pid {})", daemon.host, daemon.pid), found));
             }
         }
@@ -43,7 +46,11 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
             },
         ),
     }
-    let worst = daemons.iter().map(|(_, found)| found.worst()).chain([report.worst()]).max();
+    let worst = daemons
+        .iter()
+        .map(|(_, found)| found.worst())
+        .chain([report.worst()])
+        .max();
     if args.json {
         let daemons: Vec<_> = daemons
             .iter()
@@ -57,7 +64,11 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
             show(found)?;
         }
     }
-    Ok(if worst == Some(Severity::Error) { Exit::CheckFailed } else { Exit::Done })
+    Ok(if worst == Some(Severity::Error) {
+        Exit::CheckFailed
+    } else {
+        Exit::Done
+    })
 }
 
 fn show(report: &Report) -> anyhow::Result<()> {

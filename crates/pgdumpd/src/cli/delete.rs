@@ -21,13 +21,19 @@ pub(super) struct Args {
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let queue = Queue::connect(&config.queue).await?;
     let Some(copy) = queue.copy_of(args.id).await? else {
-        watch::eprintln_line(&format!("{}: no storage holds a backup of this job", args.id));
+        watch::eprintln_line(&format!(
+            "{}: no storage holds a backup of this job",
+            args.id
+        ));
         return Ok(Exit::NotFound);
     };
     let key = ObjectKey::parse(&copy.object_key)?;
     let Some(storage) = config.storages.get(&copy.storage) else {
         return Err(Advised::new(
-            format!("the backup lies in storage \"{}\", which this configuration does not have", copy.storage),
+            format!(
+                "the backup lies in storage \"{}\", which this configuration does not have",
+                copy.storage
+            ),
             "Run this command where the storage is configured.",
         )
         .into());
@@ -48,7 +54,10 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         .into());
     }
     if !args.yes {
-        out::line(format!("would remove {key} ({} bytes) from storage \"{}\"; add --yes to do it", copy.size_bytes, copy.storage))?;
+        out::line(format!(
+            "would remove {key} ({} bytes) from storage \"{}\"; add --yes to do it",
+            copy.size_bytes, copy.storage
+        ))?;
         return Ok(Exit::Done);
     }
     storage.delete_backup(&key).await?;

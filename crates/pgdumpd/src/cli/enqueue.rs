@@ -70,9 +70,16 @@ pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
     } else if enqueued.is_new {
         out::line(enqueued.id.to_string())?;
     } else {
-        out::line(format!("{} (enqueued before under this idempotency key)", enqueued.id))?;
+        out::line(format!(
+            "{} (enqueued before under this idempotency key)",
+            enqueued.id
+        ))?;
     }
-    if wait { watch::follow(&pool, enqueued.id, json).await } else { Ok(Exit::Done) }
+    if wait {
+        watch::follow(&pool, enqueued.id, json).await
+    } else {
+        Ok(Exit::Done)
+    }
 }
 
 impl Args {

@@ -34,7 +34,10 @@ pub(super) struct Advised {
 
 impl Advised {
     pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -68,5 +71,7 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<crate::queue::QueueError>() {
         return error.hint().map(str::to_owned);
     }
-    error.downcast_ref::<Advised>().map(|advised| advised.hint.clone())
+    error
+        .downcast_ref::<Advised>()
+        .map(|advised| advised.hint.clone())
 }

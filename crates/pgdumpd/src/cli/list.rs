@@ -52,23 +52,42 @@ async fn list_storage(config: &Config, name: &str, args: &Args) -> anyhow::Resul
         )
         .into());
     };
-    let storage = Storage::open(name, storage).await.with_context(|| format!("cannot open storage \"{name}\""))?;
-    let listed = storage.list().await?;
-    let mut backups: Vec<Manifest> = listed.backups;
-    backups.retain(|backup| args.target.as_ref().is_none_or(|target| *target == backup.target));
-    backups.sort_by_key(|backup| std::cmp::Reverse(backup.finished_at));
-    // A manifest that cannot be read must not hide the others, nor be hidden by them.
-    for fault in &listed.unreadable {
-        watch::eprintln_line(&format!("left out: {}", fault.report()));
+    let storage = Storage::open(name, storage)
+        .await
+        .with_context(|| format!("cannot open storage \"{name}\""))?;
+    let mut backups = Vec::new();
+    let mut complete = true;
+    for listed in storage.list().await? {
+        match listed.manifest {
+            Ok(manifest) => backups.push(manifest),
+            // A manifest that cannot be read must not hide the others, nor be hidden by them.
+            Err(fault) => {
+                complete = false;
+                watch::eprintln_line(&format!("left out: {}", fault.report()));
+            }
+        }
     }
+    backups.retain(|backup| {
+        args.target
+            .as_ref()
+            .is_none_or(|target| *target == backup.target)
+    });
+    backups.sort_by_key(|backup| std::cmp::Reverse(backup.finished_at));
     if args.json {
         out::json(&backups)?;
     } else if backups.is_empty() {
         out::line("no backups")?;
     } else {
-        out::table(&["ID", "TARGET", "FINISHED", "SIZE", "ARCHIVE", "KEY"], &rows(&backups))?;
+        out::table(
+            &["ID", "TARGET", "FINISHED", "SIZE", "ARCHIVE", "KEY"],
+            &rows(&backups),
+        )?;
     }
-    Ok(if listed.unreadable.is_empty() { Exit::Done } else { Exit::CheckFailed })
+    Ok(if complete {
+        Exit::Done
+    } else {
+        Exit::CheckFailed
+    })
 }
 
 fn rows(backups: &[Manifest]) -> Vec<Vec<String>> {

@@ -8,7 +8,9 @@ use crate::config::Config;
 use crate::migrate::{self, Grants};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Run it as the role that shall own the schema. Running it again changes nothing.")]
+#[command(
+    after_help = "Run it as the role that shall own the schema. Running it again changes nothing."
+)]
 pub(super) struct Args {
     /// Print all of it as SQL for a DBA, without touching any database
     #[arg(long)]
@@ -49,9 +51,17 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         .await
         .with_context(|| format!("cannot migrate the queue at {}", config.queue.url))?;
     if applied.versions.is_empty() {
-        out::line(format!("the queue at {} is at version {} already", config.queue.url, migrate::VERSION))?;
+        out::line(format!(
+            "the queue at {} is at version {} already",
+            config.queue.url,
+            migrate::VERSION
+        ))?;
     } else {
-        out::line(format!("the queue at {} is at version {} now", config.queue.url, migrate::VERSION))?;
+        out::line(format!(
+            "the queue at {} is at version {} now",
+            config.queue.url,
+            migrate::VERSION
+        ))?;
     }
     Ok(Exit::Done)
 }

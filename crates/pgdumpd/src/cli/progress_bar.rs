@@ -49,12 +49,20 @@ impl Display {
             }
             Self::Lines { said } => {
                 let step = (status.progress / 5.0) as u32;
-                let now = format!("{:?} {:?} {step} {:?}", status.state, status.phase, status.waits_because);
+                let now = format!(
+                    "{:?} {:?} {step} {:?}",
+                    status.state, status.phase, status.waits_because
+                );
                 if said.as_deref() != Some(&now) {
                     if status.state.has_ended() {
                         out::line(last_line(status))?;
                     } else {
-                        out::line(format!("{} {:>5.1} % {}", status.id, status.progress, message(status)))?;
+                        out::line(format!(
+                            "{} {:>5.1} % {}",
+                            status.id,
+                            status.progress,
+                            message(status)
+                        ))?;
                     }
                     *said = Some(now);
                 }
@@ -76,7 +84,10 @@ fn message(status: &JobStatus) -> String {
         let why = status.waits_because.as_deref().unwrap_or("waits");
         return format!("queued: {why}");
     }
-    let mut text = status.message.clone().unwrap_or_else(|| status.state.to_string());
+    let mut text = status
+        .message
+        .clone()
+        .unwrap_or_else(|| status.state.to_string());
     if let Some(bytes) = status.bytes_dumped {
         text.push_str(&format!(", {}", HumanBytes(bytes.unsigned_abs())));
     }
@@ -84,8 +95,14 @@ fn message(status: &JobStatus) -> String {
         text.push_str(&format!(", {elapsed}"));
     }
     if let Some(end) = status.estimated_end {
-        let left = (end - status.last_update).num_seconds().max(0).unsigned_abs();
-        text.push_str(&format!(", {} left", humantime::format_duration(Duration::from_secs(left))));
+        let left = (end - status.last_update)
+            .num_seconds()
+            .max(0)
+            .unsigned_abs();
+        text.push_str(&format!(
+            ", {} left",
+            humantime::format_duration(Duration::from_secs(left))
+        ));
     }
     text
 }

@@ -12,7 +12,9 @@ use crate::config::Config;
 const MOST: u32 = 200;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "With an ID, the exit code is 4 for a failed job, 5 for a cancelled one, 3 for an unknown one.")]
+#[command(
+    after_help = "With an ID, the exit code is 4 for a failed job, 5 for a cancelled one, 3 for an unknown one."
+)]
 pub(super) struct Args {
     /// The job's id; without it, what is queued and running
     id: Option<Uuid>,
@@ -26,7 +28,11 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let Some(id) = args.id else {
         let mut open = Vec::new();
         for state in [JobState::Running, JobState::Queued] {
-            let filter = ListFilter { state: Some(state), limit: MOST, ..ListFilter::default() };
+            let filter = ListFilter {
+                state: Some(state),
+                limit: MOST,
+                ..ListFilter::default()
+            };
             open.extend(pgdumpd_client::list(&pool, &filter).await?);
         }
         show_all(&open, args.json)?;
@@ -68,7 +74,12 @@ pub(super) fn show_all(jobs: &[JobStatus], json: bool) -> anyhow::Result<()> {
             ]
         })
         .collect();
-    out::table(&["ID", "TARGET", "STATE", "PROGRESS", "ELAPSED", "ENQUEUED", ""], &rows)?;
+    out::table(
+        &[
+            "ID", "TARGET", "STATE", "PROGRESS", "ELAPSED", "ENQUEUED", "",
+        ],
+        &rows,
+    )?;
     Ok(())
 }
 
@@ -86,7 +97,10 @@ fn said_of(job: &JobStatus) -> String {
 fn show_one(status: &JobStatus) -> anyhow::Result<()> {
     out::line(last_line(status))?;
     out::line(format!("target:   {}", status.target))?;
-    out::line(format!("attempt:  {} of {}", status.attempt, status.max_attempts))?;
+    out::line(format!(
+        "attempt:  {} of {}",
+        status.attempt, status.max_attempts
+    ))?;
     out::line(format!("progress: {:.1} %", status.progress))?;
     if let Some(why) = &status.waits_because {
         out::line(format!("waits:    {why}"))?;

@@ -30,7 +30,9 @@ pub(super) async fn run(
     loop {
         pulse.beat();
         let targets: Vec<String> = services.served().targets.keys().cloned().collect();
-        let register = services.queue.register(&services.worker, &targets, drain.is_cancelled());
+        let register = services
+            .queue
+            .register(&services.worker, &targets, drain.is_cancelled());
         match tokio::time::timeout(PATIENCE, register).await {
             Ok(Ok(())) => {
                 if writing.succeeded(Instant::now()) {
@@ -43,7 +45,10 @@ pub(super) async fn run(
         let running = services.running();
         if running != said && !drain.is_cancelled() {
             said = running;
-            tell_systemd(&[NotifyState::Status(&format!("{running} of {} jobs running", services.daemon.max_jobs))]);
+            tell_systemd(&[NotifyState::Status(&format!(
+                "{running} of {} jobs running",
+                services.daemon.max_jobs
+            ))]);
         }
         tokio::select! {
             () = rest.cancelled() => return,
@@ -59,7 +64,10 @@ async fn reap(services: &Services) {
             info!(jobs, "took back jobs whose daemon is gone");
             services.give_hint();
         }
-        Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "the reaper failed"),
+        Ok(Err(error)) => warn!(
+            error = &error as &dyn std::error::Error,
+            "the reaper failed"
+        ),
         Err(_) => warn!("the reaper got no answer"),
     }
 }
@@ -76,7 +84,12 @@ struct Uninterrupted {
 impl Uninterrupted {
     fn new(lease: Duration) -> Self {
         // A process that was stopped (SIGSTOP, a suspended machine) has a gap without an error.
-        Self { lease, gap: lease / 2, since: None, last: None }
+        Self {
+            lease,
+            gap: lease / 2,
+            since: None,
+            last: None,
+        }
     }
 
     /// A write succeeded; says whether a whole lease has gone by without a gap.

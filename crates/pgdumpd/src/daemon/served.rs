@@ -26,18 +26,32 @@ pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
         };
         match target::databases(name, target).await {
             Ok(databases) => {
-                for database in databases.into_iter().filter(|database| !exclude.contains(database)) {
+                for database in databases
+                    .into_iter()
+                    .filter(|database| !exclude.contains(database))
+                {
                     if database.chars().any(char::is_control) {
-                        warn!(target = name, "a database's name has control characters and is left out");
+                        warn!(
+                            target = name,
+                            "a database's name has control characters and is left out"
+                        );
                         continue;
                     }
                     let url = target.url.with_database(&database);
-                    let one = TargetConfig { url, databases: Databases::One, ..target.clone() };
+                    let one = TargetConfig {
+                        url,
+                        databases: Databases::One,
+                        ..target.clone()
+                    };
                     targets.insert(format!("{name}/{database}"), one);
                 }
             }
             Err(fault) => {
-                warn!(target = name, "the server's databases cannot be listed: {}", fault.report());
+                warn!(
+                    target = name,
+                    "the server's databases cannot be listed: {}",
+                    fault.report()
+                );
                 let prefix = format!("{name}/");
                 let known = before.into_iter().flat_map(|served| &served.targets);
                 targets.extend(
@@ -48,5 +62,8 @@ pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
             }
         }
     }
-    Served { targets, storages: config.storages.clone() }
+    Served {
+        targets,
+        storages: config.storages.clone(),
+    }
 }

@@ -20,14 +20,21 @@ pub struct Pulse {
 
 impl Pulse {
     /// Alive now.
-    #[expect(clippy::new_without_default, reason = "a pulse has an origin in time: not a default")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a pulse has an origin in time: not a default"
+    )]
     pub fn new() -> Self {
-        Self { origin: Instant::now(), last: AtomicU64::new(0) }
+        Self {
+            origin: Instant::now(),
+            last: AtomicU64::new(0),
+        }
     }
 
     /// Says that the loop goes round.
     pub fn beat(&self) {
-        self.last.store(self.origin.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.last
+            .store(self.origin.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
     fn silent_for(&self) -> Duration {
@@ -38,7 +45,9 @@ impl Pulse {
 
 /// Feeds the watchdog while every pulse beats. Does nothing where systemd has set none.
 pub(super) async fn run(pulses: Vec<Arc<Pulse>>, rest: CancellationToken) {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     let mut interval = tokio::time::interval(limit / 3);
     loop {
         tokio::select! {
@@ -48,7 +57,10 @@ pub(super) async fn run(pulses: Vec<Arc<Pulse>>, rest: CancellationToken) {
         if pulses.iter().all(|pulse| pulse.silent_for() < limit) {
             tell_systemd(&[NotifyState::Watchdog]);
         } else {
-            error!(limit.seconds = limit.as_secs(), "a loop stands still: leaving the daemon to the watchdog");
+            error!(
+                limit.seconds = limit.as_secs(),
+                "a loop stands still: leaving the daemon to the watchdog"
+            );
         }
     }
 }

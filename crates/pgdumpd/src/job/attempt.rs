@@ -51,9 +51,11 @@ impl Attempt<'_> {
         }
         let target = target?.in_step(Step::Connect)?;
         earlier::end_sessions(self.job, &target).await;
-        self.unless_halted(storage_has_room(&target, &storage)).await?.in_step(Step::Prepare)?;
+        self.unless_halted(storage_has_room(&target, &storage))
+            .await?
+            .in_step(Step::Prepare)?;
 
-        let plan = self.plan(&target, target_config, spec.clone())?;
+        let plan = self.plan(&target, target_config, spec.clone()).await?;
         let key = ObjectKey::new(
             self.services.queue.id(),
             &self.job.target,
@@ -72,7 +74,12 @@ impl Attempt<'_> {
             reporter: self.reporter,
             switch: self.switch,
         };
-        let Dumped { exit, streamed, upload, plan } = dumping.run(plan).await?;
+        let Dumped {
+            exit,
+            streamed,
+            upload,
+            plan,
+        } = dumping.run(plan).await?;
 
         self.reporter.enter(Phase::Publishing);
         let publication = Publication {
@@ -104,18 +111,26 @@ impl Attempt<'_> {
 
     fn configured(&self) -> Result<(&TargetConfig, &StorageConfig), Fault> {
         let target = self.served.targets.get(&self.job.target).ok_or_else(|| {
-            Fault::transient("target_unknown", format!("target \"{}\" is not configured here", self.job.target))
-                .hint("It was when the job was claimed: the configuration has changed since.")
+            Fault::transient(
+                "target_unknown",
+                format!("target \"{}\" is not configured here", self.job.target),
+            )
+            .hint("It was when the job was claimed: the configuration has changed since.")
         })?;
         let storage = self.served.storages.get(&target.storage).ok_or_else(|| {
-            Fault::transient("storage_unknown", format!("storage \"{}\" is not configured here", target.storage))
+            Fault::transient(
+                "storage_unknown",
+                format!("storage \"{}\" is not configured here", target.storage),
+            )
         })?;
         Ok((target, storage))
     }
 
     /// Throws the switch when the job's own limit, or else its target's, is over.
     fn limit_time(&self, config: &TargetConfig, over: CancellationToken) {
-        let Some(limit) = self.job.timeout.or(config.timeout) else { return };
+        let Some(limit) = self.job.timeout.or(config.timeout) else {
+            return;
+        };
         let switch = std::sync::Arc::clone(self.switch);
         let watch = async move {
             tokio::select! {
@@ -126,9 +141,12 @@ impl Attempt<'_> {
         tokio::spawn(watch.in_current_span());
     }
 
-    fn plan(&self, target: &Target, config: &TargetConfig, spec: Spec) -> Result<Plan, Stop> {
+    async fn plan(&self, target: &Target, config: &TargetConfig, spec: Spec) -> Result<Plan, Stop> {
         let major = target.server_major();
-        let program = dump::find(&self.services.pg_dump.directories, major).in_step(Step::Prepare)?;
+        let program = self
+            .unless_halted(dump::find(&self.services.pg_dump.directories, major))
+            .await?
+            .in_step(Step::Prepare)?;
         let plan = Plan::new(
             program,
             major,
@@ -180,7 +198,9 @@ const EXPECTED_SHARE: f64 = 0.25;
 
 async fn storage_has_room(target: &Target, storage: &Storage) -> Result<(), Fault> {
     let size = target.database_size().await.unwrap_or(0);
-    storage.ensure_room((size as f64 * EXPECTED_SHARE) as u64).await
+    storage
+        .ensure_room((size as f64 * EXPECTED_SHARE) as u64)
+        .await
 }
 
 /// How long a stopped pg_dump may take before it is killed.

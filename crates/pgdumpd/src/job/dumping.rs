@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, warn};
+use tracing::{info, warn};
 
 use super::attempt::STOP_GRACE;
 use super::halt::{Halt, HaltSwitch};
@@ -18,7 +17,7 @@ use crate::config::TargetConfig;
 use crate::daemon::Services;
 use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
 use crate::fault::Fault;
-use crate::pipeline::{self, Meter, Mode, Streamed};
+use crate::pipeline::{self, Meter, Mode, Outcome, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, Storage, Upload};
 use crate::target::Target;
@@ -27,10 +26,8 @@ use crate::target::Target;
 const SESSION_GRACE: Duration = Duration::from_secs(3);
 /// How long pg_dump may take to exit after it has closed its output.
 const EXIT_GRACE: Duration = Duration::from_secs(60);
-/// Chunks between the pipe's reader and the pipeline: with chunks of about 1 MiB, enough to keep both busy.
-const CHUNKS: usize = 4;
-/// The most that one chunk holds, in bytes.
-const CHUNK: usize = 1 << 20;
+/// Codes of the pipeline that speak of what pg_dump wrote, not of where it went.
+const OF_THE_STREAM: [&str; 3] = ["archive_incomplete", "archive_corrupt", "dump_read_failed"];
 
 /// What a dump is run with.
 pub(super) struct Dumping<'a> {
@@ -52,9 +49,15 @@ pub(super) struct Dumped {
     pub(super) plan: Plan,
 }
 
+/// What one run of pg_dump came to.
+enum Once {
+    Dumped(Box<Dumped>),
+    Unreadable { reason: String },
+}
+
 /// How the flow of bytes ended.
 enum End {
-    Flowed(Result<Streamed, Fault>),
+    Flowed(Result<Outcome, Fault>),
     Guarded(Fault),
     Halted,
 }
@@ -64,21 +67,36 @@ impl Dumping<'_> {
     pub(super) async fn run(&self, plan: Plan) -> Result<Dumped, Stop> {
         self.note_upload().await?;
         match self.once(plan.clone(), Mode::Read).await {
+            Ok(Once::Dumped(dumped)) => Ok(*dumped),
             // We cannot read what this pg_dump writes: store it as it comes, and say so.
-            Err(Stop::Failed { fault, .. }) if fault.code() == pipeline::VERSION_UNKNOWN => {
-                let reason = fault.report();
+            Ok(Once::Unreadable { reason }) => {
                 warn!("dumping again without reading the archive: {reason}");
-                self.once(plan, Mode::Unread { reason }).await
+                match self.once(plan, Mode::Unread { reason }).await? {
+                    Once::Dumped(dumped) => Ok(*dumped),
+                    Once::Unreadable { reason } => Err(failed(
+                        Step::Store,
+                        Fault::permanent("archive_unreadable", reason),
+                    )),
+                }
             }
-            ended => ended,
+            Err(stop) => Err(stop),
         }
     }
 
     /// Notes where this attempt will store, before the first byte is sent.
     async fn note_upload(&self) -> Result<(), Stop> {
-        let Self { services, lease, storage, key, .. } = self;
+        let Self {
+            services,
+            lease,
+            storage,
+            key,
+            ..
+        } = self;
         loop {
-            let noted = services.queue.note_upload(lease, storage.name(), storage.id(), key.as_str(), None);
+            let noted =
+                services
+                    .queue
+                    .note_upload(lease, storage.name(), storage.id(), key.as_str(), None);
             let noted = tokio::select! {
                 () = self.switch.token().cancelled() => return Err(Stop::Halted),
                 noted = noted => noted,
@@ -90,13 +108,16 @@ impl Dumping<'_> {
                     return Err(Stop::Halted);
                 }
                 // The heart throws the switch when this lasts too long.
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "the upload could not be noted; trying again"),
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the upload could not be noted; trying again"
+                ),
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
 
-    async fn once(&self, plan: Plan, mode: Mode) -> Result<Dumped, Stop> {
+    async fn once(&self, plan: Plan, mode: Mode) -> Result<Once, Stop> {
         let mut upload = self.storage.begin(self.key).await.in_step(Step::Store)?;
         let (mut dump, output) = match PgDump::start(&plan) {
             Ok(started) => started,
@@ -109,22 +130,33 @@ impl Dumping<'_> {
         self.reporter.enter(Phase::Catalog);
         let end = self.flow(&plan, &mut dump, output, &mut upload, mode).await;
         let ended = match end {
-            End::Flowed(Ok(streamed)) => {
+            End::Flowed(Ok(Outcome::Streamed(streamed))) => {
                 self.reporter.enter(Phase::Finishing);
-                self.clean_exit(&mut dump).await.map(|exit| (exit, streamed))
+                self.clean_exit(&mut dump)
+                    .await
+                    .map(|exit| Ok((exit, streamed)))
             }
+            End::Flowed(Ok(Outcome::Unreadable { reason })) => Ok(Err(reason)),
             End::Flowed(Err(fault)) => Err(self.blame(&mut dump, fault).await),
             End::Guarded(fault) => Err(failed(Step::Dump, fault)),
-            End::Halted => Err(Stop::Halted),
+            End::Flowed(Ok(Outcome::Cancelled)) | End::Halted => Err(Stop::Halted),
         };
+        if let Ok(Ok((exit, streamed))) = ended {
+            return Ok(Once::Dumped(Box::new(Dumped {
+                exit,
+                streamed,
+                upload,
+                plan,
+            })));
+        }
+        let warnings = dump.warnings();
+        self.end(&plan, dump).await;
+        abort(upload).await;
         match ended {
-            Ok((exit, streamed)) => Ok(Dumped { exit, streamed, upload, plan }),
-            Err(stop) => {
-                let warnings = dump.warnings();
-                self.end(&plan, dump).await;
-                abort(upload).await;
-                Err(stop.with_warnings(warnings.texts, warnings.total))
-            }
+            Err(stop) => Err(stop.with_warnings(warnings.texts, warnings.total)),
+            Ok(ended) => Ok(Once::Unreadable {
+                reason: ended.err().unwrap_or_default(),
+            }),
         }
     }
 
@@ -146,28 +178,25 @@ impl Dumping<'_> {
             meter: Arc::clone(&meter),
             reporter: self.reporter,
         };
-        let (chunks, source) = mpsc::channel(CHUNKS);
-        let pump = tokio::spawn(pump(output, chunks).in_current_span());
         let stop = CancellationToken::new();
-        let end = {
-            let mut flow = std::pin::pin!(pipeline::run(source, upload, meter, mode, stop.clone()));
-            let end = tokio::select! {
-                biased;
-                flowed = &mut flow => End::Flowed(flowed),
-                () = self.switch.token().cancelled() => End::Halted,
-                fault = watch.run() => End::Guarded(fault),
-            };
-            if !matches!(end, End::Flowed(_)) {
-                // pg_dump first: its session holds locks.
-                dump.terminate();
-                stop.cancel();
-                let _ = flow.await;
-            }
-            end
+        let mut source = Output {
+            output,
+            buffer: BytesMut::new(),
         };
-        // Nothing reads any more: the pump ends with its next chunk, or with pg_dump.
-        pump.abort();
-        let _ = pump.await;
+        let mut sink = Into { upload };
+        let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, mode, meter, &stop));
+        let end = tokio::select! {
+            biased;
+            flowed = &mut flow => return End::Flowed(flowed),
+            () = self.switch.token().cancelled() => End::Halted,
+            fault = watch.run() => End::Guarded(fault),
+        };
+        // pg_dump first: its session holds locks.
+        dump.terminate();
+        stop.cancel();
+        if let Err(fault) = flow.await {
+            warn!("while the dump was being stopped: {}", fault.report());
+        }
         end
     }
 
@@ -187,7 +216,7 @@ impl Dumping<'_> {
 
     /// A stream that ended early is pg_dump's doing where pg_dump failed: its own words say why.
     async fn blame(&self, dump: &mut PgDump, fault: Fault) -> Stop {
-        if !pipeline::is_of_the_stream(&fault) {
+        if !OF_THE_STREAM.contains(&fault.code()) {
             return failed(Step::Store, fault);
         }
         match tokio::time::timeout(STOP_GRACE, dump.wait()).await {
@@ -202,11 +231,18 @@ impl Dumping<'_> {
         let name = plan.application_name();
         match self.target.sessions_gone(name, SESSION_GRACE).await {
             Ok(true) => {}
-            Ok(false) => match self.target.end_sessions(&[name.to_owned()], SESSION_GRACE).await {
+            Ok(false) => match self
+                .target
+                .end_sessions(&[name.to_owned()], SESSION_GRACE)
+                .await
+            {
                 Ok(sessions) => warn!(sessions, "pg_dump's session had to be ended by its server"),
                 Err(fault) => warn!("pg_dump's session may remain: {}", fault.report()),
             },
-            Err(fault) => warn!("whether pg_dump's session is gone is unknown: {}", fault.report()),
+            Err(fault) => warn!(
+                "whether pg_dump's session is gone is unknown: {}",
+                fault.report()
+            ),
         }
         if let Err(fault) = dump.stop(STOP_GRACE).await {
             warn!("pg_dump's end is unknown: {}", fault.report());
@@ -214,29 +250,44 @@ impl Dumping<'_> {
     }
 }
 
-/// Moves pg_dump's output into the pipeline, until either ends.
-async fn pump(mut output: DumpOutput, chunks: mpsc::Sender<std::io::Result<Bytes>>) {
-    let mut buffer = BytesMut::with_capacity(CHUNK);
-    loop {
-        let read = output.read(&mut buffer).await;
-        let chunk = match read {
-            Ok(0) => return,
-            Ok(_) => Ok(buffer.split().freeze()),
-            Err(error) => Err(error),
-        };
-        let failed = chunk.is_err();
-        if chunks.send(chunk).await.is_err() || failed {
-            return;
-        }
+/// pg_dump's output, as the pipeline's source.
+struct Output {
+    output: DumpOutput,
+    buffer: BytesMut,
+}
+
+impl pipeline::Source for Output {
+    async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        let read = self.output.read(&mut self.buffer).await?;
+        Ok((read > 0).then(|| self.buffer.split().freeze()))
+    }
+}
+
+/// An upload, as the pipeline's sink.
+struct Into<'a> {
+    upload: &'a mut Upload,
+}
+
+impl pipeline::Sink for Into<'_> {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Fault> {
+        self.upload.write(bytes).await
     }
 }
 
 async fn abort(upload: Upload) {
     if let Err(fault) = upload.abort().await {
-        warn!("the partial object could not be removed: {}", fault.report());
+        warn!(
+            "the partial object could not be removed: {}",
+            fault.report()
+        );
     }
 }
 
 fn failed(step: Step, fault: Fault) -> Stop {
-    Stop::Failed { step, fault, warnings: Vec::new(), warnings_total: 0 }
+    Stop::Failed {
+        step,
+        fault,
+        warnings: Vec::new(),
+        warnings_total: 0,
+    }
 }

@@ -18,15 +18,19 @@ pub(super) async fn adopt(
 ) -> Option<(Manifest, Storage)> {
     let mut adopted = None;
     for earlier in &job.earlier {
-        let (Some(name), Some(key)) = (&earlier.storage, &earlier.object_key) else { continue };
+        let (Some(name), Some(key)) = (&earlier.storage, &earlier.object_key) else {
+            continue;
+        };
         let key = match ObjectKey::parse(key) {
             Ok(key) => key,
-            Err(fault) => {
-                warn!(object.key = key, "an earlier attempt's key is unreadable: {}", fault.report());
+            Err(error) => {
+                warn!("an earlier attempt's key is unreadable: {error}");
                 continue;
             }
         };
-        let Some(place) = open(name, earlier.storage_id, served, storage).await else { continue };
+        let Some(place) = open(name, earlier.storage_id, served, storage).await else {
+            continue;
+        };
         match place.find_backup(&key).await {
             Ok(Some(manifest)) if adopted.is_none() => {
                 info!(object.key = %key, "an earlier attempt had finished the backup: adopting it");
@@ -34,11 +38,16 @@ pub(super) async fn adopt(
             }
             Ok(Some(_)) => {}
             Ok(None) => {
-                if let Err(fault) = place.remove_partial(&key, earlier.upload_id.as_deref()).await {
+                if let Err(fault) = place
+                    .remove_partial(&key, earlier.upload_id.as_deref())
+                    .await
+                {
                     warn!(object.key = %key, "an earlier attempt's leftovers stay: {}", fault.report());
                 }
             }
-            Err(fault) => warn!(object.key = %key, "an earlier attempt's backup cannot be read: {}", fault.report()),
+            Err(fault) => {
+                warn!(object.key = %key, "an earlier attempt's backup cannot be read: {}", fault.report())
+            }
         }
     }
     adopted
@@ -56,7 +65,11 @@ async fn open(
         match Storage::open(name, served.storages.get(name)?).await {
             Ok(place) => place,
             Err(fault) => {
-                warn!(storage = name, "an earlier attempt's storage cannot be opened: {}", fault.report());
+                warn!(
+                    storage = name,
+                    "an earlier attempt's storage cannot be opened: {}",
+                    fault.report()
+                );
                 return None;
             }
         }
@@ -71,10 +84,20 @@ pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
     if job.earlier.is_empty() {
         return;
     }
-    let names: Vec<String> = job.earlier.iter().map(|earlier| application_name(earlier.token)).collect();
-    match target.end_sessions(&names, std::time::Duration::from_secs(10)).await {
+    let names: Vec<String> = job
+        .earlier
+        .iter()
+        .map(|earlier| application_name(earlier.token))
+        .collect();
+    match target
+        .end_sessions(&names, std::time::Duration::from_secs(10))
+        .await
+    {
         Ok(0) => {}
         Ok(sessions) => info!(sessions, "ended sessions that an earlier attempt had left"),
-        Err(fault) => warn!("sessions of an earlier attempt may remain: {}", fault.report()),
+        Err(fault) => warn!(
+            "sessions of an earlier attempt may remain: {}",
+            fault.report()
+        ),
     }
 }

@@ -13,20 +13,20 @@ const LEARNING: f64 = 8.0 * 1024.0 * 1024.0;
 
 /// What is known of the table that flows at the moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Flowing {
+pub(super) struct Flowing {
     /// Bytes on disk.
-    pub table_bytes: u64,
+    pub(super) table_bytes: u64,
     /// Rows by the server's own estimate.
-    pub estimated_rows: Option<i64>,
+    pub(super) estimated_rows: Option<i64>,
     /// Rows copied so far.
-    pub rows: u64,
+    pub(super) rows: u64,
     /// Bytes of COPY text so far.
-    pub copy_bytes: u64,
+    pub(super) copy_bytes: u64,
 }
 
 /// The share of the data that has passed.
 #[derive(Debug, Clone)]
-pub struct Estimate {
+pub(super) struct Estimate {
     total: f64,
     done: f64,
     learnt_disk: f64,
@@ -35,13 +35,18 @@ pub struct Estimate {
 
 impl Estimate {
     /// For a dump of tables with these sizes on disk, in bytes.
-    pub fn new(table_bytes: impl IntoIterator<Item = u64>) -> Self {
+    pub(super) fn new(table_bytes: impl IntoIterator<Item = u64>) -> Self {
         let total = table_bytes.into_iter().map(weight).sum();
-        Self { total, done: 0.0, learnt_disk: 0.0, learnt_copy: 0.0 }
+        Self {
+            total,
+            done: 0.0,
+            learnt_disk: 0.0,
+            learnt_copy: 0.0,
+        }
     }
 
     /// A table's data is complete. `copy_bytes` is its COPY text, where known.
-    pub fn finished(&mut self, table_bytes: u64, copy_bytes: Option<u64>) {
+    pub(super) fn finished(&mut self, table_bytes: u64, copy_bytes: Option<u64>) {
         self.done += weight(table_bytes);
         if let Some(copy_bytes) = copy_bytes {
             self.learnt_disk += table_bytes as f64;
@@ -50,7 +55,7 @@ impl Estimate {
     }
 
     /// The share done, 0 to 1, with the table at hand.
-    pub fn share(&self, flowing: Option<&Flowing>) -> f64 {
+    pub(super) fn share(&self, flowing: Option<&Flowing>) -> f64 {
         if self.total <= 0.0 {
             return 0.0;
         }
@@ -63,7 +68,11 @@ impl Estimate {
             Some(rows) if rows > 0 => table.rows as f64 / rows as f64,
             _ => {
                 let expected = table.table_bytes as f64 * self.ratio();
-                if expected > 0.0 { table.copy_bytes as f64 / expected } else { 0.0 }
+                if expected > 0.0 {
+                    table.copy_bytes as f64 / expected
+                } else {
+                    0.0
+                }
             }
         };
         part.clamp(0.0, MOST_OF_A_TABLE)
@@ -99,7 +108,12 @@ mod tests {
     #[test]
     fn rows_tell_how_far_inside_a_table_where_they_are_estimated() {
         let estimate = Estimate::new([100 * MB]);
-        let half = Flowing { table_bytes: 100 * MB, estimated_rows: Some(1000), rows: 500, copy_bytes: 1 };
+        let half = Flowing {
+            table_bytes: 100 * MB,
+            estimated_rows: Some(1000),
+            rows: 500,
+            copy_bytes: 1,
+        };
         assert!((estimate.share(Some(&half)) - 0.5).abs() < 0.01);
     }
 
@@ -108,8 +122,16 @@ mod tests {
         // Tables whose COPY text is half of their size on disk.
         let mut estimate = Estimate::new([1000 * MB, 1000 * MB]);
         estimate.finished(1000 * MB, Some(500 * MB));
-        let half = Flowing { table_bytes: 1000 * MB, copy_bytes: 250 * MB, ..Flowing::default() };
-        assert!((estimate.share(Some(&half)) - 0.75).abs() < 0.01, "{}", estimate.share(Some(&half)));
+        let half = Flowing {
+            table_bytes: 1000 * MB,
+            copy_bytes: 250 * MB,
+            ..Flowing::default()
+        };
+        assert!(
+            (estimate.share(Some(&half)) - 0.75).abs() < 0.01,
+            "{}",
+            estimate.share(Some(&half))
+        );
     }
 
     proptest! {

@@ -47,7 +47,13 @@ impl Flow {
             })
             .collect();
         let estimate = Estimate::new(blocks.iter().map(|block| block.bytes));
-        Self { blocks, estimate, done: 0, looks: 0, copied: 0 }
+        Self {
+            blocks,
+            estimate,
+            done: 0,
+            looks: 0,
+            copied: 0,
+        }
     }
 
     /// The share of the data that has passed, 0 to 1, and the counts to tell.
@@ -61,7 +67,8 @@ impl Flow {
         }
         let at_hand = self.blocks.get(self.done);
         // pg_dump may be a table ahead of what has passed through its pipe.
-        let copy = copy.filter(|copy| at_hand.is_some_and(|block| block.name == copy.qualified_name()));
+        let copy =
+            copy.filter(|copy| at_hand.is_some_and(|block| block.name == copy.qualified_name()));
         if let Some(copy) = copy {
             self.looks += 1;
             self.copied = copy.bytes;

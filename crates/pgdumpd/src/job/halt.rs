@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Why a job must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Halt {
+pub(super) enum Halt {
     /// Somebody asked to cancel it.
     Cancelled,
     /// Another daemon may own it by now: nothing of it may be published.
@@ -20,15 +20,18 @@ pub enum Halt {
 
 /// Thrown at most once for each reason; the first reason stands, but for a lost lease, which outranks all.
 #[derive(Debug, Default)]
-pub struct HaltSwitch {
+pub(super) struct HaltSwitch {
     token: CancellationToken,
     reason: Mutex<Option<Halt>>,
 }
 
 impl HaltSwitch {
     /// Asks the job to stop.
-    pub fn throw(&self, halt: Halt) {
-        let mut reason = self.reason.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    pub(super) fn throw(&self, halt: Halt) {
+        let mut reason = self
+            .reason
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if reason.is_none() || halt == Halt::LeaseLost {
             *reason = Some(halt);
         }
@@ -37,12 +40,15 @@ impl HaltSwitch {
     }
 
     /// The reason, once thrown.
-    pub fn reason(&self) -> Option<Halt> {
-        *self.reason.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    pub(super) fn reason(&self) -> Option<Halt> {
+        *self
+            .reason
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Cancelled as soon as there is a reason.
-    pub fn token(&self) -> &CancellationToken {
+    pub(super) fn token(&self) -> &CancellationToken {
         &self.token
     }
 }

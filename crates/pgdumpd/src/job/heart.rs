@@ -26,23 +26,23 @@ const HINT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often the heart beats, and how long its lease lasts.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(super) struct Pace {
     /// How long a claim lasts without a beat.
-    pub lease: Duration,
+    pub(super) lease: Duration,
     /// How often a beat is sent at least.
-    pub tick: Duration,
+    pub(super) tick: Duration,
 }
 
 /// A running heart. Stop it after the job's end is written.
 #[derive(Debug)]
-pub struct Heart {
+pub(super) struct Heart {
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Heart {
     /// Starts to beat. `claimed` is when the claim was sent; `hint` wakes the heart early.
-    pub fn start(
+    pub(super) fn start(
         queue: Queue,
         lease: Lease,
         pace: Pace,
@@ -52,13 +52,21 @@ impl Heart {
         switch: Arc<HaltSwitch>,
     ) -> Self {
         let stop = CancellationToken::new();
-        let beating = Beating { queue, lease, pace, hint, reporter, switch, stop: stop.clone() };
+        let beating = Beating {
+            queue,
+            lease,
+            pace,
+            hint,
+            reporter,
+            switch,
+            stop: stop.clone(),
+        };
         let task = tokio::spawn(beating.run(claimed).in_current_span());
         Self { stop, task }
     }
 
     /// Stops the heart and waits until it is still.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.task.await {
             warn!(%error, "the heartbeat task ended badly");
@@ -139,13 +147,20 @@ impl Beating {
     async fn beat(&self, deadline: Instant) -> Option<Beat> {
         let progress = self.reporter.progress();
         let patience = self.pace.tick.max(PROGRESS_INTERVAL).min(
-            deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(50)),
+            deadline
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(50)),
         );
-        let beat = self.queue.heartbeat(&self.lease, self.pace.lease, &progress);
+        let beat = self
+            .queue
+            .heartbeat(&self.lease, self.pace.lease, &progress);
         match tokio::time::timeout(patience, beat).await {
             Ok(Ok(beat)) => Some(beat),
             Ok(Err(error)) => {
-                debug!(error = &error as &dyn std::error::Error, "a heartbeat failed");
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "a heartbeat failed"
+                );
                 None
             }
             Err(_) => {

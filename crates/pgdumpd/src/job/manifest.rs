@@ -29,10 +29,19 @@ pub(super) struct Facts<'a> {
 }
 
 pub(super) fn write(facts: &Facts<'_>) -> Manifest {
-    let Facts { job, target, plan, spec, streamed, .. } = facts;
+    let Facts {
+        job,
+        target,
+        plan,
+        spec,
+        streamed,
+        ..
+    } = facts;
     let warnings = facts.exit.warnings();
     let caveats = plan.caveats();
-    let warnings_total = warnings.total.saturating_add(u32::try_from(caveats.len()).unwrap_or(u32::MAX));
+    let warnings_total = warnings
+        .total
+        .saturating_add(u32::try_from(caveats.len()).unwrap_or(u32::MAX));
     let minimum = minimum_pg_restore(plan);
     Manifest {
         format: FORMAT,
@@ -63,11 +72,16 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
             size_bytes: streamed.size(),
             sha256: streamed.sha256().to_owned(),
         },
-        warnings: caveats.into_iter().chain(warnings.texts.iter().cloned()).collect(),
+        warnings: caveats
+            .into_iter()
+            .chain(warnings.texts.iter().cloned())
+            .collect(),
         warnings_total,
         restore: Restore {
             minimum_pg_restore: Some(minimum),
-            hint: format!("pg_restore --dbname=EMPTY_DATABASE FILE, with pg_restore {minimum} or newer"),
+            hint: format!(
+                "pg_restore --dbname=EMPTY_DATABASE FILE, with pg_restore {minimum} or newer"
+            ),
         },
         daemon: Daemon {
             version: facts.worker.version.clone(),
@@ -79,7 +93,9 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
 fn archive(plan: &Plan, streamed: &Streamed) -> Archive {
     let (state, unread_reason, proved) = match streamed.end() {
         ArchiveEnd::Proved(proved) => (ArchiveState::Proved, None, Some(proved)),
-        ArchiveEnd::Unread(unread) => (ArchiveState::Unread, Some(unread.reason().to_owned()), None),
+        ArchiveEnd::Unread(unread) => {
+            (ArchiveState::Unread, Some(unread.reason().to_owned()), None)
+        }
     };
     Archive {
         state,

@@ -40,10 +40,14 @@ impl Watch<'_> {
         let mut stalls = StallGuard::new(self.config.stall_timeout);
         let mut flow: Option<Flow> = None;
         loop {
-            let look = self.target.look(self.application_name).await.unwrap_or_else(|fault| {
-                debug!("the dump's session cannot be looked at: {}", fault.report());
-                SessionLook::default()
-            });
+            let look = self
+                .target
+                .look(self.application_name)
+                .await
+                .unwrap_or_else(|fault| {
+                    debug!("the dump's session cannot be looked at: {}", fault.report());
+                    SessionLook::default()
+                });
             let now = Instant::now();
             if let Some(fault) = locks.see(now, &look) {
                 return fault;

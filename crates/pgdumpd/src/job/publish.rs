@@ -42,7 +42,12 @@ pub(super) async fn publish(
         if stored.size != streamed.size() {
             return Err(Fault::transient(
                 "stored_size_differs",
-                format!("the storage holds {} bytes of {}, {} were sent", stored.size, key, streamed.size()),
+                format!(
+                    "the storage holds {} bytes of {}, {} were sent",
+                    stored.size,
+                    key,
+                    streamed.size()
+                ),
             ));
         }
         let manifest = manifest(exit, streamed);
@@ -62,7 +67,14 @@ pub(super) async fn publish(
 
 /// A heartbeat that must be acknowledged.
 async fn confirm(publication: &Publication<'_>) -> Result<(), Stop> {
-    let Publication { queue, lease, lease_time, progress, switch, .. } = publication;
+    let Publication {
+        queue,
+        lease,
+        lease_time,
+        progress,
+        switch,
+        ..
+    } = publication;
     loop {
         if switch.token().is_cancelled() {
             return Err(Stop::Halted);

@@ -13,7 +13,7 @@ use crate::queue::Progress;
 
 /// Where a job stands. The words are documented in docs/SQL.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub(super) enum Phase {
     /// Connecting to the target and the storage; clearing up after earlier attempts.
     Preparing,
     /// pg_dump reads the catalogs and takes its locks; no byte has come yet.
@@ -28,7 +28,7 @@ pub enum Phase {
 
 impl Phase {
     /// As the row says it.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Preparing => "preparing",
             Self::Catalog => "catalog",
@@ -52,24 +52,24 @@ impl Phase {
 
 /// The counts that go with a percentage.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Counts {
+pub(super) struct Counts {
     /// `schema.table` whose data flows.
-    pub current_table: Option<String>,
+    pub(super) current_table: Option<String>,
     /// Tables whose data is complete.
-    pub tables_done: Option<i32>,
+    pub(super) tables_done: Option<i32>,
     /// Tables whose data will come.
-    pub tables_total: Option<i32>,
+    pub(super) tables_total: Option<i32>,
     /// Rows so far.
-    pub rows_done: Option<i64>,
+    pub(super) rows_done: Option<i64>,
     /// Bytes from pg_dump.
-    pub bytes_dumped: Option<i64>,
+    pub(super) bytes_dumped: Option<i64>,
     /// Bytes handed to the storage.
-    pub bytes_stored: Option<i64>,
+    pub(super) bytes_stored: Option<i64>,
 }
 
 /// Collects a job's progress. The percentage never falls.
 #[derive(Debug)]
-pub struct Reporter {
+pub(super) struct Reporter {
     job: Uuid,
     state: Mutex<State>,
     changed: Notify,
@@ -87,7 +87,7 @@ struct State {
 
 impl Reporter {
     /// At 0 %, preparing.
-    pub fn new(job: Uuid) -> Self {
+    pub(super) fn new(job: Uuid) -> Self {
         let state = State {
             phase: Phase::Preparing,
             percent: 0.0,
@@ -96,11 +96,15 @@ impl Reporter {
             remaining: None,
             logged: 0,
         };
-        Self { job, state: Mutex::new(state), changed: Notify::new() }
+        Self {
+            job,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }
     }
 
     /// Enters a phase.
-    pub fn enter(&self, phase: Phase) {
+    pub(super) fn enter(&self, phase: Phase) {
         let mut state = self.lock();
         if phase <= state.phase && phase != Phase::Preparing {
             return;
@@ -117,19 +121,21 @@ impl Reporter {
     }
 
     /// Reports how far the present phase is, as a share of 0 to 1, with its counts.
-    pub fn advance(&self, share: f64, counts: Counts) {
+    pub(super) fn advance(&self, share: f64, counts: Counts) {
         let mut state = self.lock();
         let (from, to) = state.phase.range();
         let percent = from + (to - from) * share.clamp(0.0, 1.0) as f32;
         // One decimal: more would only make the row look busier than it is.
         state.percent = state.percent.max((percent * 10.0).floor() / 10.0);
         state.counts = counts;
-        state.remaining = state.data_began.and_then(|began| remaining(began.elapsed(), share));
+        state.remaining = state
+            .data_began
+            .and_then(|began| remaining(began.elapsed(), share));
         self.say(&mut state, false);
     }
 
     /// What the row should say now.
-    pub fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> Progress {
         let state = self.lock();
         Progress {
             phase: state.phase.as_str().to_owned(),
@@ -146,7 +152,7 @@ impl Reporter {
     }
 
     /// Waits until there is something new to say.
-    pub async fn changed(&self) {
+    pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
@@ -184,7 +190,9 @@ fn message(state: &State) -> String {
         Phase::Data => {
             let table = state.counts.current_table.as_deref().unwrap_or("data");
             match (state.counts.tables_done, state.counts.tables_total) {
-                (Some(done), Some(total)) => format!("dumping {table} ({done} of {total} tables done)"),
+                (Some(done), Some(total)) => {
+                    format!("dumping {table} ({done} of {total} tables done)")
+                }
                 _ => format!("dumping {table}"),
             }
         }
@@ -210,7 +218,10 @@ mod tests {
     #[test]
     fn the_time_left_is_told_once_it_can_be_known() {
         assert_eq!(remaining(Duration::from_secs(10), 0.0), None);
-        assert_eq!(remaining(Duration::from_secs(10), 0.25), Some(Duration::from_secs(30)));
+        assert_eq!(
+            remaining(Duration::from_secs(10), 0.25),
+            Some(Duration::from_secs(30))
+        );
     }
 
     proptest! {

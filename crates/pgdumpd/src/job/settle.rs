@@ -26,7 +26,10 @@ pub(super) async fn finish(
             Ok(Ok(finished)) => return Some(finished),
             Ok(Err(error)) if !told => {
                 told = true;
-                warn!(error = &error as &dyn std::error::Error, "the job's end could not be written; trying again");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the job's end could not be written; trying again"
+                );
             }
             _ => {}
         }

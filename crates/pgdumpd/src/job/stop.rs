@@ -38,7 +38,12 @@ impl Step {
 #[derive(Debug)]
 pub(super) enum Stop {
     /// A step failed.
-    Failed { step: Step, fault: Fault, warnings: Vec<String>, warnings_total: i32 },
+    Failed {
+        step: Step,
+        fault: Fault,
+        warnings: Vec<String>,
+        warnings_total: i32,
+    },
     /// The halt switch was thrown.
     Halted,
 }
@@ -49,7 +54,12 @@ impl Stop {
         match self {
             Self::Failed { step, fault, .. } => {
                 let warnings_total = i32::try_from(total).unwrap_or(i32::MAX);
-                Self::Failed { step, fault, warnings: texts, warnings_total }
+                Self::Failed {
+                    step,
+                    fault,
+                    warnings: texts,
+                    warnings_total,
+                }
             }
             Self::Halted => Self::Halted,
         }
@@ -60,7 +70,15 @@ impl Stop {
         match (halt, self) {
             (Some(Halt::LeaseLost), _) => None,
             (Some(Halt::Cancelled), _) => Some(Outcome::Cancelled),
-            (_, Self::Failed { step, fault, warnings, warnings_total }) => Some(Outcome::Failed(Failure {
+            (
+                _,
+                Self::Failed {
+                    step,
+                    fault,
+                    warnings,
+                    warnings_total,
+                },
+            ) => Some(Outcome::Failed(Failure {
                 step: step.as_str(),
                 code: fault.code(),
                 error: fault.report(),
@@ -72,8 +90,13 @@ impl Stop {
             (Some(Halt::TimedOut(limit)), Self::Halted) => Some(Outcome::Failed(Failure {
                 step: Step::Dump.as_str(),
                 code: "timeout",
-                error: format!("the backup ran for longer than its timeout of {}", humantime::format_duration(limit)),
-                hint: Some("Raise the timeout of the job or of its target, or dump less.".to_owned()),
+                error: format!(
+                    "the backup ran for longer than its timeout of {}",
+                    humantime::format_duration(limit)
+                ),
+                hint: Some(
+                    "Raise the timeout of the job or of its target, or dump less.".to_owned(),
+                ),
                 transient: false,
                 warnings: Vec::new(),
                 warnings_total: 0,
@@ -90,6 +113,11 @@ pub(super) trait InStep<T> {
 
 impl<T> InStep<T> for Result<T, Fault> {
     fn in_step(self, step: Step) -> Result<T, Stop> {
-        self.map_err(|fault| Stop::Failed { step, fault, warnings: Vec::new(), warnings_total: 0 })
+        self.map_err(|fault| Stop::Failed {
+            step,
+            fault,
+            warnings: Vec::new(),
+            warnings_total: 0,
+        })
     }
 }

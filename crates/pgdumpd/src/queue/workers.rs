@@ -51,6 +51,8 @@ pub struct LiveWorker {
     pub started_at: DateTime<Utc>,
     /// When it was last seen.
     pub last_seen_at: DateTime<Utc>,
+    /// What its own checks found, as `record_checks` stored it.
+    pub checks: Option<serde_json::Value>,
 }
 
 impl Queue {
@@ -106,9 +108,12 @@ impl Queue {
                 stopping: row.try_get("stopping")?,
                 started_at: row.try_get("started_at")?,
                 last_seen_at: row.try_get("last_seen_at")?,
+                checks: row.try_get("checks")?,
             })
         });
-        workers.collect::<Result<_, sqlx::Error>>().map_err(QueueError::from)
+        workers
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(QueueError::from)
     }
 
     /// Forgets this process, which ends in good order.

@@ -4,55 +4,7 @@ use uuid::Uuid;
 
 use super::{Place, Storage, blocking, faults};
 use crate::fault::Fault;
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// As it should be.
-    Ok,
-    /// Works, but a person should look.
-    Warning,
-    /// A backup would fail.
-    Error,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad.
-    pub severity: Severity,
-    /// What was found: lower case, no final period.
-    pub what: String,
-    /// What to do, in full sentences.
-    pub hint: Option<String>,
-}
-
-impl Finding {
-    fn new(severity: Severity, what: impl Into<String>) -> Self {
-        Self {
-            severity,
-            what: what.into(),
-            hint: None,
-        }
-    }
-
-    fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
-    }
-}
-
-impl From<Fault> for Finding {
-    fn from(fault: Fault) -> Self {
-        Self {
-            severity: Severity::Error,
-            what: fault.report(),
-            hint: fault.advice().map(str::to_owned),
-        }
-    }
-}
+use crate::finding::{Finding, Severity};
 
 impl Storage {
     /// Writes, reads and deletes a small object, measures free space, and looks at who may read the root.
