@@ -45,16 +45,17 @@ CREATE TABLE pgdumpd.backup_jobs (
     state            text        NOT NULL DEFAULT 'queued'
                      CONSTRAINT backup_jobs_state_is_known
                      CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
-    attempt          smallint    NOT NULL DEFAULT 0 CHECK (attempt >= 0),
-    rescues          smallint    NOT NULL DEFAULT 0 CHECK (rescues >= 0),
+    attempt          smallint    NOT NULL DEFAULT 0
+                     CONSTRAINT backup_jobs_attempt_is_allowed CHECK (attempt BETWEEN 0 AND max_attempts),
+    rescues          smallint    NOT NULL DEFAULT 0 CHECK (rescues BETWEEN 0 AND attempt),
     lease_token      uuid,
     worker_id        uuid,
     lease_expires_at timestamptz,
     started_at       timestamptz,
     finished_at      timestamptz,
 
-    -- Progress of the present attempt.
-    phase            text,
+    -- Progress of the present attempt; of a job that waits for its next attempt, of the last one.
+    phase            text        CHECK (octet_length(phase) <= 200),
     progress         real        NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 100),
     message          text        CHECK (octet_length(message) <= 2000),
     current_table    text        CHECK (octet_length(current_table) <= 2000),
@@ -66,14 +67,14 @@ CREATE TABLE pgdumpd.backup_jobs (
     estimated_end    timestamptz,
     progress_at      timestamptz,
 
-    -- The end, or the end of the last attempt.
-    error_step       text,
-    error_code       text,
+    -- Why the job failed; of a job that waits for its next attempt, why the last one did.
+    error_step       text        CHECK (octet_length(error_step) <= 200),
+    error_code       text        CHECK (octet_length(error_code) <= 200),
     error            text        CHECK (octet_length(error) <= 16384),
     error_hint       text        CHECK (octet_length(error_hint) <= 4096),
     warnings         jsonb       NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(warnings) = 'array' AND octet_length(warnings::text) <= 65536),
-    warnings_total   integer     NOT NULL DEFAULT 0,
-    size_bytes       bigint,
+    warnings_total   integer     NOT NULL DEFAULT 0 CHECK (warnings_total >= 0),
+    size_bytes       bigint      CHECK (size_bytes >= 0),
     sha256           text        CHECK (sha256 ~ '^[0-9a-f]{64}$'),
 
     -- A job is in exactly one state, and its lease, times and result agree with it.
@@ -86,6 +87,8 @@ CREATE TABLE pgdumpd.backup_jobs (
     CONSTRAINT backup_jobs_succeeded_has_a_result CHECK (state <> 'succeeded' OR
         (lease_token IS NOT NULL AND sha256 IS NOT NULL AND size_bytes IS NOT NULL)),
     CONSTRAINT backup_jobs_failed_says_why CHECK (state <> 'failed' OR (error_code IS NOT NULL AND error IS NOT NULL)),
+    CONSTRAINT backup_jobs_error_is_of_a_failure CHECK (state IN ('queued', 'failed') OR
+        (error_step IS NULL AND error_code IS NULL AND error IS NULL AND error_hint IS NULL)),
     -- 100 comes with success, and only with it.
     CONSTRAINT backup_jobs_progress_100_is_success CHECK ((progress = 100) = (state = 'succeeded'))
 ) WITH (
@@ -103,8 +106,9 @@ CREATE INDEX backup_jobs_running ON pgdumpd.backup_jobs (target) WHERE state = '
 CREATE UNIQUE INDEX backup_jobs_idempotency ON pgdumpd.backup_jobs (target, idempotency_key);
 CREATE INDEX backup_jobs_finished ON pgdumpd.backup_jobs (finished_at) WHERE finished_at IS NOT NULL;
 
--- A request to cancel is a row of its own: whoever cancels takes no lock on the job's row, so an
--- application that cancels inside a long transaction cannot stall the daemon's heartbeats.
+-- A request to cancel is a row of its own: whoever cancels a running job takes no lock on its row but the
+-- foreign key's (KEY SHARE, which lets heartbeat, finish and reap pass), so an application that cancels
+-- inside a long transaction cannot stall the daemon.
 CREATE TABLE pgdumpd.backup_cancels (
     job_id       uuid        PRIMARY KEY REFERENCES pgdumpd.backup_jobs (id) ON DELETE CASCADE,
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -113,24 +117,31 @@ CREATE TABLE pgdumpd.backup_cancels (
 
 -- One row for each claim. Its token is in the attempt's storage key and in its session's application_name.
 CREATE TABLE pgdumpd.backup_attempts (
-    lease_token uuid        PRIMARY KEY,
-    job_id      uuid        NOT NULL REFERENCES pgdumpd.backup_jobs (id) ON DELETE CASCADE,
-    attempt     smallint    NOT NULL,
-    worker_id   uuid        NOT NULL,
-    started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    ended_at    timestamptz,
-    outcome     text        NOT NULL DEFAULT 'running'
-                CHECK (outcome IN ('running', 'succeeded', 'failed', 'cancelled', 'released', 'lost')),
-    error_step  text,
-    error_code  text,
-    error       text,
-    storage     text,
-    storage_id  uuid,
-    object_key  text,
-    upload_id   text,
-    CHECK ((outcome = 'running') = (ended_at IS NULL))
+    lease_token  uuid        PRIMARY KEY,
+    job_id       uuid        NOT NULL REFERENCES pgdumpd.backup_jobs (id) ON DELETE CASCADE,
+    attempt      smallint    NOT NULL,
+    worker_id    uuid        NOT NULL,
+    started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at     timestamptz,
+    outcome      text        NOT NULL DEFAULT 'running'
+                 CONSTRAINT backup_attempts_outcome_is_known
+                 CHECK (outcome IN ('running', 'succeeded', 'failed', 'cancelled', 'released', 'lost')),
+    error_step   text,
+    error_code   text,
+    error        text,
+    -- When the job was due again after this attempt: what a daemon is told that asks a second time.
+    requeued_for timestamptz,
+    -- Where the attempt stores, written before the first part is sent.
+    storage      text,
+    storage_id   uuid,
+    object_key   text,
+    upload_id    text,
+    CONSTRAINT backup_attempts_ended_is_finished CHECK ((outcome = 'running') = (ended_at IS NULL)),
+    CONSTRAINT backup_attempts_storage_is_whole CHECK
+        ((storage IS NULL) = (object_key IS NULL) AND (storage IS NULL) = (storage_id IS NULL))
 );
 CREATE INDEX backup_attempts_job ON pgdumpd.backup_attempts (job_id, started_at);
+CREATE UNIQUE INDEX backup_attempts_one_running ON pgdumpd.backup_attempts (job_id) WHERE outcome = 'running';
 
 -- One row for each storage that holds (or held) a backup.
 CREATE TABLE pgdumpd.backup_copies (
@@ -165,9 +176,10 @@ CREATE TABLE pgdumpd.workers (
     checked_at    timestamptz
 ) WITH (fillfactor = 70);
 
--- Row security costs the daemon nothing (its policy is the constant true) and keeps one producer's ids,
--- targets and keys from another, although INSERT ... RETURNING and ON CONFLICT need SELECT on those columns.
--- The owner, and so every view and every SECURITY DEFINER function, sees all rows.
+-- Row security keeps one producer's ids, targets and keys from another, although INSERT ... RETURNING and
+-- ON CONFLICT need SELECT on those columns. Roles that see all rows get a policy that is the constant true
+-- (0004), so that it costs the daemon nothing. The owner, and so every view and every SECURITY DEFINER
+-- function, sees all rows.
 ALTER TABLE pgdumpd.backup_jobs ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_rows_are_visible ON pgdumpd.backup_jobs FOR SELECT USING (requested_by = session_user);
-CREATE POLICY anyone_granted_may_enqueue ON pgdumpd.backup_jobs FOR INSERT WITH CHECK (true);
+CREATE POLICY whoever_may_insert_may_enqueue ON pgdumpd.backup_jobs FOR INSERT WITH CHECK (true);

@@ -54,13 +54,12 @@ $$;
 CREATE TRIGGER check_spec BEFORE INSERT ON pgdumpd.backup_jobs
     FOR EACH ROW EXECUTE FUNCTION pgdumpd.check_spec();
 
--- A finished job's identity, state and times never change again.
+-- A finished job never changes again.
 CREATE FUNCTION pgdumpd.keep_the_end() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    IF (NEW.id, NEW.target, NEW.state, NEW.attempt, NEW.finished_at) IS DISTINCT FROM (OLD.id, OLD.target, OLD.state, OLD.attempt, OLD.finished_at)
-       OR NEW.lease_token IS DISTINCT FROM OLD.lease_token OR NEW.sha256 IS DISTINCT FROM OLD.sha256 THEN
+    IF NEW IS DISTINCT FROM OLD THEN
         RAISE EXCEPTION 'backup job % has ended as % and cannot change', OLD.id, OLD.state
             USING ERRCODE = 'check_violation', HINT = 'Enqueue a new job.';
     END IF;
@@ -102,13 +101,18 @@ CREATE FUNCTION pgdumpd.hint_of_changed_state() RETURNS trigger
     AS $$
 BEGIN
     PERFORM pgdumpd.hint('pgdumpd_status');
+    -- A job that stopped running is due again, or its target is free for the next one.
+    IF OLD.state = 'running' AND NEW.state <> 'running' THEN
+        PERFORM pgdumpd.hint('pgdumpd_jobs');
+    END IF;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER hint_of_changed_state AFTER UPDATE OF state ON pgdumpd.backup_jobs
     FOR EACH ROW EXECUTE FUNCTION pgdumpd.hint_of_changed_state();
 
--- Enqueues a backup. is_new is false where the idempotency key found an earlier job, whose id it is then.
+-- Enqueues a backup. is_new is false where the idempotency key or the id found an earlier job of the
+-- caller's, whose id is then returned: so a caller that lost the answer may ask again.
 CREATE FUNCTION pgdumpd.enqueue_backup(
     target          text,
     spec            jsonb       DEFAULT '{}',
@@ -143,10 +147,20 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
+    -- A new statement has a new snapshot: it sees what the INSERT met. (Under REPEATABLE READ the INSERT
+    -- itself has raised a serialization failure where this could not see it.)
     SELECT j.id, j.requested_by INTO job_id, owner
     FROM pgdumpd.backup_jobs AS j
     WHERE j.target = enqueue_backup.target AND j.idempotency_key = enqueue_backup.idempotency_key;
     IF NOT FOUND THEN
+        PERFORM FROM pgdumpd.backup_jobs AS j
+        WHERE j.id = enqueue_backup.id AND j.target = enqueue_backup.target AND j.requested_by = session_user;
+        IF FOUND THEN
+            job_id := id;
+            is_new := false;
+            RETURN NEXT;
+            RETURN;
+        END IF;
         RAISE EXCEPTION 'a backup job with the id % exists already', id
             USING ERRCODE = 'unique_violation', HINT = 'Leave the id out, or choose a new random one.';
     END IF;
@@ -181,9 +195,10 @@ BEGIN
     -- A queued job ends here, unless somebody is claiming it in this very moment: then its daemon finds
     -- the request with its first heartbeat. SKIP LOCKED: this call never waits for the row.
     UPDATE pgdumpd.backup_jobs AS j
-    SET state = 'cancelled', finished_at = clock_timestamp(), message = NULL
+    SET state = 'cancelled', finished_at = clock_timestamp(), message = NULL,
+        error_step = NULL, error_code = NULL, error = NULL, error_hint = NULL
     WHERE j.id = (SELECT q.id FROM pgdumpd.backup_jobs AS q
-                  WHERE q.id = cancel_backup.id AND q.state = 'queued' FOR UPDATE SKIP LOCKED);
+                  WHERE q.id = cancel_backup.id AND q.state = 'queued' FOR NO KEY UPDATE SKIP LOCKED);
     IF FOUND THEN
         RETURN 'cancelled';
     END IF;

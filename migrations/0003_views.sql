@@ -122,7 +122,8 @@ SELECT
     w.host,
     w.pid,
     w.version,
-    w.targets,
+    -- The names of targets and what is wrong with them are not every producer's business.
+    CASE WHEN (SELECT pgdumpd.sees_all_jobs()) THEN w.targets END AS targets,
     w.max_jobs,
     w.started_at,
     w.last_seen_at,
@@ -132,7 +133,7 @@ SELECT
         ELSE 'alive'
     END AS state,
     (SELECT count(*) FROM pgdumpd.backup_jobs AS j WHERE j.state = 'running' AND j.worker_id = w.id) AS running_jobs,
-    CASE WHEN pgdumpd.sees_all_jobs() THEN w.checks END AS checks,
+    CASE WHEN (SELECT pgdumpd.sees_all_jobs()) THEN w.checks END AS checks,
     w.checked_at
 FROM pgdumpd.workers AS w;
-COMMENT ON VIEW pgdumpd.daemon_status IS 'The daemons, when each was last seen, and (to whoever sees all jobs) what their own checks found.';
+COMMENT ON VIEW pgdumpd.daemon_status IS 'The daemons and when each was last seen; to whoever sees all jobs also their targets and what their own checks found.';

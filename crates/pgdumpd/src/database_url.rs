@@ -1,82 +1,197 @@
 //! The address of a database, parsed once into a closed type from which both sqlx's options and libpq's
-//! keywords are rendered. An unknown parameter is an error: sqlx would log it with its value.
+//! environment are rendered, so that the daemon's own connection and `pg_dump` mean the same server.
+//!
+//! An unknown parameter is an error: sqlx would log it with its value, and libpq would refuse it later.
+//! Nothing here shows a password: not `Debug`, not `Display`, not an error.
+
+mod parse;
+mod percent;
+mod render;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use secrecy::SecretString;
-use sqlx::postgres::PgConnectOptions;
+use secrecy::{ExposeSecret, SecretString};
 
 /// A `postgres://user:password@host:port/database?key=value` address. `Debug` and `Display` leave the password out.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    _todo: (),
+    host: String,
+    port: u16,
+    user: String,
+    database: String,
+    password: Option<SecretString>,
+    tls: Tls,
+    connect_timeout: Duration,
 }
 
-/// A text that is no database address.
-#[derive(Debug, thiserror::Error)]
+/// The `ssl…` parameters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Tls {
+    mode: TlsMode,
+    root_cert: Option<PathBuf>,
+    /// The client's certificate and its key: both or neither.
+    client: Option<(PathBuf, PathBuf)>,
+}
+
+/// libpq's `sslmode` without `allow`, which sqlx does not implement (it never tries TLS).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum TlsMode {
+    Disable,
+    #[default]
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// A text that is no database address. Its text never contains a value from the address, only names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DatabaseUrlError(String);
 
 impl DatabaseUrl {
+    /// The query parameters that an address may carry.
+    pub const PARAMETERS: &[&str] = &[
+        "host",
+        "port",
+        "user",
+        "password",
+        "dbname",
+        "connect_timeout",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+    ];
+
     /// Parses an address. Also takes libpq's percent-encoded socket directories and `?host=/dir`.
+    ///
+    /// What it leaves out is as libpq has it: port 5432, the user `$PGUSER` or that of the operating system,
+    /// the database named after the user, the local socket directory if there is one, else `localhost`.
     ///
     /// # Errors
     /// Names what is wrong, never the password.
-    pub fn parse(_text: &str) -> Result<Self, DatabaseUrlError> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Self, DatabaseUrlError> {
+        parse::parse(text)
     }
+
     /// The same server and user, another database.
     #[must_use]
-    pub fn with_database(&self, _database: &str) -> Self {
-        todo!()
+    pub fn with_database(&self, database: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            ..self.clone()
+        }
     }
-    /// The same address with this password.
+
+    /// The same address with this password, which must be one line: a password file cannot hold another.
     #[must_use]
-    pub fn with_password(self, _password: SecretString) -> Self {
-        todo!()
+    pub fn with_password(self, password: SecretString) -> Self {
+        Self {
+            password: Some(password),
+            ..self
+        }
     }
+
     /// The database's name (the user's name where the address has none, as libpq does).
     pub fn database(&self) -> &str {
-        todo!()
+        &self.database
     }
+
     /// The role that connects.
     pub fn user(&self) -> &str {
-        todo!()
+        &self.user
     }
-    /// Host (or socket directory).
+
+    /// Host (or socket directory, which begins with `/`).
     pub fn host(&self) -> &str {
-        todo!()
+        &self.host
     }
+
     /// TCP port, or the port in the socket's name.
     pub fn port(&self) -> u16 {
-        todo!()
+        self.port
     }
-    /// Options for sqlx, with the password, without statement logging, with this application_name.
-    pub fn connect_options(&self, _application_name: &str) -> PgConnectOptions {
-        todo!()
+
+    /// How long to wait for a connection: `connect_timeout`, 10 seconds if not given.
+    ///
+    /// sqlx has no such option: whoever connects wraps the call in a timeout.
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
     }
-    /// The environment for libpq (PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE, ...), without the password.
-    pub fn libpq_environment(&self) -> Vec<(&'static str, String)> {
-        todo!()
-    }
-    /// The line of a password file that fits every connection (`*:*:*:*:secret`, escaped); none without a password.
-    pub fn password_file_line(&self) -> Option<SecretString> {
-        todo!()
-    }
+
     /// The password itself, for redaction; none without one.
     pub fn password(&self) -> Option<&SecretString> {
-        todo!()
+        self.password.as_ref()
+    }
+
+    fn is_socket(&self) -> bool {
+        self.host.starts_with('/')
     }
 }
 
+impl PartialEq for DatabaseUrl {
+    fn eq(&self, other: &Self) -> bool {
+        let secret = |url: &Self| {
+            url.password
+                .as_ref()
+                .map(|password| password.expose_secret().to_owned())
+        };
+        self.host == other.host
+            && self.port == other.port
+            && self.user == other.user
+            && self.database == other.database
+            && self.tls == other.tls
+            && self.connect_timeout == other.connect_timeout
+            && secret(self) == secret(other)
+    }
+}
+
+impl Eq for DatabaseUrl {}
+
 impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("postgres://")?;
+        f.write_str(&percent::encode(&self.user))?;
+        if self.host.contains(':') {
+            write!(f, "@[{}]", self.host)?;
+        } else {
+            write!(f, "@{}", percent::encode(&self.host))?;
+        }
+        write!(f, ":{}/{}", self.port, percent::encode(&self.database))?;
+        if !self.is_socket() && self.tls.mode != TlsMode::default() {
+            write!(f, "?sslmode={}", self.tls.mode.as_str())?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DatabaseUrl({self})")
+    }
+}
+
+impl TlsMode {
+    const NAMES: &[(&str, Self)] = &[
+        ("disable", Self::Disable),
+        ("prefer", Self::Prefer),
+        ("require", Self::Require),
+        ("verify-ca", Self::VerifyCa),
+        ("verify-full", Self::VerifyFull),
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
     }
 }

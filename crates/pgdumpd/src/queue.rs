@@ -1,289 +1,196 @@
 //! The queue in PostgreSQL: the only place that writes job rows.
+//!
+//! Every change of a row is one statement in autocommit (`queue/sql/`), so there is no transaction that a
+//! cancelled future could leave open. Every write to a running job carries its [`Lease`]; what happens when
+//! the lease is lost is a result, not an error. `docs/STATES.md` draws the states and who moves a job
+//! between them.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use crate::config::QueueConfig;
+use crate::database_url::DatabaseUrl;
+use crate::migrate;
 
-/// A connection pool to the queue of one database.
+mod claim;
+mod copies;
+mod error;
+mod finish;
+mod heartbeat;
+mod identity;
+mod lease;
+mod link;
+mod listener;
+mod reap;
+mod text;
+mod upload;
+mod workers;
+
+pub use copies::CopyRow;
+pub use error::QueueError;
+pub use finish::{Failure, Finished, Outcome, Success};
+pub use heartbeat::{Beat, Progress};
+pub use identity::Adopted;
+pub use lease::{ClaimedJob, EarlierAttempt, Lease};
+pub use listener::{Wake, Wakes};
+pub use workers::{LiveWorker, Worker};
+
+use claim::Doubt;
+use link::Link;
+
+/// How the daemon's sessions are called in `pg_stat_activity`.
+const APPLICATION_NAME: &str = "pgdumpd";
+
+/// Connections for everything but heartbeats: claims, ends and upkeep are short and seldom overlap.
+const CONNECTIONS: u32 = 4;
+
+/// How long any one statement may take, by the server's watch; ours waits a little longer.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The same for a heartbeat, which must be tried again well before its lease ends.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The queue of one database. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Queue {
-    _pool: PgPool,
+    inner: Arc<Inner>,
 }
 
-/// The right to write one running job's row. Every write carries it; with the lease lost it changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// The job.
-    pub job: Uuid,
-    /// Random for each claim.
-    pub token: Uuid,
-    /// 1 for the first.
-    pub attempt: i16,
-}
-
-/// A job that this daemon now owns.
 #[derive(Debug)]
-pub struct ClaimedJob {
-    /// The right to it.
-    pub lease: Lease,
-    /// The target's name.
-    pub target: String,
-    /// As enqueued.
-    pub spec: serde_json::Value,
-    /// Its version.
-    pub spec_version: i16,
-    /// The job's own limit.
-    pub timeout: Option<Duration>,
-    /// Attempts allowed.
-    pub max_attempts: i16,
-    /// How often its daemon died.
-    pub rescues: i16,
-    /// Who asked.
-    pub requested_by: String,
-    /// When it was asked for.
-    pub created_at: DateTime<Utc>,
-    /// When this claim was made (the database's clock).
-    pub claimed_at: DateTime<Utc>,
-    /// The attempts before this one, newest first, at most 20: sessions to end, keys to look under.
-    pub earlier: Vec<EarlierAttempt>,
-}
-
-/// What an earlier attempt left to look after.
-#[derive(Debug, Clone)]
-pub struct EarlierAttempt {
-    /// Its lease token.
-    pub token: Uuid,
-    /// Its attempt number.
-    pub attempt: i16,
-    /// The storage it wrote to, once it had begun.
-    pub storage: Option<String>,
-    /// That storage's id.
-    pub storage_id: Option<Uuid>,
-    /// Its object's key.
-    pub object_key: Option<String>,
-    /// Its upload id, where the storage has such.
-    pub upload_id: Option<String>,
-}
-
-/// What a heartbeat writes beside the lease.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Progress {
-    /// Such as `dumping`.
-    pub phase: String,
-    /// 0 to 99.9; the row never falls back.
-    pub percent: f32,
-    /// One line for people.
-    pub message: String,
-    /// `schema.table`.
-    pub current_table: Option<String>,
-    /// Tables whose data is complete.
-    pub tables_done: Option<i32>,
-    /// Tables whose data will come.
-    pub tables_total: Option<i32>,
-    /// Rows so far.
-    pub rows_done: Option<i64>,
-    /// Bytes that pg_dump wrote.
-    pub bytes_dumped: Option<i64>,
-    /// Bytes handed to the storage.
-    pub bytes_stored: Option<i64>,
-    /// Seconds from now to the expected end; the row gets the database's clock plus this.
-    pub remaining: Option<Duration>,
-}
-
-/// What a heartbeat found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beat {
-    /// The lease is renewed.
-    Renewed {
-        /// Somebody asked to cancel.
-        cancel: bool,
-    },
-    /// Another daemon owns the job, or it ended.
-    LeaseLost,
-}
-
-/// How an attempt ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// The manifest is written.
-    Succeeded(Box<Success>),
-    /// It failed.
-    Failed(Failure),
-    /// It was cancelled and everything is cleaned up.
-    Cancelled,
-    /// The daemon stops: the attempt is given back uncounted.
-    Released,
-}
-
-/// What a successful attempt proved.
-#[derive(Debug, Clone)]
-pub struct Success {
-    /// The storage's name.
-    pub storage: String,
-    /// The storage's id.
-    pub storage_id: Uuid,
-    /// The object's key.
-    pub object_key: String,
-    /// The object's size in bytes.
-    pub size_bytes: i64,
-    /// Of the object, 64 hexadecimal digits.
-    pub sha256: String,
-    /// pg_dump's warnings, redacted and bounded.
-    pub warnings: Vec<String>,
-    /// How many there were.
-    pub warnings_total: i32,
-    /// The last progress.
-    pub progress: Progress,
-}
-
-/// Why an attempt failed.
-#[derive(Debug, Clone)]
-pub struct Failure {
-    /// `connect`, `prepare`, `dump`, `store`, `publish`, ...
-    pub step: &'static str,
-    /// A documented word.
-    pub code: &'static str,
-    /// The text with its causes, redacted.
-    pub error: String,
-    /// Advice.
-    pub hint: Option<String>,
-    /// Whether to try again.
-    pub transient: bool,
-    /// pg_dump's warnings so far.
-    pub warnings: Vec<String>,
-    /// How many there were.
-    pub warnings_total: i32,
-}
-
-/// What became of the row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finished {
-    /// It ended in this state: `succeeded`, `failed` or `cancelled`.
-    Ended(&'static str),
-    /// It is queued again.
-    Requeued {
-        /// When it is due.
-        run_at: DateTime<Utc>,
-    },
-    /// The lease was lost: nothing was written.
-    LeaseLost,
-}
-
-/// An error of the queue's database.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueueError {
-    /// The schema is missing or older than this build.
-    #[error("the queue at {address} is not migrated to version {wanted}")]
-    NotMigrated {
-        /// Where.
-        address: String,
-        /// The version that this build needs.
-        wanted: i64,
-    },
-    /// The configuration names another queue.
-    #[error("the queue has the id {found}, the configuration names {wanted}")]
-    WrongQueue {
-        /// In the database.
-        found: Uuid,
-        /// In the configuration.
-        wanted: Uuid,
-    },
-    /// The database did not answer, or refused.
-    #[error("the queue's database failed")]
-    Database(#[from] sqlx::Error),
-}
-
-/// This process, as other daemons and the views see it.
-#[derive(Debug, Clone)]
-pub struct Worker {
-    /// Random for each process start.
-    pub id: Uuid,
-    /// Host name, for people.
-    pub host: String,
-    /// Process id.
-    pub pid: i32,
-    /// This build.
-    pub version: String,
-    /// Jobs at once.
-    pub max_jobs: i32,
-    /// The configured lease.
-    pub lease: Duration,
+struct Inner {
+    /// Everything but heartbeats.
+    link: Link,
+    /// One connection of its own, so that no slow statement stands before a heartbeat.
+    heartbeats: Link,
+    /// Where to LISTEN; none means that polling has to do.
+    listen: Option<PgConnectOptions>,
+    id: Uuid,
+    address: String,
+    /// Claims whose answer was lost: given back before the next claim.
+    doubts: Mutex<Vec<Doubt>>,
 }
 
 impl Queue {
     /// Connects, and refuses a queue that is not migrated or has another id than configured.
+    /// Migrates it first where the configuration says so.
     ///
     /// # Errors
     /// See [`QueueError`].
-    pub async fn connect(_config: &QueueConfig) -> Result<Self, QueueError> {
-        todo!()
+    pub async fn connect(config: &QueueConfig) -> Result<Self, QueueError> {
+        let url = &config.url;
+        let pool = |connections, limit| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(limit)
+                .connect_lazy_with(session(url, config.pooled, limit))
+        };
+        let main = pool(CONNECTIONS, STATEMENT_TIMEOUT);
+        if config.migrate_at_start {
+            migrate::migrate(&main, &migrate::Grants::default()).await?;
+        }
+        let listen = match &config.listen_url {
+            _ if !config.listen => None,
+            Some(direct) => Some(direct.connect_options(APPLICATION_NAME)),
+            None if config.pooled => None,
+            None => Some(url.connect_options(APPLICATION_NAME)),
+        };
+        let queue = Self::open(
+            Link::new(main, config.pooled, STATEMENT_TIMEOUT),
+            Link::new(pool(1, HEARTBEAT_TIMEOUT), config.pooled, HEARTBEAT_TIMEOUT),
+            listen,
+            format!("{}:{}/{}", url.host(), url.port(), url.database()),
+        )
+        .await?;
+        match config.queue_id {
+            Some(wanted) if wanted != queue.id() => Err(QueueError::WrongQueue {
+                found: queue.id(),
+                wanted,
+            }),
+            _ => Ok(queue),
+        }
     }
-    /// The queue's id.
+
+    /// The queue behind a pool that exists already, which then serves heartbeats too.
+    ///
+    /// # Errors
+    /// [`QueueError::NotMigrated`], or the database's.
+    pub async fn from_pool(pool: PgPool) -> Result<Self, QueueError> {
+        let options = (*pool.connect_options()).clone();
+        let address = format!(
+            "{}:{}/{}",
+            options.get_host(),
+            options.get_port(),
+            options.get_database().unwrap_or_default()
+        );
+        Self::open(
+            Link::new(pool.clone(), false, STATEMENT_TIMEOUT),
+            Link::new(pool, false, HEARTBEAT_TIMEOUT),
+            Some(options),
+            address,
+        )
+        .await
+    }
+
+    async fn open(
+        link: Link,
+        heartbeats: Link,
+        listen: Option<PgConnectOptions>,
+        address: String,
+    ) -> Result<Self, QueueError> {
+        const VERSION: &str = include_str!("queue/sql/schema_version.sql");
+        let not_migrated = || QueueError::NotMigrated {
+            address: address.clone(),
+            wanted: migrate::VERSION,
+        };
+        let version: i64 = match link.fetch_optional(sqlx::query(VERSION)).await {
+            Ok(Some(row)) => row.try_get("version")?,
+            Ok(None) => 0,
+            Err(error) if error.is_missing_schema() => return Err(not_migrated()),
+            Err(error) => return Err(error),
+        };
+        if version < migrate::VERSION {
+            return Err(not_migrated());
+        }
+        let id = identity::read(&link).await?.id;
+        let inner = Inner {
+            link,
+            heartbeats,
+            listen,
+            id,
+            address,
+            doubts: Mutex::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The queue's id, as it was when this connected.
     pub fn id(&self) -> Uuid {
-        todo!()
+        self.inner.id
     }
-    /// Registers this process, or renews last_seen_at, its targets and whether it is stopping.
-    pub async fn register(
-        &self,
-        _worker: &Worker,
-        _targets: &[String],
-        _stopping: bool,
-    ) -> Result<(), QueueError> {
-        todo!()
+
+    /// Host, port and database as configured: for logs.
+    pub fn address(&self) -> &str {
+        &self.inner.address
     }
-    /// Stores the results of the daemon's own checks.
-    pub async fn record_checks(
-        &self,
-        _worker: Uuid,
-        _checks: &serde_json::Value,
-    ) -> Result<(), QueueError> {
-        todo!()
-    }
-    /// Claims the best due job of these targets, or none.
-    pub async fn claim(
-        &self,
-        _worker: Uuid,
-        _targets: &[String],
-        _lease: Duration,
-    ) -> Result<Option<ClaimedJob>, QueueError> {
-        todo!()
-    }
-    /// Renews the lease, writes progress, and says whether to go on.
-    pub async fn heartbeat(
-        &self,
-        _lease: &Lease,
-        _for: Duration,
-        _progress: &Progress,
-    ) -> Result<Beat, QueueError> {
-        todo!()
-    }
-    /// Notes where this attempt will store, before the first byte is sent. False: the lease is lost.
-    pub async fn note_upload(
-        &self,
-        _lease: &Lease,
-        _storage: &str,
-        _storage_id: Uuid,
-        _key: &str,
-        _upload_id: Option<&str>,
-    ) -> Result<bool, QueueError> {
-        todo!()
-    }
-    /// Ends the attempt. May be repeated with the same outcome when an answer was lost.
-    pub async fn finish(&self, _lease: &Lease, _outcome: &Outcome) -> Result<Finished, QueueError> {
-        todo!()
-    }
-    /// Takes expired leases back (requeue, or fail after `max_rescues`), and ends queued jobs whose cancel came late.
-    /// Returns how many rows changed.
-    pub async fn reap(&self, _max_rescues: u16) -> Result<u64, QueueError> {
-        todo!()
-    }
-    /// Seconds until the next job of these targets is due; none if none is queued.
-    pub async fn next_due(&self, _targets: &[String]) -> Result<Option<Duration>, QueueError> {
-        todo!()
+}
+
+/// How a session of the daemon is opened. A transaction pooler takes neither start-up parameters nor
+/// statements that outlive a transaction.
+fn session(url: &DatabaseUrl, pooled: bool, limit: Duration) -> PgConnectOptions {
+    let options = url.connect_options(APPLICATION_NAME);
+    if pooled {
+        options.statement_cache_capacity(0).extra_float_digits(None)
+    } else {
+        options.options([
+            ("statement_timeout", limit.as_millis().to_string()),
+            ("lock_timeout", limit.as_millis().to_string()),
+            ("idle_in_transaction_session_timeout", "60000".to_owned()),
+        ])
     }
 }

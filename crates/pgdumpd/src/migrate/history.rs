@@ -1,0 +1,135 @@
+//! The migrations of this build, and the table that says which were applied.
+
+use sha2::{Digest as _, Sha256};
+use sqlx::{PgConnection, Row as _};
+
+use super::MigrateError;
+
+/// Held while a migration or a grant runs. The number is the first eight bytes of SHA-256("pgdumpd migrate"),
+/// so that no application's own lock is likely to be the same.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(2015450147409832101)";
+
+/// The history's own table.
+pub(super) const CREATE: &str = "\
+CREATE TABLE IF NOT EXISTS pgdumpd.schema_migrations (
+    version    bigint      PRIMARY KEY,
+    name       text        NOT NULL,
+    checksum   text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)";
+
+/// One numbered change of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migration {
+    /// 1 for the first.
+    pub version: i64,
+    /// What it is about.
+    pub name: &'static str,
+    /// Its statements.
+    pub sql: &'static str,
+}
+
+macro_rules! migration {
+    ($version:literal, $name:literal, $file:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $file)),
+        }
+    };
+}
+
+/// All migrations, in order.
+pub const MIGRATIONS: &[Migration] = &[
+    migration!(1, "queue", "0001_queue.sql"),
+    migration!(2, "functions", "0002_functions.sql"),
+    migration!(3, "views", "0003_views.sql"),
+    migration!(4, "roles", "0004_roles.sql"),
+];
+
+/// The schema version that this build needs.
+pub const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+impl Migration {
+    /// SHA-256 of its statements, in hexadecimal.
+    pub fn checksum(&self) -> String {
+        Sha256::digest(self.sql).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The statement that notes it as applied. Number, name and checksum hold nothing to quote.
+    pub(super) fn history_insert(&self) -> String {
+        format!(
+            "INSERT INTO pgdumpd.schema_migrations (version, name, checksum) VALUES ({}, '{}', '{}')",
+            self.version,
+            self.name,
+            self.checksum()
+        )
+    }
+}
+
+/// A row of the history.
+pub(super) struct AppliedRow {
+    pub(super) version: i64,
+    name: String,
+    checksum: String,
+}
+
+/// What was applied; nothing where there is no history yet.
+pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<AppliedRow>, MigrateError> {
+    const EXISTS: &str = "SELECT to_regclass('pgdumpd.schema_migrations') IS NOT NULL AS present";
+    const ROWS: &str = "SELECT version, name, checksum FROM pgdumpd.schema_migrations ORDER BY version";
+    let row = sqlx::raw_sql(EXISTS).fetch_one(&mut *connection).await?;
+    if !row.try_get::<bool, _>("present")? {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::raw_sql(ROWS).fetch_all(&mut *connection).await?;
+    let rows = rows.iter().map(|row| {
+        Ok(AppliedRow {
+            version: row.try_get("version")?,
+            name: row.try_get("name")?,
+            checksum: row.try_get("checksum")?,
+        })
+    });
+    rows.collect::<Result<_, sqlx::Error>>().map_err(MigrateError::from)
+}
+
+/// Refuses a history that is not the beginning of ours.
+pub(super) fn check(applied: &[AppliedRow]) -> Result<(), MigrateError> {
+    if let Some(newest) = applied.iter().map(|row| row.version).max()
+        && newest > VERSION
+    {
+        return Err(MigrateError::Newer {
+            found: newest,
+            known: VERSION,
+        });
+    }
+    for row in applied {
+        let known = MIGRATIONS.iter().find(|migration| migration.version == row.version);
+        if known.is_none_or(|migration| migration.checksum() != row.checksum) {
+            return Err(MigrateError::Changed {
+                version: row.version,
+                name: row.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_from_one_without_a_gap() {
+        for (migration, version) in MIGRATIONS.iter().zip(1..) {
+            assert_eq!(migration.version, version);
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_history_insert_needs_quoting() {
+        for migration in MIGRATIONS {
+            assert!(migration.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Claiming: from a due row to a [`Lease`].
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{ClaimedJob, EarlierAttempt, Lease, Queue, QueueError};
+use crate::spec::SPEC_VERSIONS;
+
+const CLAIM: &str = include_str!("sql/claim.sql");
+const NEXT_DUE: &str = include_str!("sql/next_due.sql");
+
+/// Jobs looked at for each target and priority once the first ones turn out to be locked.
+const PAST_LOCKED_ROWS: i64 = 50;
+
+/// How often a claim is tried again after another claimer was faster.
+const TRIES: u32 = 3;
+
+/// How long a claim whose answer was lost may still come to light: the statement's limit, and then some.
+const DOUBT: Duration = Duration::from_secs(120);
+
+/// A claim whose answer was lost: perhaps it was made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doubt {
+    token: Uuid,
+    since: Instant,
+}
+
+impl Queue {
+    /// Claims the best due job of these targets, or none.
+    ///
+    /// When the future is dropped or the answer is lost, a job may be claimed that nobody knows of: the next
+    /// claim gives it back, or at last the reaper.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn claim(
+        &self,
+        worker: Uuid,
+        targets: &[String],
+        lease: Duration,
+    ) -> Result<Option<ClaimedJob>, QueueError> {
+        self.give_doubtful_claims_back().await?;
+        let mut depth = 1;
+        for _ in 0..TRIES {
+            match self.try_claim(worker, targets, lease, depth).await {
+                Ok(Found::Job(job)) => return Ok(Some(*job)),
+                Ok(Found::Nothing) => return Ok(None),
+                Ok(Found::Locked) => depth = PAST_LOCKED_ROWS,
+                // Two claimers of one target in the same instant meet on the unique index.
+                Err(error) if error.is_unique_violation() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Time until the next job of these targets is due, zero where one is; none if none is queued.
+    /// Targets that are busy do not count.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn next_due(&self, targets: &[String]) -> Result<Option<Duration>, QueueError> {
+        let statement = sqlx::query(NEXT_DUE).bind(targets).bind(SPEC_VERSIONS);
+        let Some(row) = self.inner.link.fetch_optional(statement).await? else {
+            return Ok(None);
+        };
+        let seconds: Option<f64> = row.try_get("seconds")?;
+        Ok(seconds.map(|seconds| {
+            Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+        }))
+    }
+
+    async fn try_claim(
+        &self,
+        worker: Uuid,
+        targets: &[String],
+        lease: Duration,
+        depth: i64,
+    ) -> Result<Found, QueueError> {
+        let mut asked = Asked::new(self);
+        let statement = sqlx::query(CLAIM)
+            .bind(targets)
+            .bind(SPEC_VERSIONS)
+            .bind(worker)
+            .bind(asked.token)
+            .bind(lease.as_secs_f64())
+            .bind(depth);
+        let result = self.inner.link.fetch_optional(statement).await;
+        asked.answered = match &result {
+            Ok(_) => true,
+            Err(error) => error.is_refusal(),
+        };
+        let Some(row) = result? else {
+            return Ok(Found::Nothing);
+        };
+        if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
+            return Ok(Found::Job(Box::new(claimed_job(&row, asked.token)?)));
+        }
+        Ok(if row.try_get("found_heads")? && depth == 1 {
+            Found::Locked
+        } else {
+            Found::Nothing
+        })
+    }
+
+    async fn give_doubtful_claims_back(&self) -> Result<(), QueueError> {
+        let doubts: Vec<Doubt> = {
+            let mut doubts = self.inner.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+            doubts.retain(|doubt| doubt.since.elapsed() < DOUBT);
+            doubts.clone()
+        };
+        for doubt in doubts {
+            if self.give_back(doubt.token).await? {
+                tracing::warn!(lease.token = %doubt.token, "gave a job back whose claim was not answered");
+                let mut doubts = self.inner.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+                doubts.retain(|other| other.token != doubt.token);
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Found {
+    Job(Box<ClaimedJob>),
+    /// Jobs are due, but other transactions hold their rows.
+    Locked,
+    Nothing,
+}
+
+/// A claim under way. Dropped before its answer, it leaves a doubt.
+struct Asked<'a> {
+    queue: &'a Queue,
+    token: Uuid,
+    answered: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn new(queue: &'a Queue) -> Self {
+        Self {
+            queue,
+            token: Uuid::new_v4(),
+            answered: false,
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            let doubt = Doubt {
+                token: self.token,
+                since: Instant::now(),
+            };
+            let doubts = &self.queue.inner.doubts;
+            doubts.lock().unwrap_or_else(PoisonError::into_inner).push(doubt);
+        }
+    }
+}
+
+fn claimed_job(row: &PgRow, token: Uuid) -> Result<ClaimedJob, sqlx::Error> {
+    let timeout: Option<f64> = row.try_get("timeout_seconds")?;
+    let earlier: Json<Vec<EarlierAttempt>> = row.try_get("earlier")?;
+    Ok(ClaimedJob {
+        lease: Lease {
+            job: row.try_get("id")?,
+            token,
+            attempt: row.try_get("attempt")?,
+        },
+        target: row.try_get("target")?,
+        spec: row.try_get("spec")?,
+        spec_version: row.try_get("spec_version")?,
+        timeout: timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        max_attempts: row.try_get("max_attempts")?,
+        rescues: row.try_get("rescues")?,
+        requested_by: row.try_get("requested_by")?,
+        created_at: row.try_get("created_at")?,
+        claimed_at: row.try_get("claimed_at")?,
+        earlier: earlier.0,
+    })
+}

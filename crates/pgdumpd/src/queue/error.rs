@@ -1,0 +1,82 @@
+//! What can go wrong with the queue itself.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::migrate::MigrateError;
+
+/// An error of the queue's database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The schema is missing or older than this build.
+    #[error("the queue at {address} is not migrated to version {wanted}")]
+    NotMigrated {
+        /// Where.
+        address: String,
+        /// The version that this build needs.
+        wanted: i64,
+    },
+    /// The configuration names another queue.
+    #[error("the queue has the id {found}, the configuration names {wanted}")]
+    WrongQueue {
+        /// In the database.
+        found: Uuid,
+        /// In the configuration.
+        wanted: Uuid,
+    },
+    /// The row with the queue's id is missing.
+    #[error("the table pgdumpd.queue is empty")]
+    NoIdentity,
+    /// The migration at the start failed.
+    #[error("the queue could not be migrated")]
+    Migrate(#[from] MigrateError),
+    /// The database did not answer in time. What was asked may have happened.
+    #[error("the queue's database did not answer within {0:?}")]
+    Timeout(Duration),
+    /// The database did not answer, or refused.
+    #[error("the queue's database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+impl QueueError {
+    /// Advice to the operator, where there is any: full sentences.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotMigrated { .. } => Some(
+                "Run `pgdumpd migrate` as the owner of the queue's schema, or give `pgdumpd migrate --print` to your DBA.",
+            ),
+            Self::WrongQueue { .. } => Some(
+                "If this database is a clone, run `pgdumpd adopt` and put the new id into the configuration; else correct queue.url or queue.queue_id.",
+            ),
+            Self::NoIdentity => {
+                Some("Restore the row: INSERT INTO pgdumpd.queue DEFAULT VALUES.")
+            }
+            _ => None,
+        }
+    }
+
+    /// The SQLSTATE, where the server gave one.
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether the server itself refused the statement, so that it certainly changed nothing.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(_)))
+    }
+
+    /// Another claimer was faster (unique_violation).
+    pub(super) fn is_unique_violation(&self) -> bool {
+        self.sqlstate().as_deref() == Some("23505")
+    }
+
+    /// undefined_table or invalid_schema_name: nothing was ever migrated here.
+    pub(super) fn is_missing_schema(&self) -> bool {
+        matches!(self.sqlstate().as_deref(), Some("42P01" | "3F000"))
+    }
+}

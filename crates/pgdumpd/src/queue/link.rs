@@ -1,0 +1,118 @@
+//! A way into the queue's database that no dead network and no cancelled future can block.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
+use tokio::time::timeout;
+
+use super::error::QueueError;
+
+/// What the server's own timeout gets before ours ends the connection.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A statement with its arguments.
+pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// Runs single statements, each within a limit.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pool: PgPool,
+    pooled: bool,
+    limit: Duration,
+}
+
+impl Link {
+    /// `pooled`: behind a transaction pooler.
+    pub(super) fn new(pool: PgPool, pooled: bool, limit: Duration) -> Self {
+        Self {
+            pool,
+            pooled,
+            limit: limit + GRACE,
+        }
+    }
+
+    /// Runs one statement and returns its rows.
+    ///
+    /// After an error other than the server's refusal, and after a cancel, it may have happened.
+    pub(super) async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {
+        self.within(self.limit, statement).await
+    }
+
+    /// Runs one statement and returns its first row.
+    pub(super) async fn fetch_optional(
+        &self,
+        statement: Statement<'_>,
+    ) -> Result<Option<PgRow>, QueueError> {
+        Ok(self.fetch_all(statement).await?.into_iter().next())
+    }
+
+    /// Runs one statement and returns its first row, waiting no longer than `limit`.
+    pub(super) async fn fetch_optional_within(
+        &self,
+        limit: Duration,
+        statement: Statement<'_>,
+    ) -> Result<Option<PgRow>, QueueError> {
+        let rows = self.within(limit.min(self.limit), statement).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    async fn within(&self, limit: Duration, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {
+        match timeout(limit, self.run(statement)).await {
+            Ok(result) => result,
+            Err(_) => Err(QueueError::Timeout(limit)),
+        }
+    }
+
+    async fn run(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {
+        let mut held = Held(Some(self.pool.acquire().await?));
+        let Some(connection) = held.0.as_deref_mut() else {
+            return Err(QueueError::Database(sqlx::Error::PoolClosed));
+        };
+        let rows = if self.pooled {
+            in_a_transaction(connection, statement).await?
+        } else {
+            match statement.fetch_all(connection).await {
+                Err(error @ sqlx::Error::Database(_)) => {
+                    held.give_back();
+                    return Err(error.into());
+                }
+                other => other?,
+            }
+        };
+        held.give_back();
+        Ok(rows)
+    }
+}
+
+/// sqlx prepares and executes in two round trips; a transaction keeps a pooler from sending the second to
+/// another server. A failure leaves it open: the connection is then closed, not returned.
+async fn in_a_transaction(
+    connection: &mut PgConnection,
+    statement: Statement<'_>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(rows)
+}
+
+/// A connection that is closed unless it is given back: whoever drops a future in the middle of a statement
+/// leaves a connection that nobody else should wait for.
+struct Held(Option<PoolConnection<Postgres>>);
+
+impl Held {
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
+        }
+    }
+}

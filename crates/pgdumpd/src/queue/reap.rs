@@ -1,0 +1,40 @@
+//! Jobs whose daemons fell silent, and cancels that nobody was there to obey.
+
+use sqlx::Row as _;
+
+use super::{Queue, QueueError};
+
+const EXPIRED: &str = include_str!("sql/reap_expired.sql");
+const CANCELLED: &str = include_str!("sql/reap_cancelled.sql");
+
+impl Queue {
+    /// Takes expired leases back (requeue, or fail after `max_rescues`), and ends queued jobs whose cancel came late.
+    /// Returns how many rows changed.
+    ///
+    /// Only a daemon that has itself written to the queue for one whole lease may call this: after an
+    /// outage of the queue the owners come first.
+    ///
+    /// # Errors
+    /// The database's; may be repeated.
+    pub async fn reap(&self, max_rescues: u16) -> Result<u64, QueueError> {
+        let allowed = i32::from(max_rescues);
+        let expired = self.count(sqlx::query(EXPIRED).bind(allowed)).await?;
+        Ok(expired + self.end_cancelled().await?)
+    }
+
+    /// The harmless half of [`Queue::reap`], which any daemon may do at any time: ends queued jobs whose
+    /// cancel came while they ran or were being claimed. Returns how many.
+    ///
+    /// # Errors
+    /// The database's; may be repeated.
+    pub async fn end_cancelled(&self) -> Result<u64, QueueError> {
+        self.count(sqlx::query(CANCELLED)).await
+    }
+
+    async fn count(&self, statement: super::link::Statement<'_>) -> Result<u64, QueueError> {
+        match self.inner.link.fetch_optional(statement).await? {
+            Some(row) => Ok(row.try_get::<i64, _>("jobs")?.unsigned_abs()),
+            None => Ok(0),
+        }
+    }
+}
