@@ -10,6 +10,8 @@ use crate::error::ClientError;
 use crate::sql;
 use crate::status::{JobStatus, status};
 
+/// Keeps sums of instants in range.
+const LONGEST_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 /// After a LISTEN that failed, polling alone is used for so long.
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// A LISTEN that takes longer than this is not worth the wait: the first status is due now.
@@ -30,6 +32,7 @@ pub fn watch(pool: &PgPool, id: Uuid) -> Watch {
         listen: true,
         listener: None,
         listen_after: Instant::now(),
+        ask_at: Instant::now(),
         last: None,
         over: false,
     }
@@ -46,14 +49,16 @@ pub struct Watch {
     listen: bool,
     listener: Option<PgListener>,
     listen_after: Instant,
+    /// When the next status is due. Outlives a `next` that is dropped, as what it had learned must.
+    ask_at: Instant,
     last: Option<JobStatus>,
     over: bool,
 }
 
 impl Watch {
-    /// Asks at least so often; every second by default.
+    /// Asks at least so often; every second by default, once a day at least.
     pub fn poll_every(mut self, interval: Duration) -> Self {
-        self.poll_interval = interval;
+        self.poll_interval = interval.min(LONGEST_POLL);
         self
     }
 
@@ -80,12 +85,11 @@ impl Watch {
     /// See [`ClientError`]. The watch can go on after an error.
     pub async fn next(&mut self) -> Result<Option<JobStatus>, ClientError> {
         while !self.over {
-            if self.last.is_some() {
-                self.wait().await;
-            }
-            // Listen first, ask second: what changes in between is notified.
             self.listen().await;
-            let Some(now) = self.ask().await? else {
+            self.wait().await;
+            let answer = self.ask().await;
+            self.ask_at = Instant::now() + self.poll_interval;
+            let Some(now) = answer? else {
                 self.over = true;
                 return Ok(None);
             };
@@ -112,21 +116,27 @@ impl Watch {
         Ok(self.last.filter(|last| last.state.has_ended()))
     }
 
-    /// Waits for a notification, at most until the next poll is due.
+    /// Waits until the next status is due. A notification makes it due now.
     async fn wait(&mut self) {
+        let ask_at = tokio::time::Instant::from_std(self.ask_at);
+        if self.ask_at <= Instant::now() {
+            return;
+        }
         let Some(listener) = &mut self.listener else {
-            tokio::time::sleep(self.poll_interval).await;
+            tokio::time::sleep_until(ask_at).await;
             return;
         };
-        match tokio::time::timeout(self.poll_interval, listener.try_recv()).await {
+        match tokio::time::timeout_at(ask_at, listener.try_recv()).await {
             // Several that arrived together are one reason to ask.
             Ok(Ok(Some(_))) => while listener.next_buffered().is_some() {},
-            // The connection is lost. Ask now: what it would have told may have happened already.
+            // The connection is lost: what it would have told may have happened already.
             Ok(Ok(None) | Err(_)) => self.listener = None,
-            Err(_poll_is_due) => {}
+            Err(_poll_is_due) => return,
         }
+        self.ask_at = Instant::now();
     }
 
+    /// Listens, if it does not yet.
     async fn listen(&mut self) {
         if !self.listen || self.listener.is_some() || Instant::now() < self.listen_after {
             return;
@@ -135,6 +145,8 @@ impl Watch {
         self.listen_after = Instant::now() + LISTEN_AGAIN;
         let listener = tokio::time::timeout(LISTEN_TIMEOUT, open_listener(&self.pool)).await;
         self.listener = listener.ok().and_then(Result::ok);
+        // What changed before it listened, nobody tells.
+        self.ask_at = Instant::now();
     }
 
     async fn ask(&self) -> Result<Option<JobStatus>, ClientError> {
