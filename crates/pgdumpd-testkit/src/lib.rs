@@ -1,1 +1,46 @@
-//! placeholder
+//! Throwaway PostgreSQL clusters and faults for pgdumpd's own tests.
+//!
+//! [`cluster()`] is the place to begin: one server shared by every test of a run (and by every
+//! test process, for nextest gives each test its own), and a fresh database in it for each test:
+//!
+//! ```no_run
+//! # async fn example() {
+//! let db = pgdumpd_testkit::cluster().await.database().await;
+//! db.execute("CREATE TABLE t (id int); INSERT INTO t VALUES (1)").await;
+//! let pool = db.pool().await;
+//! # }
+//! ```
+//!
+//! Nothing here returns an error: whatever goes wrong is a broken test environment, and the kit
+//! panics with what is missing.
+//!
+//! Environment:
+//! - `PGDUMPD_TEST_PG_BIN`: the folder with the default major's `initdb`, `postgres`, `pg_dump`;
+//! - `PGDUMPD_CACHE`: where `script/bootstrap` puts PostgreSQL (default: `.cache` in the workspace);
+//! - `PGDUMPD_TEST_CLUSTERS`: where shared clusters live (default: a folder per user below the
+//!   temporary directory);
+//! - `PGDUMPD_TEST_ALL_MAJORS`: when set, a major that is not installed fails a test, which else
+//!   is skipped.
+#![expect(
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "test code: a broken environment ends the test, a skipped one says so"
+)]
+
+mod binaries;
+mod cluster;
+mod database;
+mod eventually;
+mod fake_pg_dump;
+mod fill;
+mod judge;
+mod proxy;
+mod user;
+
+pub use cluster::{Cluster, cluster, cluster_of};
+pub use database::{Database, Role};
+pub use eventually::eventually;
+pub use fake_pg_dump::{FakePgDump, Run, Then};
+pub use fill::{fill, fill_large_objects};
+pub use judge::contents;
+pub use proxy::Proxy;

@@ -1,0 +1,173 @@
+//! PostgreSQL clusters: the shared ones of a test run, and private ones that a test may break.
+
+mod directory;
+mod server;
+mod shared;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::binaries::{Binaries, MAJORS};
+use crate::database::{Database, Role};
+use crate::eventually::eventually;
+use directory::Lease;
+use server::Server;
+
+/// A running PostgreSQL server: trust on its unix socket, SCRAM on 127.0.0.1.
+#[derive(Debug)]
+pub struct Cluster {
+    server: Server,
+    /// Held as long as this process uses the cluster; without it the watchdog stops the server.
+    _lease: Lease,
+}
+
+/// The run's shared cluster of the default major, started by whoever needs it first.
+///
+/// Tests share it: they must not change its settings, stop it, or rely on what else is in it.
+pub async fn cluster() -> &'static Cluster {
+    static DEFAULT: OnceCell<Cluster> = OnceCell::const_new();
+    DEFAULT
+        .get_or_init(|| async { shared::join(Binaries::default_major()).await })
+        .await
+}
+
+/// A shared cluster of another major (14 to 18), where its programs are installed.
+///
+/// Where they are not, says so on stderr and returns None, for the test to return early.
+///
+/// # Panics
+/// When they are not installed and `PGDUMPD_TEST_ALL_MAJORS` is set.
+pub async fn cluster_of(major: u32) -> Option<&'static Cluster> {
+    static MAJOR: [OnceCell<Cluster>; 5] = [const { OnceCell::const_new() }; 5];
+    assert!(
+        MAJORS.contains(&major),
+        "no tests are meant for PostgreSQL {major}"
+    );
+    let Some(binaries) = Binaries::of(major) else {
+        let missing =
+            format!("PostgreSQL {major} is not installed: run script/bootstrap --all-majors");
+        assert!(
+            std::env::var_os("PGDUMPD_TEST_ALL_MAJORS").is_none(),
+            "{missing}"
+        );
+        eprintln!("SKIPPED: {missing}");
+        return None;
+    };
+    let cell = &MAJOR[(major - MAJORS.start()) as usize];
+    Some(cell.get_or_init(|| shared::join(binaries)).await)
+}
+
+impl Cluster {
+    /// Starts a cluster that this test alone uses and may stop, start and kill; `settings` go
+    /// into its configuration. It is stopped and removed on drop, or when the process dies.
+    pub async fn start_private(settings: &[(&str, &str)]) -> Cluster {
+        Cluster::start_private_with(Binaries::default_major(), settings).await
+    }
+
+    /// As [`Cluster::start_private`], of another major; None where that is not installed.
+    pub async fn start_private_of(major: u32, settings: &[(&str, &str)]) -> Option<Cluster> {
+        Some(Cluster::start_private_with(Binaries::of(major)?, settings).await)
+    }
+
+    async fn start_private_with(binaries: Binaries, settings: &[(&str, &str)]) -> Cluster {
+        let (directory, lease) = directory::private().await;
+        let server = Server::create(binaries, directory, settings).await;
+        Cluster {
+            server,
+            _lease: lease,
+        }
+    }
+
+    /// Stops the server as an administrator does: sessions are ended, nothing is lost.
+    pub async fn stop(&self) {
+        self.server.stop("fast").await;
+    }
+
+    /// Stops the server as a crash does: no goodbye, and recovery at the next start.
+    pub async fn kill(&self) {
+        self.server.stop("immediate").await;
+    }
+
+    /// Starts a stopped server again, on the same port, and waits until it takes connections.
+    pub async fn start(&self) {
+        self.server.start().await;
+    }
+
+    /// Its major version.
+    pub fn major(&self) -> u32 {
+        self.server.binaries.major
+    }
+
+    /// The folder with its programs.
+    pub fn bin_dir(&self) -> PathBuf {
+        self.server.binaries.dir.clone()
+    }
+
+    /// The path of one of its programs.
+    pub fn bin(&self, tool: &str) -> PathBuf {
+        self.server.binaries.dir.join(tool)
+    }
+
+    /// The folder of its unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.server.socket_dir
+    }
+
+    /// Its port, of the socket and on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.server.port
+    }
+
+    /// The folder that holds its files; `log` in it is the server's log.
+    pub fn directory(&self) -> &Path {
+        &self.server.directory
+    }
+
+    /// Creates an empty database from `template0`.
+    pub async fn database(&self) -> Database {
+        // The watchdog drops databases whose process is gone: it reads the pid in the name.
+        let name = format!("t{}_{}", std::process::id(), &unique()[..12]);
+        self.administer(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+            .await;
+        Database::existing(self, &name)
+    }
+
+    /// Creates a LOGIN role; `attributes` as in CREATE ROLE, for example `"CREATEDB"` or `""`.
+    pub async fn role(&self, attributes: &str) -> Role {
+        let name = format!("r{}_{}", std::process::id(), &unique()[..12]);
+        let password = format!(r"p:a\s@s%/{}", &unique()[..16]);
+        self.administer(&format!(
+            "CREATE ROLE {name} LOGIN {attributes} PASSWORD '{password}'"
+        ))
+        .await;
+        Role { name, password }
+    }
+
+    async fn administer(&self, sql: &str) {
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(&self.server.socket_dir)
+            .port(self.server.port)
+            .username("postgres")
+            .database("postgres");
+        // "sorry, too many clients already" passes when other tests end.
+        let mut connection = eventually(
+            "connect to the cluster",
+            Duration::from_secs(30),
+            async || options.connect().await.ok(),
+        )
+        .await;
+        connection
+            .execute(AssertSqlSafe(sql))
+            .await
+            .unwrap_or_else(|error| panic!("{error}, in: {sql}"));
+    }
+}
+
+fn unique() -> String {
+    Uuid::new_v4().simple().to_string()
+}

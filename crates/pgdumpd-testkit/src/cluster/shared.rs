@@ -1,0 +1,33 @@
+//! Joining a shared cluster, or starting it when nobody has.
+
+use std::path::Path;
+
+use super::Cluster;
+use super::directory;
+use super::server::{HBA, SETTINGS, Server};
+use crate::binaries::Binaries;
+
+/// The running shared cluster of these programs, started first if need be.
+pub(super) async fn join(binaries: Binaries) -> Cluster {
+    let name = format!("{}-{}", binaries.major, fingerprint(&binaries.dir));
+    let (directory, lease, starting) = directory::shared(&name).await;
+    let server = match Server::attach(&binaries, &directory).await {
+        Some(server) => server,
+        None => Server::create(binaries, directory, &[]).await,
+    };
+    drop(starting);
+    Cluster {
+        server,
+        _lease: lease,
+    }
+}
+
+/// A short name for what makes shared clusters differ: two builds of one major do not share one,
+/// nor do two versions of this kit with other settings.
+fn fingerprint(bin_dir: &Path) -> String {
+    let text = format!("{}{SETTINGS}{HBA}", bin_dir.display());
+    let fnv = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    format!("{fnv:08x}")
+}
