@@ -51,9 +51,9 @@ impl Attempt<'_> {
         }
         let target = target?.in_step(Step::Connect)?;
         earlier::end_sessions(self.job, &target).await;
-        self.unless_halted(storage_has_room(&target, &storage))
-            .await?
-            .in_step(Step::Prepare)?;
+        let sizes = self.unless_halted(target.size()).await?.in_step(Step::Prepare)?;
+        let expected = (sizes.database as f64 * EXPECTED_SHARE) as u64;
+        self.unless_halted(storage.ensure_room(expected)).await?.in_step(Step::Prepare)?;
 
         let plan = self.plan(&target, target_config, spec.clone()).await?;
         let key = ObjectKey::new(
@@ -68,6 +68,7 @@ impl Attempt<'_> {
             services: self.services,
             lease: &self.job.lease,
             target: &target,
+            sizes: &sizes,
             config: target_config,
             storage: &storage,
             key: &key,
@@ -195,13 +196,6 @@ impl Attempt<'_> {
 /// A compressed archive is smaller than its database but for odd cases; this refuses the hopeless ones
 /// before production's tables are locked, and leaves the rest to the store's own error.
 const EXPECTED_SHARE: f64 = 0.25;
-
-async fn storage_has_room(target: &Target, storage: &Storage) -> Result<(), Fault> {
-    let size = target.database_size().await.unwrap_or(0);
-    storage
-        .ensure_room((size as f64 * EXPECTED_SHARE) as u64)
-        .await
-}
 
 /// How long a stopped pg_dump may take before it is killed.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);

@@ -20,7 +20,7 @@ use crate::fault::Fault;
 use crate::pipeline::{self, Meter, Mode, Outcome, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, Storage, Upload};
-use crate::target::Target;
+use crate::target::{Sizes, Target};
 
 /// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
 const SESSION_GRACE: Duration = Duration::from_secs(3);
@@ -34,6 +34,7 @@ pub(super) struct Dumping<'a> {
     pub(super) services: &'a Services,
     pub(super) lease: &'a Lease,
     pub(super) target: &'a Target,
+    pub(super) sizes: &'a Sizes,
     pub(super) config: &'a TargetConfig,
     pub(super) storage: &'a Storage,
     pub(super) key: &'a ObjectKey,
@@ -172,6 +173,7 @@ impl Dumping<'_> {
         let meter = Meter::new();
         let watch = Watch {
             target: self.target,
+            sizes: self.sizes,
             config: self.config,
             application_name: plan.application_name(),
             output: output.meter(),
@@ -229,20 +231,12 @@ impl Dumping<'_> {
     async fn end(&self, plan: &Plan, mut dump: PgDump) {
         dump.terminate();
         let name = plan.application_name();
-        match self.target.sessions_gone(name, SESSION_GRACE).await {
-            Ok(true) => {}
-            Ok(false) => match self
-                .target
-                .end_sessions(&[name.to_owned()], SESSION_GRACE)
-                .await
-            {
+        if !self.target.sessions_gone(name, SESSION_GRACE).await {
+            match self.target.end_sessions(&[name.to_owned()], SESSION_GRACE).await {
+                Ok(0) => {}
                 Ok(sessions) => warn!(sessions, "pg_dump's session had to be ended by its server"),
                 Err(fault) => warn!("pg_dump's session may remain: {}", fault.report()),
-            },
-            Err(fault) => warn!(
-                "whether pg_dump's session is gone is unknown: {}",
-                fault.report()
-            ),
+            }
         }
         if let Err(fault) = dump.stop(STOP_GRACE).await {
             warn!("pg_dump's end is unknown: {}", fault.report());

@@ -16,7 +16,10 @@ const LOOKS_TO_LEARN: u32 = 4;
 /// One entry that owes data, in the order in which the archive delivers.
 #[derive(Debug)]
 struct Block {
+    /// Quoted where SQL would need it, for people.
     name: String,
+    schema: Option<String>,
+    table: String,
     bytes: u64,
     estimated_rows: Option<i64>,
 }
@@ -34,14 +37,16 @@ pub(super) struct Flow {
 impl Flow {
     /// For an archive with this table of contents; a table whose size is unknown weighs nothing on disk.
     pub(super) fn new(toc: &Toc, sizes: &[TableSize]) -> Self {
-        let by_oid: HashMap<u32, &TableSize> = sizes.iter().map(|size| (size.oid, size)).collect();
+        let by_oid: HashMap<i64, &TableSize> = sizes.iter().map(|size| (size.oid, size)).collect();
         let blocks: Vec<Block> = toc
             .data_entries()
             .map(|entry| {
-                let size = by_oid.get(&entry.oid).filter(|_| entry.is_table_data());
+                let size = by_oid.get(&i64::from(entry.oid)).filter(|_| entry.is_table_data());
                 Block {
                     name: entry.qualified_name(),
-                    bytes: size.map_or(0, |size| size.bytes),
+                    schema: entry.schema.as_ref().map(ToString::to_string),
+                    table: entry.tag.to_string(),
+                    bytes: size.map_or(0, |size| size.bytes.unsigned_abs()),
                     estimated_rows: size.and_then(|size| size.estimated_rows),
                 }
             })
@@ -68,15 +73,15 @@ impl Flow {
         let at_hand = self.blocks.get(self.done);
         // pg_dump may be a table ahead of what has passed through its pipe.
         let copy =
-            copy.filter(|copy| at_hand.is_some_and(|block| block.name == copy.qualified_name()));
+            copy.filter(|copy| at_hand.is_some_and(|block| is_of(copy, block)));
         if let Some(copy) = copy {
             self.looks += 1;
-            self.copied = copy.bytes;
+            self.copied = copy.bytes_processed.unsigned_abs();
         }
         let flowing = at_hand.map(|block| Flowing {
             table_bytes: block.bytes,
             estimated_rows: block.estimated_rows,
-            rows: copy.map_or(0, |copy| copy.rows),
+            rows: copy.map_or(0, |copy| copy.tuples_processed.unsigned_abs()),
             copy_bytes: self.copied,
         });
         let counts = Counts {
@@ -89,4 +94,9 @@ impl Flow {
         };
         (self.estimate.share(flowing.as_ref()), counts)
     }
+}
+
+/// Whether a COPY is this block's.
+fn is_of(copy: &CopyProgress, block: &Block) -> bool {
+    copy.schema == block.schema && copy.table.as_ref() == Some(&block.table)
 }

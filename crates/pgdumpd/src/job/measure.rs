@@ -12,7 +12,7 @@ use crate::config::TargetConfig;
 use crate::dump::OutputMeter;
 use crate::fault::Fault;
 use crate::pipeline::Meter;
-use crate::target::{LockGuard, SessionLook, StallGuard, Target};
+use crate::target::{LockGuard, Sizes, StallGuard, Target};
 
 /// Between two looks at the session and the meter.
 const LOOK: Duration = Duration::from_millis(500);
@@ -22,6 +22,7 @@ const EARLY_LOOK: Duration = Duration::from_millis(100);
 /// What the watch needs.
 pub(super) struct Watch<'a> {
     pub(super) target: &'a Target,
+    pub(super) sizes: &'a Sizes,
     pub(super) config: &'a TargetConfig,
     pub(super) application_name: &'a str,
     pub(super) output: OutputMeter,
@@ -32,37 +33,31 @@ pub(super) struct Watch<'a> {
 impl Watch<'_> {
     /// Runs until a guard fires; dropped when the stream has ended. Cancel-safe: it only reads.
     pub(super) async fn run(&self) -> Fault {
-        let sizes = self.target.table_sizes().await.unwrap_or_else(|fault| {
-            debug!("the tables' sizes are unknown: {}", fault.report());
-            Vec::new()
-        });
         let mut locks = LockGuard::new(self.config.lock_wait_timeout);
         let mut stalls = StallGuard::new(self.config.stall_timeout);
         let mut flow: Option<Flow> = None;
         loop {
-            let look = self
-                .target
-                .look(self.application_name)
-                .await
-                .unwrap_or_else(|fault| {
+            let look = match self.target.look(self.application_name).await {
+                Ok(look) => Some(look),
+                Err(fault) => {
                     debug!("the dump's session cannot be looked at: {}", fault.report());
-                    SessionLook::default()
-                });
+                    None
+                }
+            };
             let now = Instant::now();
-            if let Some(fault) = locks.see(now, &look) {
+            let locked = look.as_ref().and_then(|look| locks.observe(now, look));
+            let (bytes, reader_waits) = (self.output.bytes(), self.output.reader_waits());
+            let ended = locked.or_else(|| stalls.observe(now, bytes, reader_waits, look.as_ref()));
+            if let Some(fault) = ended {
                 return fault;
             }
-            let excused = look.waiting_for_lock.is_some() || !self.output.reader_waits();
-            if let Some(fault) = stalls.see(now, self.output.bytes(), excused) {
-                return fault;
-            }
-            let now_flowing = self.meter.snapshot();
-            if let Some(toc) = &now_flowing.toc {
+            let seen = self.meter.snapshot();
+            if let Some(toc) = &seen.toc {
                 let flow = flow.get_or_insert_with(|| {
                     self.reporter.enter(Phase::Data);
-                    Flow::new(toc, &sizes)
+                    Flow::new(toc, &self.sizes.tables)
                 });
-                let (share, counts) = flow.update(&now_flowing, look.copy.as_ref());
+                let (share, counts) = flow.update(&seen, look.and_then(|look| look.copy).as_ref());
                 self.reporter.advance(share, counts);
             }
             tokio::time::sleep(if flow.is_none() { EARLY_LOOK } else { LOOK }).await;

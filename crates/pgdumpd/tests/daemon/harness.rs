@@ -1,0 +1,297 @@
+//! A world of its own for each test: a queue, target databases, a storage, and daemons as processes.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use pgdumpd_client::{BackupRequest, JobState, JobStatus};
+use pgdumpd_testkit::{Cluster, Database, cluster, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Long enough for a machine that does something else, too.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// A queue in a database of its own, one target `shop`, one storage `local`.
+pub struct World {
+    pub cluster: &'static Cluster,
+    pub queue: Database,
+    pub shop: Database,
+    pub pool: PgPool,
+    pub dir: TempDir,
+    settings: Vec<(String, String, String)>,
+}
+
+impl World {
+    /// Migrated, with an empty target database.
+    pub async fn new() -> Self {
+        let cluster = cluster().await;
+        let queue = cluster.database().await;
+        let shop = cluster.database().await;
+        let dir = TempDir::with_prefix("pgdumpd-test-").unwrap();
+        let pool = queue.pool().await;
+        pgdumpd::migrate::migrate(&pool, &Default::default()).await.unwrap();
+        let mut world = Self { cluster, queue, shop, pool, dir, settings: Vec::new() };
+        let (queue_url, shop_url) = (world.queue.url(), world.shop.url());
+        let storage = world.storage().display().to_string();
+        let bin = cluster.bin_dir().display().to_string();
+        for (section, key, value) in [
+            ("queue", "url", quoted(&queue_url)),
+            ("daemon", "heartbeat", quoted("250ms")),
+            ("daemon", "lease", quoted("3s")),
+            ("daemon", "poll_interval", quoted("500ms")),
+            ("daemon", "drain_timeout", quoted("60s")),
+            ("pg_dump", "directories", format!("[{}]", quoted(&bin))),
+            ("log", "filter", quoted("info,pgdumpd=debug")),
+            ("storages.local", "path", quoted(&storage)),
+            ("storages.local", "min_free", quoted("1MiB")),
+            ("targets.shop", "url", quoted(&shop_url)),
+        ] {
+            world.set(section, key, value);
+        }
+        world
+    }
+
+    /// Sets a key of the configuration; `value` as TOML writes it. For daemons started from now on.
+    pub fn set(&mut self, section: &str, key: &str, value: impl Into<String>) {
+        self.settings.retain(|(s, k, _)| (s.as_str(), k.as_str()) != (section, key));
+        self.settings.push((section.to_owned(), key.to_owned(), value.into()));
+        let mut text = String::new();
+        let mut sections: Vec<&str> = self.settings.iter().map(|(s, ..)| s.as_str()).collect();
+        sections.sort_unstable();
+        sections.dedup();
+        for section in sections {
+            writeln!(text, "[{section}]").unwrap();
+            for (_, key, value) in self.settings.iter().filter(|(s, ..)| s == section) {
+                writeln!(text, "{key} = {value}").unwrap();
+            }
+        }
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("pgdumpd.toml")
+    }
+
+    /// The storage's root.
+    pub fn storage(&self) -> PathBuf {
+        self.dir.path().join("storage")
+    }
+
+    /// Starts a daemon and waits until it claims.
+    pub async fn daemon(&self) -> Daemon {
+        let daemon = self.daemon_unready();
+        eventually("the daemon has started", SOON, async || {
+            daemon.log().contains(" started ").then_some(())
+        })
+        .await;
+        daemon
+    }
+
+    /// Starts a daemon and waits for nothing.
+    pub fn daemon_unready(&self) -> Daemon {
+        let log = self.dir.path().join(format!("daemon-{}.log", Uuid::new_v4()));
+        let child = Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
+            .args(["--config".as_ref(), self.config().as_os_str(), "run".as_ref()])
+            .env_remove("DATABASE_URL")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Daemon { child, log }
+    }
+
+    /// Runs a command of the command line to its end.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
+            .arg("--config")
+            .arg(self.config())
+            .args(arguments)
+            .env_remove("DATABASE_URL")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Enqueues a backup of `shop`.
+    pub async fn enqueue(&self) -> Uuid {
+        self.enqueue_request(BackupRequest::new("shop")).await
+    }
+
+    pub async fn enqueue_request(&self, request: BackupRequest) -> Uuid {
+        pgdumpd_client::enqueue(&self.pool, &request).await.unwrap().id
+    }
+
+    pub async fn status(&self, id: Uuid) -> JobStatus {
+        pgdumpd_client::status(&self.pool, id).await.unwrap().unwrap()
+    }
+
+    /// Waits until the job's status answers the question.
+    pub async fn until(&self, id: Uuid, what: &str, check: impl Fn(&JobStatus) -> bool) -> JobStatus {
+        eventually(what, SOON, async || Some(self.status(id).await).filter(&check)).await
+    }
+
+    /// Waits until the job has ended.
+    pub async fn ended(&self, id: Uuid) -> JobStatus {
+        self.until(id, "the job has ended", |status| status.state.has_ended()).await
+    }
+
+    /// Waits until the job has succeeded; another end fails the test with its error.
+    pub async fn succeeded(&self, id: Uuid) -> JobStatus {
+        let status = self.ended(id).await;
+        assert_eq!(status.state, JobState::Succeeded, "{status:#?}");
+        status
+    }
+
+    /// Waits until the job has failed.
+    pub async fn failed(&self, id: Uuid) -> JobStatus {
+        let status = self.ended(id).await;
+        assert_eq!(status.state, JobState::Failed, "{status:#?}");
+        status
+    }
+
+    /// Waits until pg_dump delivers rows of the job.
+    pub async fn dumping(&self, id: Uuid) -> JobStatus {
+        self.until(id, "rows flow", |status| status.phase.as_deref() == Some("data")).await
+    }
+
+    /// The storage's files, relative to its root, without its marker.
+    pub fn files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        collect(&self.storage(), &self.storage(), &mut files);
+        files.retain(|file| file != "pgdumpd-storage.json");
+        files.sort();
+        files
+    }
+
+    /// The archives that have a manifest; every other file fails the test.
+    pub fn backups(&self) -> Vec<PathBuf> {
+        let files = self.files();
+        let archives: Vec<&String> = files.iter().filter(|file| file.ends_with(".dump")).collect();
+        for file in &files {
+            let archive = file.strip_suffix(".manifest.json").unwrap_or(file);
+            assert!(archives.iter().any(|known| *known == archive), "{file} is no part of a backup: {files:#?}");
+        }
+        for archive in &archives {
+            assert!(files.contains(&format!("{archive}.manifest.json")), "{archive} has no manifest: {files:#?}");
+        }
+        archives.into_iter().map(|archive| self.storage().join(archive)).collect()
+    }
+
+    /// Sessions on the target that are a dump's.
+    pub async fn dump_sessions(&self) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT application_name FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'pgdumpd %'",
+        )
+        .bind(self.shop.name())
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Asserts that nothing is left of any attempt but `backups` whole backups.
+    pub async fn assert_clean(&self, backups: usize) {
+        assert_eq!(self.backups().len(), backups, "{:#?}", self.files());
+        eventually("no dump's session is left", Duration::from_secs(5), async || {
+            self.dump_sessions().await.is_empty().then_some(())
+        })
+        .await;
+    }
+
+    /// Restores an archive into a new database with the cluster's own pg_restore.
+    pub async fn restore(&self, archive: &Path) -> Database {
+        let database = self.cluster.database().await;
+        let output = Command::new(self.cluster.bin("pg_restore"))
+            .args(["--exit-on-error", "--dbname", &database.url()])
+            .arg(archive)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        database
+    }
+}
+
+fn collect(root: &Path, dir: &Path, files: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(root, &path, files);
+        } else {
+            files.push(path.strip_prefix(root).unwrap().display().to_string());
+        }
+    }
+}
+
+/// A text as TOML writes it.
+pub fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+/// A daemon's process; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Its pg_dump children.
+    pub fn pg_dumps(&self) -> Vec<Pid> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let mut pids = Vec::new();
+        for task in std::fs::read_dir(tasks).into_iter().flatten().flatten() {
+            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            pids.extend(text.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
+        }
+        pids
+    }
+
+    /// SIGKILL, and reaped.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its exit; true is status 0.
+    pub async fn exited(&mut self) -> bool {
+        eventually("the daemon has exited", SOON, async || self.child.try_wait().unwrap())
+            .await
+            .success()
+    }
+
+    /// SIGTERM, and waits for a clean exit.
+    pub async fn stop(mut self) {
+        self.signal(Signal::TERM);
+        assert!(self.exited().await, "{}", self.log());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // What a test has stopped must not stay.
+        for pid in self.pg_dumps() {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- log of daemon {}:\n{}", self.child.id(), self.log());
+        }
+    }
+}
