@@ -1,1 +1,108 @@
-//! (to be written)
+//! A database to back up: its connection, version and sizes, the sessions that dumps have on it, and what
+//! would keep it from being dumped.
+//!
+//! Everything here runs with the dump's own credentials: what this role cannot do, pg_dump cannot do either.
+
+mod check;
+mod connection;
+mod databases;
+mod fault;
+pub mod guard;
+mod look;
+mod sessions;
+mod size;
+
+pub use check::{Finding, Severity};
+pub use look::{Blocker, CopyProgress, LockWait, SessionLook};
+pub use size::{Sizes, TableSize};
+
+use uuid::Uuid;
+
+use crate::database_url::DatabaseUrl;
+use crate::fault::Fault;
+
+use connection::Connections;
+
+/// The oldest server that is dumped: its views tell how far a COPY is, and since when a lock is waited for.
+pub const OLDEST_MAJOR: u32 = 14;
+
+/// By what name the session of the attempt with this lease token is known on the server.
+pub fn application_name(token: Uuid) -> String {
+    format!("pgdumpd {token}")
+}
+
+/// A database that answered.
+#[derive(Debug)]
+pub struct Target {
+    name: String,
+    url: DatabaseUrl,
+    connections: Connections,
+    major: u32,
+    version: String,
+    system_identifier: Option<u64>,
+}
+
+impl Target {
+    /// Connects to the database of the target called `name`, and asks for its version.
+    ///
+    /// # Errors
+    /// Transient: `target_unreachable`, `target_starting`, `too_many_connections`. Permanent:
+    /// `authentication_failed`, `database_missing`, `permission_denied`, `tls_failed`, `server_too_old`.
+    pub async fn connect(name: &str, url: &DatabaseUrl) -> Result<Self, Fault> {
+        let connections = Connections::new(name, url);
+        let (number, version): (i32, String) = connections
+            .one("its version", include_str!("target/sql/version.sql"))
+            .await?;
+        let major = number.cast_unsigned() / 10_000;
+        if major < OLDEST_MAJOR {
+            return Err(Fault::permanent(
+                "server_too_old",
+                format!("target {name} is a PostgreSQL {version}"),
+            )
+            .hint(format!(
+                "Servers from version {OLDEST_MAJOR} on can be backed up."
+            )));
+        }
+        // An administrator may have taken this function away: then nobody knows.
+        let identifier: Option<(i64,)> = connections
+            .one(
+                "its system identifier",
+                include_str!("target/sql/system_identifier.sql"),
+            )
+            .await
+            .ok();
+        Ok(Self {
+            name: name.to_owned(),
+            url: url.clone(),
+            connections,
+            major,
+            version,
+            system_identifier: identifier.map(|(identifier,)| identifier.cast_unsigned()),
+        })
+    }
+
+    /// The target's name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
+    /// The server's major version.
+    pub fn server_major(&self) -> u32 {
+        self.major
+    }
+
+    /// The server's version as it tells it, such as `15.19 (Debian 15.19-1)`.
+    pub fn server_version(&self) -> &str {
+        &self.version
+    }
+
+    /// The cluster's own number, where the role may read it. Copies below PostgreSQL share it.
+    pub fn system_identifier(&self) -> Option<u64> {
+        self.system_identifier
+    }
+}
