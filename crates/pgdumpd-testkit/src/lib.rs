@@ -31,8 +31,16 @@ mod binaries;
 mod cluster;
 mod database;
 mod eventually;
+mod fake_pg_dump;
+mod fill;
+mod judge;
+mod proxy;
 mod user;
 
 pub use cluster::{Cluster, cluster, cluster_of};
 pub use database::{Database, Role};
 pub use eventually::eventually;
+pub use fake_pg_dump::{FakePgDump, Run, Then};
+pub use fill::{fill, fill_large_objects};
+pub use judge::contents;
+pub use proxy::Proxy;

@@ -10,7 +10,7 @@ use crate::binaries::Binaries;
 use crate::user::ServerUser;
 
 /// What makes a server quick to start and small; durability is not wanted.
-const SETTINGS: &str = "\
+pub(super) const SETTINGS: &str = "\
 fsync = off
 full_page_writes = off
 shared_buffers = 64MB
@@ -26,7 +26,7 @@ password_encryption = 'scram-sha-256'
 log_line_prefix = '%m [%p] %q%u@%d %a '
 ";
 
-const HBA: &str = "\
+pub(super) const HBA: &str = "\
 local all all trust
 host all all 127.0.0.1/32 scram-sha-256
 ";
@@ -57,7 +57,7 @@ impl Server {
         blocking(move || Server::create_now(binaries, directory, &settings)).await
     }
 
-    /// The server that runs in `directory`, if one does and answers.
+    /// The server that runs in `directory`, if one does.
     pub(super) async fn attach(binaries: &Binaries, directory: &Path) -> Option<Server> {
         let (binaries, directory) = (binaries.clone(), directory.to_owned());
         blocking(move || {
@@ -70,7 +70,7 @@ impl Server {
                 .parse()
                 .ok()?;
             let server = Server::at(binaries, directory, port);
-            server.answers().then_some(server)
+            server.runs().then_some(server)
         })
         .await
     }
@@ -188,11 +188,12 @@ impl Server {
         command
     }
 
-    fn answers(&self) -> bool {
-        let mut command = self.user.command(&self.binaries.dir.join("pg_isready"));
-        command.args(["-q", "-t", "10", "-h"]).arg(&self.socket_dir);
-        command.args(["-p", &self.port.to_string()]);
-        command.status().is_ok_and(|status| status.success())
+    /// Whether the process of the pid file is this cluster's: after a crash the number may be
+    /// another's. A server that is only slow to answer must not be taken for dead.
+    fn runs(&self) -> bool {
+        let pid_file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let pid = pid_file.lines().next().unwrap_or_default();
+        fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == self.data())
     }
 
     fn data(&self) -> PathBuf {

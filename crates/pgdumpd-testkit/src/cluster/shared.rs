@@ -4,20 +4,12 @@ use std::path::Path;
 
 use super::Cluster;
 use super::directory;
-use super::server::Server;
+use super::server::{HBA, SETTINGS, Server};
 use crate::binaries::Binaries;
-
-/// Bump when the settings of shared clusters change: a running one of an older kit is not joined.
-const GENERATION: u32 = 1;
 
 /// The running shared cluster of these programs, started first if need be.
 pub(super) async fn join(binaries: Binaries) -> Cluster {
-    let name = format!(
-        "s{}-{}-{}",
-        GENERATION,
-        binaries.major,
-        fingerprint(&binaries.dir)
-    );
+    let name = format!("{}-{}", binaries.major, fingerprint(&binaries.dir));
     let (directory, lease, starting) = directory::shared(&name).await;
     let server = match Server::attach(&binaries, &directory).await {
         Some(server) => server,
@@ -30,13 +22,12 @@ pub(super) async fn join(binaries: Binaries) -> Cluster {
     }
 }
 
-/// A short name for a folder, so that two builds of one major do not share a cluster.
-fn fingerprint(dir: &Path) -> String {
-    let hash = dir
-        .to_string_lossy()
-        .bytes()
-        .fold(0xcbf2_9ce4_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
-    format!("{hash:08x}")
+/// A short name for what makes shared clusters differ: two builds of one major do not share one,
+/// nor do two versions of this kit with other settings.
+fn fingerprint(bin_dir: &Path) -> String {
+    let text = format!("{}{SETTINGS}{HBA}", bin_dir.display());
+    let fnv = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    format!("{fnv:08x}")
 }
