@@ -1,6 +1,7 @@
 # A throwaway PostgreSQL server for the demo and the benchmark. Sourced after env.sh.
 # The tests have their own, in crates/pgdumpd-testkit.
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # cache and user are env.sh's
 
 # The folder of the newest PostgreSQL with a server: the system's, else the cache's.
 find_postgres() {
@@ -21,8 +22,9 @@ start_postgres() {
     local dir=$1 setting
     shift
     pg_bin=$(find_postgres) || die "no PostgreSQL server is installed" "Run script/bootstrap."
-    mkdir -p "$dir/socket"
-    mkdir -m 700 "$dir/data"
+    # The kernel allows 107 bytes for a socket's path.
+    [ ${#dir} -le 80 ] || die "the path $dir is too long for a unix socket" "Set TMPDIR to a shorter one."
+    mkdir -m 700 "$dir/socket" "$dir/data"
     : >"$dir/postgresql.log"
     if [ -n "$user" ]; then chown "$user" "$dir/socket" "$dir/data" "$dir/postgresql.log"; fi
     as_server "$pg_bin/initdb" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync \

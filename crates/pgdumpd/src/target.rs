@@ -1,90 +1,108 @@
-//! STUB
-#![allow(
-    missing_docs,
-    clippy::todo,
-    clippy::allow_attributes,
-    clippy::unused_async
-)]
-use crate::config::TargetConfig;
+//! A database to back up: its connection, version and sizes, the sessions that dumps have on it, and what
+//! would keep it from being dumped.
+//!
+//! Everything here runs with the dump's own credentials: what this role cannot do, pg_dump cannot do either.
+
+mod check;
+mod connection;
+mod databases;
+mod fault;
+pub mod guard;
+mod look;
+mod sessions;
+mod size;
+
+pub use check::{Finding, Severity};
+pub use look::{Blocker, CopyProgress, LockWait, SessionLook};
+pub use size::{Sizes, TableSize};
+
+use uuid::Uuid;
+
 use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
-use crate::finding::Finding;
-use std::time::{Duration, Instant};
+
+use connection::Connections;
+
+/// The oldest server that is dumped: its views tell how far a COPY is, and since when a lock is waited for.
+pub const OLDEST_MAJOR: u32 = 14;
+
+/// By what name the session of the attempt with this lease token is known on the server.
+pub fn application_name(token: Uuid) -> String {
+    format!("pgdumpd {token}")
+}
+
+/// A database that answered.
 #[derive(Debug)]
-pub struct Target;
-pub struct TableSize {
-    pub oid: u32,
-    pub bytes: u64,
-    pub estimated_rows: Option<i64>,
+pub struct Target {
+    name: String,
+    url: DatabaseUrl,
+    connections: Connections,
+    major: u32,
+    version: String,
+    system_identifier: Option<u64>,
 }
-pub struct CopyProgress {
-    pub bytes: u64,
-    pub rows: u64,
-}
-impl CopyProgress {
-    pub fn qualified_name(&self) -> String {
-        todo!()
-    }
-}
-pub struct LockWait;
-#[derive(Default)]
-pub struct SessionLook {
-    pub waiting_for_lock: Option<LockWait>,
-    pub copy: Option<CopyProgress>,
-}
-pub struct LockGuard;
-impl LockGuard {
-    pub fn new(_: Duration) -> Self {
-        Self
-    }
-    pub fn see(&mut self, _: Instant, _: &SessionLook) -> Option<Fault> {
-        None
-    }
-}
-pub struct StallGuard;
-impl StallGuard {
-    pub fn new(_: Duration) -> Self {
-        Self
-    }
-    pub fn see(&mut self, _: Instant, _: u64, _: bool) -> Option<Fault> {
-        None
-    }
-}
+
 impl Target {
-    pub async fn connect(_: &str, _: &DatabaseUrl) -> Result<Self, Fault> {
-        todo!()
+    /// Connects to the database of the target called `name`, and asks for its version.
+    ///
+    /// # Errors
+    /// Transient: `target_unreachable`, `target_starting`, `too_many_connections`. Permanent:
+    /// `authentication_failed`, `database_missing`, `permission_denied`, `tls_failed`, `server_too_old`.
+    pub async fn connect(name: &str, url: &DatabaseUrl) -> Result<Self, Fault> {
+        let connections = Connections::new(name, url);
+        let (number, version): (i32, String) = connections
+            .one("its version", include_str!("target/sql/version.sql"))
+            .await?;
+        let major = number.cast_unsigned() / 10_000;
+        if major < OLDEST_MAJOR {
+            return Err(Fault::permanent(
+                "server_too_old",
+                format!("target {name} is a PostgreSQL {version}"),
+            )
+            .hint(format!(
+                "Servers from version {OLDEST_MAJOR} on can be backed up."
+            )));
+        }
+        // An administrator may have taken this function away: then nobody knows.
+        let identifier: Option<(i64,)> = connections
+            .one(
+                "its system identifier",
+                include_str!("target/sql/system_identifier.sql"),
+            )
+            .await
+            .ok();
+        Ok(Self {
+            name: name.to_owned(),
+            url: url.clone(),
+            connections,
+            major,
+            version,
+            system_identifier: identifier.map(|(identifier,)| identifier.cast_unsigned()),
+        })
     }
-    pub async fn end_sessions(&self, _: &[String], _: Duration) -> Result<usize, Fault> {
-        todo!()
+
+    /// The target's name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
     }
-    pub async fn sessions_gone(&self, _: &str, _: Duration) -> Result<bool, Fault> {
-        todo!()
+
+    /// Its address.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.url
     }
+
+    /// The server's major version.
     pub fn server_major(&self) -> u32 {
-        0
+        self.major
     }
+
+    /// The server's version as it tells it, such as `15.19 (Debian 15.19-1)`.
     pub fn server_version(&self) -> &str {
-        ""
+        &self.version
     }
+
+    /// The cluster's own number, where the role may read it. Copies below PostgreSQL share it.
     pub fn system_identifier(&self) -> Option<u64> {
-        None
+        self.system_identifier
     }
-    pub async fn database_size(&self) -> Result<u64, Fault> {
-        todo!()
-    }
-    pub async fn table_sizes(&self) -> Result<Vec<TableSize>, Fault> {
-        todo!()
-    }
-    pub async fn look(&self, _: &str) -> Result<SessionLook, Fault> {
-        todo!()
-    }
-}
-pub fn application_name(_: uuid::Uuid) -> String {
-    todo!()
-}
-pub async fn databases(_: &str, _: &TargetConfig) -> Result<Vec<String>, Fault> {
-    todo!()
-}
-pub async fn check(_: &str, _: &TargetConfig, _: &[std::path::PathBuf]) -> Vec<Finding> {
-    todo!()
 }

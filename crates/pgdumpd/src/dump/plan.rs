@@ -13,9 +13,6 @@ use super::program::Program;
 /// blocks and covers every phase; this is for when the guard's connection is down.
 const LOCK_WAIT_MARGIN: Duration = Duration::from_secs(10);
 
-/// What of the daemon's own environment pg_dump may see: where ~/.pgpass, ~/.postgresql and Kerberos tickets are.
-const INHERITED: [&str; 3] = ["HOME", "KRB5CCNAME", "KRB5_CONFIG"];
-
 /// One dump, decided but not started.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -101,22 +98,13 @@ impl Plan {
         arguments
     }
 
-    /// pg_dump's whole environment but for PGPASSFILE. It holds no secret.
-    pub fn environment(&self) -> Vec<(String, String)> {
-        let mut environment: Vec<(String, String)> = INHERITED
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
-            .collect();
+    /// pg_dump's whole environment, but for the PGPASSFILE of an address with a password. It holds no secret, and
+    /// nothing of the daemon's own.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut environment = self.url.libpq_environment();
         // The messages that we read are pg_dump's own; the server's stay in the server's language.
-        environment.push(("LC_ALL".to_owned(), "C".to_owned()));
-        environment.push(("PGCONNECT_TIMEOUT".to_owned(), "30".to_owned()));
-        environment.extend(
-            self.url
-                .libpq_environment()
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value)),
-        );
-        environment.push(("PGAPPNAME".to_owned(), self.application_name.clone()));
+        environment.push(("LC_ALL", "C".to_owned()));
+        environment.push(("PGAPPNAME", self.application_name.clone()));
         environment
     }
 

@@ -10,12 +10,14 @@ use secrecy::{ExposeSecret, SecretString};
 /// What stands where a secret stood.
 const MASK: &str = "********";
 
-/// A password in a connection string of somebody else (a subscription's, a foreign server's).
+/// A password in a statement or a connection string of somebody else (a role's, a subscription's, a foreign
+/// server's), also when the text was cut in the middle of it.
 static CONNECTION_SECRETS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r#"(?xi)
-        (?<keep> \b (?:password|passwd|sslpassword|oauth_client_secret|scram_client_key|scram_server_key) \s* = \s* )
-            (?: ' (?:[^'\\]|\\.|'')* ' | " [^"]* " | [^\s'"&,)]+ )
+        (?<key> \b (?:password|passwd|sslpassword|oauth_client_secret|scram_client_key|scram_server_key) \s* = \s* )
+            (?: ' (?:[^'\\]|\\.|'')* (?:'|$) | " [^"]* (?:"|$) | [^\s'"&,)]+ )
+        | (?<ddl> \b password \s+ e? ) ' (?:[^'\\]|\\.|'')* (?:'|$)
         | (?<scheme> \b [a-z][a-z0-9+.-]* :// [^\s/:@?\#]* : ) [^\s/@]+ (?<at> @ )
         "#,
     )
@@ -56,7 +58,7 @@ impl Redactor {
             }
         }
         CONNECTION_SECRETS
-            .replace_all(&text, format!("${{keep}}${{scheme}}{MASK}${{at}}"))
+            .replace_all(&text, format!("${{key}}${{ddl}}${{scheme}}{MASK}${{at}}"))
             .into_owned()
     }
 }
@@ -81,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_in_connection_strings_are_replaced() {
+    fn passwords_in_connection_strings_and_statements_are_replaced() {
         let redactor = Redactor::default();
         for (text, clean) in [
             (
@@ -99,6 +101,14 @@ mod tests {
             (
                 "postgres://db/app?user=x&password=y&z=1",
                 "postgres://db/app?user=x&password=********&z=1",
+            ),
+            (
+                "ALTER ROLE joe PASSWORD 'gehe",
+                "ALTER ROLE joe PASSWORD ********",
+            ),
+            (
+                "CREATE USER MAPPING OPTIONS (user 'joe', password 'geheim')",
+                "CREATE USER MAPPING OPTIONS (user 'joe', password ********)",
             ),
             (
                 "permission denied for table passwords",

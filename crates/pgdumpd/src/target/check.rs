@@ -1,0 +1,254 @@
+//! What would keep tonight's dump of a target from working, and what it would silently leave out.
+
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row as _};
+
+use crate::dump::Program;
+use crate::fault::Fault;
+
+use super::Target;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The dump may work, but a person should know.
+    Warning,
+    /// The dump fails.
+    Failure,
+}
+
+/// Something that a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable word; that of the fault which the dump would end with, where there is one.
+    pub code: &'static str,
+    /// What was found.
+    pub what: String,
+    /// What to do, in full sentences; may be empty.
+    pub hint: String,
+}
+
+impl Finding {
+    fn failure(code: &'static str, what: String, hint: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Failure,
+            code,
+            what,
+            hint: hint.into(),
+        }
+    }
+
+    fn warning(code: &'static str, what: String, hint: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::failure(code, what, hint)
+        }
+    }
+}
+
+impl From<&Fault> for Finding {
+    fn from(fault: &Fault) -> Self {
+        Self::failure(
+            fault.code(),
+            fault.report(),
+            fault.advice().unwrap_or_default(),
+        )
+    }
+}
+
+struct Refused {
+    kind: String,
+    total: i64,
+    examples: Vec<String>,
+}
+
+impl FromRow<'_, PgRow> for Refused {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            kind: row.try_get("kind")?,
+            total: row.try_get("total")?,
+            examples: row.try_get("examples")?,
+        })
+    }
+}
+
+struct Server {
+    foreign_large_object_owner: Option<String>,
+    skipped_subscriptions: i64,
+    tables: i64,
+    lock_room: i64,
+    in_recovery: bool,
+}
+
+impl FromRow<'_, PgRow> for Server {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            foreign_large_object_owner: row.try_get("foreign_large_object_owner")?,
+            skipped_subscriptions: row.try_get("skipped_subscriptions")?,
+            tables: row.try_get("tables")?,
+            lock_room: row.try_get("lock_room")?,
+            in_recovery: row.try_get("in_recovery")?,
+        })
+    }
+}
+
+impl Target {
+    /// Finds what would fail, worst first: of this role's privileges, of the server, and of the pg_dump that
+    /// [`dump::find`](crate::dump::find) found for it.
+    ///
+    /// Reads the catalog alone: it takes no table's lock. What cannot be checked is a finding too.
+    pub async fn check(&self, program: &Result<Program, Fault>) -> Vec<Finding> {
+        let mut findings = match program {
+            Ok(program) => self.check_program(program),
+            Err(fault) => vec![Finding::from(fault)],
+        };
+        for found in [
+            self.check_objects().await,
+            self.check_server().await,
+            self.check_pooler().await,
+        ] {
+            match found {
+                Ok(found) => findings.extend(found),
+                Err(fault) => findings.push(Finding::from(&fault)),
+            }
+        }
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        findings
+    }
+
+    fn check_program(&self, program: &Program) -> Vec<Finding> {
+        if !program.is_newer_than(self.major) {
+            return Vec::new();
+        }
+        vec![Finding::warning(
+            "pg_dump_newer",
+            format!(
+                "{} is of PostgreSQL {}, the server of {}: the server's own pg_restore may not read its archives",
+                program.path().display(),
+                program.major(),
+                self.major
+            ),
+            format!("Install the client programs of PostgreSQL {}.", self.major),
+        )]
+    }
+
+    async fn check_objects(&self) -> Result<Vec<Finding>, Fault> {
+        let refused: Vec<Refused> = self
+            .connections
+            .all(
+                "the privileges of its role",
+                include_str!("sql/check_objects.sql"),
+            )
+            .await?;
+        Ok(refused
+            .iter()
+            .map(|refused| self.refusal(refused))
+            .collect())
+    }
+
+    fn refusal(&self, refused: &Refused) -> Finding {
+        let role = self.url.user();
+        let objects = format!(
+            "{} ({}{})",
+            refused.total,
+            refused.examples.join(", "),
+            if refused.total > refused.examples.len() as i64 {
+                ", ..."
+            } else {
+                ""
+            }
+        );
+        let grant =
+            format!("GRANT pg_read_all_data TO {role}; covers every table, sequence and schema.");
+        match refused.kind.as_str() {
+            "row_security" => Finding::failure(
+                "row_security",
+                format!("row security hides rows from {role} in {objects} tables"),
+                format!("ALTER ROLE {role} BYPASSRLS; or dump as the tables' owner."),
+            ),
+            "schema" => Finding::failure(
+                "permission_denied",
+                format!("{role} may not use the schemas of {objects} tables and sequences"),
+                grant,
+            ),
+            kind => Finding::failure(
+                "permission_denied",
+                format!("{role} may not read {objects} {kind}s"),
+                grant,
+            ),
+        }
+    }
+
+    async fn check_server(&self) -> Result<Vec<Finding>, Fault> {
+        let server: Server = self
+            .connections
+            .one(
+                "what the server allows",
+                include_str!("sql/check_server.sql"),
+            )
+            .await?;
+        let role = self.url.user();
+        let mut findings = Vec::new();
+        if let Some(owner) = server.foreign_large_object_owner {
+            findings.push(Finding::failure(
+                "permission_denied",
+                format!("{role} may not read the large objects of {owner}"),
+                format!(
+                    "GRANT {owner} TO {role}; or dump as a superuser: pg_read_all_data does not cover large objects."
+                ),
+            ));
+        }
+        if server.skipped_subscriptions > 0 {
+            findings.push(Finding::warning(
+                "subscriptions_skipped",
+                format!(
+                    "{} subscriptions are left out, because {role} is no superuser",
+                    server.skipped_subscriptions
+                ),
+                "Dump as a superuser, or keep their definitions elsewhere.",
+            ));
+        }
+        if server.tables > server.lock_room {
+            findings.push(Finding::warning(
+                "lock_table_full",
+                format!(
+                    "pg_dump locks all of {} tables at once, and the server has room for about {} locks",
+                    server.tables, server.lock_room
+                ),
+                "Raise max_locks_per_transaction.",
+            ));
+        }
+        if server.in_recovery {
+            findings.push(Finding::warning(
+                "standby",
+                "the server is a standby: a long dump may be ended by a conflict with recovery"
+                    .to_owned(),
+                "Set hot_standby_feedback on it, or raise max_standby_streaming_delay.",
+            ));
+        }
+        Ok(findings)
+    }
+
+    /// Two connections that are both there can only share a server process behind a pooler. This finds many, not
+    /// all: what is found is certain.
+    async fn check_pooler(&self) -> Result<Vec<Finding>, Fault> {
+        let (first, second) = self.connections.backend_pids().await?;
+        Ok((first == second)
+            .then(|| {
+                Finding::failure(
+                    "pooler_in_front",
+                    format!(
+                        "{} leads through a pooler that shares server connections",
+                        self.url
+                    ),
+                    "Give the target a direct connection: pg_dump needs one session for its whole snapshot.",
+                )
+            })
+            .into_iter()
+            .collect())
+    }
+}

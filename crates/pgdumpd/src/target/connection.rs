@@ -1,0 +1,149 @@
+//! The watcher's connections: made when needed, one kept between uses.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{ConnectOptions, FromRow, PgConnection};
+
+use crate::database_url::DatabaseUrl;
+use crate::fault::Fault;
+
+use super::fault;
+
+/// By what name the watcher is known on the server. No dump's name begins like it.
+const APPLICATION_NAME: &str = "pgdumpd-watcher";
+
+/// How long a connection may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a statement may take: above the server's own limit for it, for a server that no longer answers.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(65);
+
+/// Makes connections to one database.
+///
+/// A connection is taken out while it is used and put back when that succeeded, so that a use that fails or is
+/// dropped midway takes its connection with it.
+#[derive(Debug)]
+pub(super) struct Connections {
+    target: String,
+    address: String,
+    options: PgConnectOptions,
+    idle: Mutex<Option<PgConnection>>,
+}
+
+impl Connections {
+    pub(super) fn new(target: &str, url: &DatabaseUrl) -> Self {
+        Self {
+            target: target.to_owned(),
+            address: url.to_string(),
+            options: url.connect_options(APPLICATION_NAME),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// A connection of its own, ready for use.
+    pub(super) async fn open(&self) -> Result<PgConnection, Fault> {
+        let open = async {
+            let mut connection = self.options.connect().await?;
+            sqlx::raw_sql(include_str!("sql/prepare_session.sql"))
+                .execute(&mut connection)
+                .await?;
+            Ok(connection)
+        };
+        match tokio::time::timeout(CONNECT_LIMIT, open).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(fault::connecting(&self.target, &self.address, error)),
+            Err(_) => Err(fault::no_answer(&self.target, &self.address, CONNECT_LIMIT)),
+        }
+    }
+
+    /// Runs a statement without parameters that gives one row. `what` is what it asks for, for the error.
+    pub(super) async fn one<T>(&self, what: &str, sql: &'static str) -> Result<T, Fault>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut lent = self.lend().await?;
+        let row = sqlx::query_as(sql).fetch_one(&mut lent);
+        let row = self.within_limit(what, row).await?;
+        self.put_back(lent);
+        Ok(row)
+    }
+
+    /// Runs a statement without parameters that gives any number of rows.
+    pub(super) async fn all<T>(&self, what: &str, sql: &'static str) -> Result<Vec<T>, Fault>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut lent = self.lend().await?;
+        let rows = sqlx::query_as(sql).fetch_all(&mut lent);
+        let rows = self.within_limit(what, rows).await?;
+        self.put_back(lent);
+        Ok(rows)
+    }
+
+    /// Runs a statement on the sessions with these application names, that gives at most one row.
+    pub(super) async fn about_sessions<T>(
+        &self,
+        what: &str,
+        sql: &'static str,
+        application_names: &[String],
+    ) -> Result<Option<T>, Fault>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut lent = self.lend().await?;
+        let row = sqlx::query_as(sql)
+            .bind(application_names)
+            .fetch_optional(&mut lent);
+        let row = self.within_limit(what, row).await?;
+        self.put_back(lent);
+        Ok(row)
+    }
+
+    /// The server processes of two connections that exist at the same time.
+    pub(super) async fn backend_pids(&self) -> Result<(i32, i32), Fault> {
+        let sql = include_str!("sql/backend_pid.sql");
+        let what = "its own session's number";
+        let mut kept = self.open().await?;
+        let first = sqlx::query_scalar(sql).fetch_one(&mut kept);
+        let first = self.within_limit(what, first).await?;
+        let mut other = self.open().await?;
+        let second = sqlx::query_scalar(sql).fetch_one(&mut other);
+        let second = self.within_limit(what, second).await?;
+        self.put_back(kept);
+        Ok((first, second))
+    }
+
+    async fn lend(&self) -> Result<PgConnection, Fault> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => self.open().await,
+        }
+    }
+
+    fn put_back(&self, connection: PgConnection) {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    }
+
+    async fn within_limit<T>(
+        &self,
+        what: &str,
+        query: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T, Fault> {
+        match tokio::time::timeout(STATEMENT_LIMIT, query).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(fault::asking(&self.target, what, error)),
+            Err(_) => Err(fault::no_answer(
+                &self.target,
+                &self.address,
+                STATEMENT_LIMIT,
+            )),
+        }
+    }
+}

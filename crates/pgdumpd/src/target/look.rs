@@ -1,0 +1,122 @@
+//! A look at a dump's session on the server.
+
+use serde::Deserialize;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{FromRow, Row as _};
+
+use crate::fault::Fault;
+
+use super::Target;
+
+/// How a dump's session fares at this moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionLook {
+    /// Whether it is there at all.
+    pub present: bool,
+    /// The lock that it waits for.
+    pub waiting_for_lock: Option<LockWait>,
+    /// The COPY that it runs.
+    pub copy: Option<CopyProgress>,
+}
+
+/// A lock that a session waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockWait {
+    /// `schema.relation`, or the kind of lock where it is none on a relation.
+    pub relation: Option<String>,
+    /// When the server saw it begin, in microseconds since 1970 by the server's clock; tells one wait from the
+    /// next. Not known in its first moments.
+    pub since_epoch_us: Option<i64>,
+    /// Who holds it, or stands before us in the queue for it; at most 5.
+    pub blockers: Vec<Blocker>,
+}
+
+/// A session that holds a lock which another wants.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Blocker {
+    /// Its process id on the server; 0 is a prepared transaction.
+    pub pid: i32,
+    /// Its role, where it may be known.
+    pub user: Option<String>,
+    /// Such as `idle in transaction`, where it may be known.
+    pub state: Option<String>,
+    /// Its current or last statement, at most 500 characters, where it may be known.
+    pub query: Option<String>,
+}
+
+/// How far a COPY is. Bytes are of COPY's text, not of the table's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyProgress {
+    /// The table's schema; none for a COPY of a query.
+    pub schema: Option<String>,
+    /// The table's name.
+    pub table: Option<String>,
+    /// Bytes so far.
+    pub bytes_processed: i64,
+    /// Rows so far.
+    pub tuples_processed: i64,
+}
+
+struct Row {
+    waits: bool,
+    relation: Option<String>,
+    since_epoch_us: Option<i64>,
+    blockers: Json<Vec<Blocker>>,
+    copy_schema: Option<String>,
+    copy_table: Option<String>,
+    bytes_processed: Option<i64>,
+    tuples_processed: Option<i64>,
+}
+
+impl FromRow<'_, PgRow> for Row {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            waits: row.try_get("waits")?,
+            relation: row.try_get("relation")?,
+            since_epoch_us: row.try_get("since_epoch_us")?,
+            blockers: row.try_get("blockers")?,
+            copy_schema: row.try_get("copy_schema")?,
+            copy_table: row.try_get("copy_table")?,
+            bytes_processed: row.try_get("bytes_processed")?,
+            tuples_processed: row.try_get("tuples_processed")?,
+        })
+    }
+}
+
+impl Target {
+    /// Looks at the session with this application name. One statement; cheap enough for once a second.
+    ///
+    /// # Errors
+    /// Mostly `target_unreachable`: the watcher's own connection failed, which says nothing of the dump.
+    pub async fn look(&self, application_name: &str) -> Result<SessionLook, Fault> {
+        let row: Option<Row> = self
+            .connections
+            .about_sessions(
+                "the dump's session",
+                include_str!("sql/look.sql"),
+                &[application_name.to_owned()],
+            )
+            .await?;
+        Ok(row.map_or_else(SessionLook::default, SessionLook::from))
+    }
+}
+
+impl From<Row> for SessionLook {
+    fn from(row: Row) -> Self {
+        Self {
+            present: true,
+            waiting_for_lock: row.waits.then_some(LockWait {
+                relation: row.relation,
+                since_epoch_us: row.since_epoch_us,
+                blockers: row.blockers.0,
+            }),
+            copy: row.bytes_processed.map(|bytes_processed| CopyProgress {
+                schema: row.copy_schema,
+                table: row.copy_table,
+                bytes_processed,
+                tuples_processed: row.tuples_processed.unwrap_or(0),
+            }),
+        }
+    }
+}

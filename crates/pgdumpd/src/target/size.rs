@@ -1,0 +1,81 @@
+//! How large a database and its tables are.
+
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row as _};
+
+use crate::fault::Fault;
+
+use super::Target;
+
+/// The sizes of a database, in bytes of its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of the whole database, indexes and bloat included.
+    pub database: i64,
+    /// Of each table that has rows of its own, by oid.
+    pub tables: Vec<TableSize>,
+}
+
+/// The size of one table. A job's filters are not applied: the archive's table of contents tells what is dumped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSize {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its oid.
+    pub oid: i64,
+    /// Of its files, with TOAST and without indexes.
+    pub bytes: i64,
+    /// What the planner believes; none for a table that was never analysed.
+    pub estimated_rows: Option<i64>,
+}
+
+impl FromRow<'_, PgRow> for TableSize {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            schema: row.try_get("schema")?,
+            name: row.try_get("name")?,
+            oid: row.try_get("oid")?,
+            bytes: row.try_get("bytes")?,
+            estimated_rows: row.try_get("estimated_rows")?,
+        })
+    }
+}
+
+impl Target {
+    /// Measures the database and its tables.
+    ///
+    /// Measuring a table needs a lock on it. Where one is not to be had, all tables are estimated from the
+    /// catalog instead, so that measuring never waits behind a table's change.
+    ///
+    /// # Errors
+    /// As [`Target::look`].
+    pub async fn size(&self) -> Result<Sizes, Fault> {
+        let (database,): (i64,) = self
+            .connections
+            .one(
+                "the size of the database",
+                include_str!("sql/database_size.sql"),
+            )
+            .await?;
+        let what = "the sizes of the tables";
+        let measured = self
+            .connections
+            .all(what, include_str!("sql/table_sizes.sql"))
+            .await;
+        let tables = match measured {
+            Err(fault) if matches!(fault.code(), "lock_not_available" | "target_slow") => {
+                tracing::debug!(
+                    target = self.name,
+                    error = fault.report(),
+                    "tables are estimated"
+                );
+                let estimated = include_str!("sql/table_sizes_estimated.sql");
+                self.connections.all(what, estimated).await?
+            }
+            measured => measured?,
+        };
+        Ok(Sizes { database, tables })
+    }
+}

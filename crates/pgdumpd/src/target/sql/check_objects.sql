@@ -1,0 +1,37 @@
+-- What pg_dump would be refused, by kind: how many, and a few by name.
+WITH dumped AS (
+    SELECT class.oid, class.relkind, class.relrowsecurity, class.relnamespace,
+           format('%I.%I', schema.nspname, class.relname) AS name
+    FROM pg_catalog.pg_class AS class
+    JOIN pg_catalog.pg_namespace AS schema ON schema.oid = class.relnamespace
+    WHERE class.relkind IN ('r', 'p', 'S')
+      AND class.relpersistence <> 't'
+      AND schema.nspname NOT IN ('pg_catalog', 'information_schema', 'pgdumpd')
+      -- What belongs to an extension is made anew by it.
+      AND NOT EXISTS (
+          SELECT FROM pg_catalog.pg_depend AS dependency
+          WHERE dependency.classid = 'pg_catalog.pg_class'::regclass
+            AND dependency.objid = class.oid
+            AND dependency.deptype = 'e')
+),
+refused AS (
+    SELECT 'schema' AS kind, name
+    FROM dumped
+    WHERE NOT has_schema_privilege(relnamespace, 'USAGE')
+    UNION ALL
+    SELECT CASE relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, name
+    FROM dumped
+    WHERE has_schema_privilege(relnamespace, 'USAGE')
+      AND NOT CASE relkind WHEN 'S' THEN has_sequence_privilege(oid, 'SELECT')
+                           ELSE has_table_privilege(oid, 'SELECT') END
+    UNION ALL
+    SELECT 'row_security', name
+    FROM dumped
+    WHERE relkind = 'r' AND relrowsecurity AND row_security_active(oid)
+)
+SELECT kind,
+       count(*) AS total,
+       (array_agg(name ORDER BY name))[1:5] AS examples
+FROM refused
+GROUP BY kind
+ORDER BY kind

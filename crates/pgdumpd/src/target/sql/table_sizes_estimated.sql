@@ -1,0 +1,14 @@
+-- The same from the catalog alone, which waits for no table's lock; 0 pages until the first vacuum or analyse.
+SELECT schema.nspname::text AS schema,
+       class.relname::text AS name,
+       class.oid::int8 AS oid,
+       (class.relpages + coalesce(toast.relpages, 0))::int8
+           * pg_catalog.current_setting('block_size')::int8 AS bytes,
+       CASE WHEN class.reltuples >= 0 THEN class.reltuples::int8 END AS estimated_rows
+FROM pg_catalog.pg_class AS class
+JOIN pg_catalog.pg_namespace AS schema ON schema.oid = class.relnamespace
+LEFT JOIN pg_catalog.pg_class AS toast ON toast.oid = class.reltoastrelid
+WHERE class.relkind = 'r'
+  AND class.relpersistence <> 't'
+  AND schema.nspname NOT IN ('pg_catalog', 'information_schema', 'pgdumpd')
+ORDER BY class.oid
