@@ -12,7 +12,8 @@ use crate::sql;
 pub struct Enqueued {
     /// The job's id: the request's, or that of the earlier job which its idempotency key found.
     pub id: Uuid,
-    /// False where the idempotency key found an earlier job, whatever became of that one.
+    /// False where the idempotency key or the id found an earlier job of the same role, whatever became of
+    /// that one.
     pub is_new: bool,
 }
 
@@ -22,8 +23,7 @@ pub struct Enqueued {
 ///
 /// # Errors
 /// See [`ClientError`]. After [`ClientError::Database`], or when the future is dropped, the job may or may
-/// not exist: [`status`](crate::status) of [`BackupRequest::id`] tells, and so does to enqueue again with
-/// the same idempotency key.
+/// not exist. To enqueue the same request again is safe: it has its id already, and finds its own job.
 pub async fn enqueue(
     executor: impl PgExecutor<'_>,
     request: &BackupRequest,

@@ -26,8 +26,7 @@ pub enum ClientError {
         hint: Option<String>,
     },
 
-    /// A job with this id exists already. After a lost answer to an enqueue it may be this very one:
-    /// [`status`](crate::status) tells.
+    /// A job with this id exists already, of another target or another role.
     #[error("a backup job with the id {id} exists already")]
     IdTaken {
         /// The id of the request.

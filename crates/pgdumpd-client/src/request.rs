@@ -61,7 +61,7 @@ impl BackupRequest {
         self.id
     }
 
-    /// Chooses the job's id; any UUID that no job has had.
+    /// Chooses the job's id; any UUID that no other job has.
     pub fn with_id(mut self, id: Uuid) -> Self {
         self.id = id;
         self

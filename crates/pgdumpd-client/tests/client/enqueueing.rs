@@ -104,6 +104,16 @@ async fn the_caller_may_choose_an_id_that_nobody_else_has() {
 }
 
 #[tokio::test]
+async fn a_request_whose_answer_was_lost_may_be_sent_again() {
+    let queue = Queue::new().await;
+    let request = BackupRequest::new("shop");
+    assert!(enqueue(&queue.pool, &request).await.unwrap().is_new);
+    let again = enqueue(&queue.pool, &request).await.unwrap();
+    assert_eq!((again.id, again.is_new), (request.id(), false));
+    assert_eq!(queue.count().await, 1);
+}
+
+#[tokio::test]
 async fn an_invalid_request_does_not_reach_the_database() {
     let queue = Queue::new().await;
     let mut transaction = queue.pool.begin().await.unwrap();

@@ -13,15 +13,7 @@ async fn producer(queue: &Queue) -> PgPool {
     let role = cluster().await.role("").await;
     queue
         .database
-        .execute(
-            &"GRANT USAGE ON SCHEMA pgdumpd TO ROLE;
-              GRANT INSERT (id, kind, target, spec, spec_version, priority, run_at, idempotency_key, max_attempts,
-                  timeout) ON pgdumpd.backup_jobs TO ROLE;
-              GRANT SELECT (id, target, idempotency_key) ON pgdumpd.backup_jobs TO ROLE;
-              GRANT SELECT ON pgdumpd.backup_status, pgdumpd.backup_monitoring, pgdumpd.daemon_status TO ROLE;
-              GRANT EXECUTE ON FUNCTION pgdumpd.enqueue_backup, pgdumpd.cancel_backup, pgdumpd.sees_all_jobs TO ROLE"
-                .replace("ROLE", &role.name),
-        )
+        .execute(&format!("SELECT pgdumpd.grant_producer('{}')", role.name))
         .await;
     connect(queue, &role.name).await
 }

@@ -97,11 +97,7 @@ async fn a_watch_works_where_no_connection_is_left_for_listening() {
         .await;
     queue
         .database
-        .execute(
-            &"GRANT USAGE ON SCHEMA pgdumpd TO ROLE; GRANT SELECT ON ALL TABLES IN SCHEMA pgdumpd TO ROLE;
-              GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgdumpd TO ROLE"
-                .replace("ROLE", &role.name),
-        )
+        .execute(&format!("SELECT pgdumpd.grant_reader('{}')", role.name))
         .await;
     let only_one = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)

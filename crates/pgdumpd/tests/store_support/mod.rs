@@ -10,12 +10,12 @@ use pgdumpd::store::{
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub fn time(text: &str) -> DateTime<Utc> {
+pub(crate) fn time(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
 }
 
 /// A key that no other test has.
-pub fn new_key() -> ObjectKey {
+pub(crate) fn new_key() -> ObjectKey {
     let started = time("2026-11-23T20:00:00Z");
     ObjectKey::new(
         Uuid::new_v4(),
@@ -26,7 +26,7 @@ pub fn new_key() -> ObjectKey {
     )
 }
 
-pub fn sha256(content: &[u8]) -> String {
+pub(crate) fn sha256(content: &[u8]) -> String {
     Sha256::digest(content)
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -34,7 +34,7 @@ pub fn sha256(content: &[u8]) -> String {
 }
 
 /// A manifest in which every field has a value.
-pub fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
+pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
     let spec = Spec {
         schemas: vec!["app".into()],
         exclude_schemas: vec!["scratch".into()],
@@ -94,7 +94,7 @@ pub fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
 }
 
 /// Bytes that differ everywhere, so that a part in the wrong place shows.
-pub fn content(size: usize) -> Bytes {
+pub(crate) fn content(size: usize) -> Bytes {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {
@@ -108,7 +108,7 @@ pub fn content(size: usize) -> Bytes {
 }
 
 /// Uploads in pieces of odd sizes and commits.
-pub async fn store(storage: &Storage, key: &ObjectKey, content: &Bytes) -> StoredObject {
+pub(crate) async fn store(storage: &Storage, key: &ObjectKey, content: &Bytes) -> StoredObject {
     let mut upload = storage.begin(key).await.unwrap();
     for (at, piece) in pieces(content) {
         assert!(at < content.len());
@@ -129,7 +129,7 @@ fn pieces(content: &Bytes) -> impl Iterator<Item = (usize, Bytes)> {
 }
 
 /// A whole backup: object and manifest.
-pub async fn back_up(storage: &Storage, content: &Bytes) -> Manifest {
+pub(crate) async fn back_up(storage: &Storage, content: &Bytes) -> Manifest {
     let key = new_key();
     store(storage, &key, content).await;
     let manifest = manifest_of(&key, content);
