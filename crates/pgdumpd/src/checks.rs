@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, PgDumpConfig, TargetConfig};
 use crate::daemon::Served;
+use crate::dump;
 use crate::finding::{Finding, Severity};
 use crate::queue::Queue;
 use crate::store::Storage;
-use crate::target;
+use crate::target::Target;
 
 /// One subject that does not answer must not keep the others from being told.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -66,8 +67,10 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
     }
     for (name, target) in &served.targets {
         let subject = format!("target {name}");
-        let findings = target::check(name, target, &config.pg_dump.directories);
-        report.add(&subject, in_time(findings).await);
+        report.add(
+            &subject,
+            in_time(check_target(name, target, &config.pg_dump)).await,
+        );
     }
     for (name, storage) in &served.storages {
         let findings = async {
@@ -79,6 +82,28 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
         report.add(&format!("storage {name}"), in_time(findings).await);
     }
     report
+}
+
+async fn check_target(name: &str, config: &TargetConfig, pg_dump: &PgDumpConfig) -> Vec<Finding> {
+    let target = match Target::connect(name, &config.url).await {
+        Ok(target) => target,
+        Err(fault) => return vec![fault.into()],
+    };
+    let mut findings = vec![Finding::ok(format!(
+        "{} answers, PostgreSQL {}",
+        config.url,
+        target.server_version()
+    ))];
+    let program = dump::find(&pg_dump.directories, target.server_major()).await;
+    if let Ok(program) = &program {
+        findings.push(Finding::ok(format!(
+            "{} is version {}",
+            program.path().display(),
+            program.version()
+        )));
+    }
+    findings.extend(target.check(&program).await.into_iter().map(Finding::from));
+    findings
 }
 
 async fn check_queue(queue: &Queue) -> Vec<Finding> {

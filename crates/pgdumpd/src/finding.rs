@@ -62,6 +62,20 @@ impl Finding {
     }
 }
 
+impl From<crate::target::Finding> for Finding {
+    fn from(found: crate::target::Finding) -> Self {
+        let severity = match found.severity {
+            crate::target::Severity::Warning => Severity::Warning,
+            crate::target::Severity::Failure => Severity::Error,
+        };
+        Self {
+            severity,
+            what: found.what,
+            hint: Some(found.hint).filter(|hint| !hint.is_empty()),
+        }
+    }
+}
+
 impl From<Fault> for Finding {
     fn from(fault: Fault) -> Self {
         Self {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tracing::warn;
 
 use crate::config::{Config, Databases, StorageConfig, TargetConfig};
-use crate::target;
+use crate::target::Target;
 
 /// Targets and storages by name.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +24,8 @@ pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
             targets.insert(name.clone(), target.clone());
             continue;
         };
-        match target::databases(name, target).await {
+        let asked = async { Target::connect(name, &target.url).await?.databases().await };
+        match asked.await {
             Ok(databases) => {
                 for database in databases
                     .into_iter()

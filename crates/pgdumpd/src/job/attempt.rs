@@ -51,9 +51,14 @@ impl Attempt<'_> {
         }
         let target = target?.in_step(Step::Connect)?;
         earlier::end_sessions(self.job, &target).await;
-        let sizes = self.unless_halted(target.size()).await?.in_step(Step::Prepare)?;
+        let sizes = self
+            .unless_halted(target.size())
+            .await?
+            .in_step(Step::Prepare)?;
         let expected = (sizes.database as f64 * EXPECTED_SHARE) as u64;
-        self.unless_halted(storage.ensure_room(expected)).await?.in_step(Step::Prepare)?;
+        self.unless_halted(storage.ensure_room(expected))
+            .await?
+            .in_step(Step::Prepare)?;
 
         let plan = self.plan(&target, target_config, spec.clone()).await?;
         let key = ObjectKey::new(

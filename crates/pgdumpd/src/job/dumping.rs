@@ -232,7 +232,11 @@ impl Dumping<'_> {
         dump.terminate();
         let name = plan.application_name();
         if !self.target.sessions_gone(name, SESSION_GRACE).await {
-            match self.target.end_sessions(&[name.to_owned()], SESSION_GRACE).await {
+            match self
+                .target
+                .end_sessions(&[name.to_owned()], SESSION_GRACE)
+                .await
+            {
                 Ok(0) => {}
                 Ok(sessions) => warn!(sessions, "pg_dump's session had to be ended by its server"),
                 Err(fault) => warn!("pg_dump's session may remain: {}", fault.report()),

@@ -41,7 +41,9 @@ impl Flow {
         let blocks: Vec<Block> = toc
             .data_entries()
             .map(|entry| {
-                let size = by_oid.get(&i64::from(entry.oid)).filter(|_| entry.is_table_data());
+                let size = by_oid
+                    .get(&i64::from(entry.oid))
+                    .filter(|_| entry.is_table_data());
                 Block {
                     name: entry.qualified_name(),
                     schema: entry.schema.as_ref().map(ToString::to_string),
@@ -72,8 +74,7 @@ impl Flow {
         }
         let at_hand = self.blocks.get(self.done);
         // pg_dump may be a table ahead of what has passed through its pipe.
-        let copy =
-            copy.filter(|copy| at_hand.is_some_and(|block| is_of(copy, block)));
+        let copy = copy.filter(|copy| at_hand.is_some_and(|block| is_of(copy, block)));
         if let Some(copy) = copy {
             self.looks += 1;
             self.copied = copy.bytes_processed.unsigned_abs();

@@ -12,7 +12,8 @@ use crate::config::TargetConfig;
 use crate::dump::OutputMeter;
 use crate::fault::Fault;
 use crate::pipeline::Meter;
-use crate::target::{LockGuard, Sizes, StallGuard, Target};
+use crate::target::guard::{LockGuard, StallGuard};
+use crate::target::{Sizes, Target};
 
 /// Between two looks at the session and the meter.
 const LOOK: Duration = Duration::from_millis(500);

@@ -34,8 +34,17 @@ impl World {
         let shop = cluster.database().await;
         let dir = TempDir::with_prefix("pgdumpd-test-").unwrap();
         let pool = queue.pool().await;
-        pgdumpd::migrate::migrate(&pool, &Default::default()).await.unwrap();
-        let mut world = Self { cluster, queue, shop, pool, dir, settings: Vec::new() };
+        pgdumpd::migrate::migrate(&pool, &Default::default())
+            .await
+            .unwrap();
+        let mut world = Self {
+            cluster,
+            queue,
+            shop,
+            pool,
+            dir,
+            settings: Vec::new(),
+        };
         let (queue_url, shop_url) = (world.queue.url(), world.shop.url());
         let storage = world.storage().display().to_string();
         let bin = cluster.bin_dir().display().to_string();
@@ -58,8 +67,10 @@ impl World {
 
     /// Sets a key of the configuration; `value` as TOML writes it. For daemons started from now on.
     pub fn set(&mut self, section: &str, key: &str, value: impl Into<String>) {
-        self.settings.retain(|(s, k, _)| (s.as_str(), k.as_str()) != (section, key));
-        self.settings.push((section.to_owned(), key.to_owned(), value.into()));
+        self.settings
+            .retain(|(s, k, _)| (s.as_str(), k.as_str()) != (section, key));
+        self.settings
+            .push((section.to_owned(), key.to_owned(), value.into()));
         let mut text = String::new();
         let mut sections: Vec<&str> = self.settings.iter().map(|(s, ..)| s.as_str()).collect();
         sections.sort_unstable();
@@ -95,9 +106,16 @@ impl World {
 
     /// Starts a daemon and waits for nothing.
     pub fn daemon_unready(&self) -> Daemon {
-        let log = self.dir.path().join(format!("daemon-{}.log", Uuid::new_v4()));
+        let log = self
+            .dir
+            .path()
+            .join(format!("daemon-{}.log", Uuid::new_v4()));
         let child = Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
-            .args(["--config".as_ref(), self.config().as_os_str(), "run".as_ref()])
+            .args([
+                "--config".as_ref(),
+                self.config().as_os_str(),
+                "run".as_ref(),
+            ])
             .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -125,21 +143,36 @@ impl World {
     }
 
     pub async fn enqueue_request(&self, request: BackupRequest) -> Uuid {
-        pgdumpd_client::enqueue(&self.pool, &request).await.unwrap().id
+        pgdumpd_client::enqueue(&self.pool, &request)
+            .await
+            .unwrap()
+            .id
     }
 
     pub async fn status(&self, id: Uuid) -> JobStatus {
-        pgdumpd_client::status(&self.pool, id).await.unwrap().unwrap()
+        pgdumpd_client::status(&self.pool, id)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// Waits until the job's status answers the question.
-    pub async fn until(&self, id: Uuid, what: &str, check: impl Fn(&JobStatus) -> bool) -> JobStatus {
-        eventually(what, SOON, async || Some(self.status(id).await).filter(&check)).await
+    pub async fn until(
+        &self,
+        id: Uuid,
+        what: &str,
+        check: impl Fn(&JobStatus) -> bool,
+    ) -> JobStatus {
+        eventually(what, SOON, async || {
+            Some(self.status(id).await).filter(&check)
+        })
+        .await
     }
 
     /// Waits until the job has ended.
     pub async fn ended(&self, id: Uuid) -> JobStatus {
-        self.until(id, "the job has ended", |status| status.state.has_ended()).await
+        self.until(id, "the job has ended", |status| status.state.has_ended())
+            .await
     }
 
     /// Waits until the job has succeeded; another end fails the test with its error.
@@ -158,7 +191,10 @@ impl World {
 
     /// Waits until pg_dump delivers rows of the job.
     pub async fn dumping(&self, id: Uuid) -> JobStatus {
-        self.until(id, "rows flow", |status| status.phase.as_deref() == Some("data")).await
+        self.until(id, "rows flow", |status| {
+            status.phase.as_deref() == Some("data")
+        })
+        .await
     }
 
     /// The storage's files, relative to its root, without its marker.
@@ -173,15 +209,27 @@ impl World {
     /// The archives that have a manifest; every other file fails the test.
     pub fn backups(&self) -> Vec<PathBuf> {
         let files = self.files();
-        let archives: Vec<&String> = files.iter().filter(|file| file.ends_with(".dump")).collect();
+        let archives: Vec<&String> = files
+            .iter()
+            .filter(|file| file.ends_with(".dump"))
+            .collect();
         for file in &files {
             let archive = file.strip_suffix(".manifest.json").unwrap_or(file);
-            assert!(archives.iter().any(|known| *known == archive), "{file} is no part of a backup: {files:#?}");
+            assert!(
+                archives.iter().any(|known| *known == archive),
+                "{file} is no part of a backup: {files:#?}"
+            );
         }
         for archive in &archives {
-            assert!(files.contains(&format!("{archive}.manifest.json")), "{archive} has no manifest: {files:#?}");
+            assert!(
+                files.contains(&format!("{archive}.manifest.json")),
+                "{archive} has no manifest: {files:#?}"
+            );
         }
-        archives.into_iter().map(|archive| self.storage().join(archive)).collect()
+        archives
+            .into_iter()
+            .map(|archive| self.storage().join(archive))
+            .collect()
     }
 
     /// Sessions on the target that are a dump's.
@@ -198,9 +246,11 @@ impl World {
     /// Asserts that nothing is left of any attempt but `backups` whole backups.
     pub async fn assert_clean(&self, backups: usize) {
         assert_eq!(self.backups().len(), backups, "{:#?}", self.files());
-        eventually("no dump's session is left", Duration::from_secs(5), async || {
-            self.dump_sessions().await.is_empty().then_some(())
-        })
+        eventually(
+            "no dump's session is left",
+            Duration::from_secs(5),
+            async || self.dump_sessions().await.is_empty().then_some(()),
+        )
         .await;
     }
 
@@ -212,7 +262,11 @@ impl World {
             .arg(archive)
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         database
     }
 }
@@ -258,7 +312,10 @@ impl Daemon {
         let mut pids = Vec::new();
         for task in std::fs::read_dir(tasks).into_iter().flatten().flatten() {
             let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            pids.extend(text.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
+            pids.extend(
+                text.split_whitespace()
+                    .filter_map(|pid| Pid::from_raw(pid.parse().ok()?)),
+            );
         }
         pids
     }
@@ -271,9 +328,11 @@ impl Daemon {
 
     /// Waits for its exit; true is status 0.
     pub async fn exited(&mut self) -> bool {
-        eventually("the daemon has exited", SOON, async || self.child.try_wait().unwrap())
-            .await
-            .success()
+        eventually("the daemon has exited", SOON, async || {
+            self.child.try_wait().unwrap()
+        })
+        .await
+        .success()
     }
 
     /// SIGTERM, and waits for a clean exit.

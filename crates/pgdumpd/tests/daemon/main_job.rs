@@ -11,14 +11,19 @@ async fn a_job_row_becomes_an_archive_that_restores_to_the_same_content() {
     let world = World::new().await;
     fill(&world.shop, 5).await;
     let _daemon = world.daemon().await;
-    let id = world.enqueue_request(BackupRequest::new("shop").label("first")).await;
+    let id = world
+        .enqueue_request(BackupRequest::new("shop").label("first"))
+        .await;
     let status = world.succeeded(id).await;
     assert_eq!(status.status, "completed");
     assert_eq!(status.progress, 100.0);
     assert_eq!(status.copies, "1 of 1");
     let backups = world.backups();
     assert_eq!(backups.len(), 1);
-    assert_eq!(std::fs::metadata(&backups[0]).unwrap().len() as i64, status.size_bytes.unwrap());
+    assert_eq!(
+        std::fs::metadata(&backups[0]).unwrap().len() as i64,
+        status.size_bytes.unwrap()
+    );
     let restored = world.restore(&backups[0]).await;
     assert_eq!(contents(&restored).await, contents(&world.shop).await);
 }
@@ -29,17 +34,36 @@ async fn an_enqueue_that_is_rolled_back_leaves_nothing() {
     let mut connection = world.queue.connect().await;
     let mut transaction = connection.begin().await.unwrap();
     let request = BackupRequest::new("shop");
-    let id = pgdumpd_client::enqueue(&mut *transaction, &request).await.unwrap().id;
-    assert!(pgdumpd_client::status(&mut *transaction, id).await.unwrap().is_some());
+    let id = pgdumpd_client::enqueue(&mut *transaction, &request)
+        .await
+        .unwrap()
+        .id;
+    assert!(
+        pgdumpd_client::status(&mut *transaction, id)
+            .await
+            .unwrap()
+            .is_some()
+    );
     transaction.rollback().await.unwrap();
-    assert!(pgdumpd_client::status(&world.pool, id).await.unwrap().is_none());
+    assert!(
+        pgdumpd_client::status(&world.pool, id)
+            .await
+            .unwrap()
+            .is_none()
+    );
     // And one that commits starts after the commit, not before.
     let _daemon = world.daemon().await;
     let mut transaction = connection.begin().await.unwrap();
-    let id = pgdumpd_client::enqueue(&mut *transaction, &request).await.unwrap().id;
+    let id = pgdumpd_client::enqueue(&mut *transaction, &request)
+        .await
+        .unwrap()
+        .id;
     let other = world.enqueue_request(BackupRequest::new("shop")).await;
     world.succeeded(other).await;
-    let status = pgdumpd_client::status(&mut *transaction, id).await.unwrap().unwrap();
+    let status = pgdumpd_client::status(&mut *transaction, id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(status.state, JobState::Queued);
     transaction.commit().await.unwrap();
     world.succeeded(id).await;
@@ -57,7 +81,11 @@ async fn progress_never_falls_and_100_comes_only_with_success() {
         if let Some((before, _)) = seen.last() {
             assert!(status.progress >= *before, "{seen:?} {status:?}");
         }
-        assert_eq!(status.progress == 100.0, status.state == JobState::Succeeded, "{status:?}");
+        assert_eq!(
+            status.progress == 100.0,
+            status.state == JobState::Succeeded,
+            "{status:?}"
+        );
         seen.push((status.progress, status.state));
         status.state.has_ended().then_some(())
     })
