@@ -92,25 +92,36 @@ async fn patiently(connection: &mut PgConnection, step: Step<'_>) -> Result<bool
 
 async fn once(connection: &mut PgConnection, step: Step<'_>) -> Result<bool, MigrateError> {
     let mut transaction = connection.begin().await?;
-    let settings = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(&mut *transaction).await?;
+    let settings =
+        format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(settings))
+        .execute(&mut *transaction)
+        .await?;
     // Of the transaction, not of the session: a transaction pooler keeps no sessions.
-    sqlx::raw_sql(history::LOCK).execute(&mut *transaction).await?;
+    sqlx::raw_sql(history::LOCK)
+        .execute(&mut *transaction)
+        .await?;
     match step {
         Step::Migrate(migration) => {
             let schema = "SELECT to_regnamespace('pgdumpd') IS NULL AS missing";
             let row = sqlx::raw_sql(schema).fetch_one(&mut *transaction).await?;
             if row.try_get("missing")? {
                 // Not IF NOT EXISTS, which asks for the right to create schemas even where this one exists.
-                sqlx::raw_sql("CREATE SCHEMA pgdumpd").execute(&mut *transaction).await?;
+                sqlx::raw_sql("CREATE SCHEMA pgdumpd")
+                    .execute(&mut *transaction)
+                    .await?;
             }
-            sqlx::raw_sql(history::CREATE).execute(&mut *transaction).await?;
+            sqlx::raw_sql(history::CREATE)
+                .execute(&mut *transaction)
+                .await?;
             // Somebody may have been faster, before the lock was ours.
             let applied = history::applied(&mut transaction).await?;
             if applied.iter().any(|row| row.version == migration.version) {
                 return Ok(false);
             }
-            let run = sqlx::raw_sql(migration.sql).execute(&mut *transaction).await;
+            let run = sqlx::raw_sql(migration.sql)
+                .execute(&mut *transaction)
+                .await;
             run.map_err(|source| MigrateError::in_migration(migration, source))?;
             let insert = sqlx::AssertSqlSafe(migration.history_insert());
             sqlx::raw_sql(insert).execute(&mut *transaction).await?;

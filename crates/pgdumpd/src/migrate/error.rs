@@ -94,9 +94,9 @@ impl MigrateError {
     /// lock_not_available
     pub(super) fn is_lock_timeout(&self) -> bool {
         match self {
-            Self::Migration { source, .. } | Self::Grant { source, .. } | Self::Database(source) => {
-                sqlstate(source).as_deref() == Some("55P03")
-            }
+            Self::Migration { source, .. }
+            | Self::Grant { source, .. }
+            | Self::Database(source) => sqlstate(source).as_deref() == Some("55P03"),
             _ => false,
         }
     }

@@ -53,7 +53,10 @@ pub const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 impl Migration {
     /// SHA-256 of its statements, in hexadecimal.
     pub fn checksum(&self) -> String {
-        Sha256::digest(self.sql).iter().map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(self.sql)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// The statement that notes it as applied. Number, name and checksum hold nothing to quote.
@@ -75,9 +78,12 @@ pub(super) struct AppliedRow {
 }
 
 /// What was applied; nothing where there is no history yet.
-pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<AppliedRow>, MigrateError> {
+pub(super) async fn applied(
+    connection: &mut PgConnection,
+) -> Result<Vec<AppliedRow>, MigrateError> {
     const EXISTS: &str = "SELECT to_regclass('pgdumpd.schema_migrations') IS NOT NULL AS present";
-    const ROWS: &str = "SELECT version, name, checksum FROM pgdumpd.schema_migrations ORDER BY version";
+    const ROWS: &str =
+        "SELECT version, name, checksum FROM pgdumpd.schema_migrations ORDER BY version";
     let row = sqlx::raw_sql(EXISTS).fetch_one(&mut *connection).await?;
     if !row.try_get::<bool, _>("present")? {
         return Ok(Vec::new());
@@ -90,7 +96,8 @@ pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied
             checksum: row.try_get("checksum")?,
         })
     });
-    rows.collect::<Result<_, sqlx::Error>>().map_err(MigrateError::from)
+    rows.collect::<Result<_, sqlx::Error>>()
+        .map_err(MigrateError::from)
 }
 
 /// Refuses a history that is not the beginning of ours.
@@ -104,7 +111,9 @@ pub(super) fn check(applied: &[AppliedRow]) -> Result<(), MigrateError> {
         });
     }
     for row in applied {
-        let known = MIGRATIONS.iter().find(|migration| migration.version == row.version);
+        let known = MIGRATIONS
+            .iter()
+            .find(|migration| migration.version == row.version);
         if known.is_none_or(|migration| migration.checksum() != row.checksum) {
             return Err(MigrateError::Changed {
                 version: row.version,
@@ -129,7 +138,12 @@ mod tests {
     #[test]
     fn nothing_in_a_history_insert_needs_quoting() {
         for migration in MIGRATIONS {
-            assert!(migration.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+            assert!(
+                migration
+                    .name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '_')
+            );
         }
     }
 }

@@ -70,9 +70,8 @@ impl Queue {
             return Ok(None);
         };
         let seconds: Option<f64> = row.try_get("seconds")?;
-        Ok(seconds.map(|seconds| {
-            Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
-        }))
+        Ok(seconds
+            .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
     }
 
     async fn try_claim(
@@ -110,14 +109,22 @@ impl Queue {
 
     async fn give_doubtful_claims_back(&self) -> Result<(), QueueError> {
         let doubts: Vec<Doubt> = {
-            let mut doubts = self.inner.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut doubts = self
+                .inner
+                .doubts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             doubts.retain(|doubt| doubt.since.elapsed() < DOUBT);
             doubts.clone()
         };
         for doubt in doubts {
             if self.give_back(doubt.token).await? {
                 tracing::warn!(lease.token = %doubt.token, "gave a job back whose claim was not answered");
-                let mut doubts = self.inner.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut doubts = self
+                    .inner
+                    .doubts
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 doubts.retain(|other| other.token != doubt.token);
             }
         }
@@ -157,7 +164,10 @@ impl Drop for Asked<'_> {
                 since: Instant::now(),
             };
             let doubts = &self.queue.inner.doubts;
-            doubts.lock().unwrap_or_else(PoisonError::into_inner).push(doubt);
+            doubts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(doubt);
         }
     }
 }

@@ -30,7 +30,11 @@ impl Queue {
     /// # Errors
     /// The database's.
     pub async fn copy_of(&self, job: Uuid) -> Result<Option<CopyRow>, QueueError> {
-        let row = self.inner.link.fetch_optional(sqlx::query(COPIES).bind(job)).await?;
+        let row = self
+            .inner
+            .link
+            .fetch_optional(sqlx::query(COPIES).bind(job))
+            .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(CopyRow {
             storage: row.try_get("storage")?,

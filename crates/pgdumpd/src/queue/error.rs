@@ -50,9 +50,7 @@ impl QueueError {
             Self::WrongQueue { .. } => Some(
                 "If this database is a clone, run `pgdumpd adopt` and put the new id into the configuration; else correct queue.url or queue.queue_id.",
             ),
-            Self::NoIdentity => {
-                Some("Restore the row: INSERT INTO pgdumpd.queue DEFAULT VALUES.")
-            }
+            Self::NoIdentity => Some("Restore the row: INSERT INTO pgdumpd.queue DEFAULT VALUES."),
             _ => None,
         }
     }
@@ -60,7 +58,9 @@ impl QueueError {
     /// The SQLSTATE, where the server gave one.
     pub fn sqlstate(&self) -> Option<String> {
         match self {
-            Self::Database(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().map(|code| code.into_owned())
+            }
             _ => None,
         }
     }

@@ -62,8 +62,14 @@ impl Queue {
         progress: &Progress,
     ) -> Result<Beat, QueueError> {
         // In PostgreSQL NaN is greater than every number.
-        let percent = if progress.percent.is_finite() { progress.percent } else { 0.0 };
-        let remaining = progress.remaining.map(|left| left.min(LONGEST_ESTIMATE).as_secs_f64());
+        let percent = if progress.percent.is_finite() {
+            progress.percent
+        } else {
+            0.0
+        };
+        let remaining = progress
+            .remaining
+            .map(|left| left.min(LONGEST_ESTIMATE).as_secs_f64());
         let current_table = progress.current_table.as_deref();
         let statement = sqlx::query(HEARTBEAT)
             .bind(lease.job)

@@ -64,7 +64,10 @@ pub(super) async fn read(link: &Link) -> Result<Identity, QueueError> {
             format!("[{host}]:{}/{database}", row.try_get::<i32, _>("port")?)
         }
         Some(host) => format!("{host}:{}/{database}", row.try_get::<i32, _>("port")?),
-        None => format!("socket:{}/{database}", row.try_get::<String, _>("socket_port")?),
+        None => format!(
+            "socket:{}/{database}",
+            row.try_get::<String, _>("socket_port")?
+        ),
     };
     Ok(Identity {
         id: row.try_get("id")?,

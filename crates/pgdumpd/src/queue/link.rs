@@ -37,7 +37,10 @@ impl Link {
     /// Runs one statement and returns its rows.
     ///
     /// After an error other than the server's refusal, and after a cancel, it may have happened.
-    pub(super) async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {
+    pub(super) async fn fetch_all(
+        &self,
+        statement: Statement<'_>,
+    ) -> Result<Vec<PgRow>, QueueError> {
         self.within(self.limit, statement).await
     }
 
@@ -59,7 +62,11 @@ impl Link {
         Ok(rows.into_iter().next())
     }
 
-    async fn within(&self, limit: Duration, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {
+    async fn within(
+        &self,
+        limit: Duration,
+        statement: Statement<'_>,
+    ) -> Result<Vec<PgRow>, QueueError> {
         match timeout(limit, self.run(statement)).await {
             Ok(result) => result,
             Err(_) => Err(QueueError::Timeout(limit)),
@@ -94,7 +101,10 @@ async fn in_a_transaction(
     statement: Statement<'_>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
+    let rows = statement
+        .persistent(false)
+        .fetch_all(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     Ok(rows)
 }

@@ -41,10 +41,13 @@ impl Queue {
     /// Wake-ups of this queue. Without a direct connection to listen on (see the configuration) none ever comes.
     pub fn listener(&self) -> Wakes {
         let stream: Pin<Box<dyn Stream<Item = Wake> + Send>> = match &self.inner.listen {
-            Some(options) => Box::pin(stream::unfold(Listener::new(options.clone()), |mut listener| async {
-                let wake = listener.next().await;
-                Some((wake, listener))
-            })),
+            Some(options) => Box::pin(stream::unfold(
+                Listener::new(options.clone()),
+                |mut listener| async {
+                    let wake = listener.next().await;
+                    Some((wake, listener))
+                },
+            )),
             None => Box::pin(stream::pending()),
         };
         Wakes { stream }
@@ -108,7 +111,10 @@ impl Listener {
                 Err(_) => ping(connection).await,
             };
             if let Err(reason) = heard {
-                tracing::warn!(error = reason, "the queue's listener lost its connection; polling goes on");
+                tracing::warn!(
+                    error = reason,
+                    "the queue's listener lost its connection; polling goes on"
+                );
                 self.connection = None;
             }
         }
@@ -143,7 +149,12 @@ async fn listen(options: PgConnectOptions) -> Result<PgListener, sqlx::Error> {
 }
 
 async fn ping(connection: &mut PgListener) -> Result<(), String> {
-    match timeout(CONNECT_TIMEOUT, sqlx::query("SELECT 1").execute(&mut *connection)).await {
+    match timeout(
+        CONNECT_TIMEOUT,
+        sqlx::query("SELECT 1").execute(&mut *connection),
+    )
+    .await
+    {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the server did not answer".to_owned()),

@@ -108,7 +108,9 @@ impl Queue {
                 last_seen_at: row.try_get("last_seen_at")?,
             })
         });
-        workers.collect::<Result<_, sqlx::Error>>().map_err(QueueError::from)
+        workers
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(QueueError::from)
     }
 
     /// Forgets this process, which ends in good order.
