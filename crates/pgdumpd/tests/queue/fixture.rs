@@ -1,5 +1,4 @@
 //! A migrated queue of the test's own, whose daemon is a plain role: not the owner, not a superuser.
-#![expect(dead_code, reason = "each test binary uses a part of it")]
 
 use std::time::Duration;
 
@@ -11,23 +10,23 @@ use pgdumpd_testkit::{Database, Role, cluster};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use uuid::Uuid;
 
-pub const LEASE: Duration = Duration::from_secs(300);
+pub(crate) const LEASE: Duration = Duration::from_secs(300);
 
-pub struct Fixture {
-    pub db: Database,
+pub(crate) struct Fixture {
+    pub(crate) db: Database,
     /// The superuser and owner.
-    pub admin: PgPool,
-    pub daemon: Role,
-    pub producer: Role,
+    pub(crate) admin: PgPool,
+    pub(crate) daemon: Role,
+    pub(crate) producer: Role,
     /// As the daemon's role.
-    pub queue: Queue,
-    pub worker: Uuid,
+    pub(crate) queue: Queue,
+    pub(crate) worker: Uuid,
 }
 
-pub async fn fixture() -> Fixture {
+pub(crate) async fn fixture() -> Fixture {
     let cluster = cluster().await;
     let db = cluster.database().await;
-    let (daemon, producer) = (cluster.role("LOGIN").await, cluster.role("LOGIN").await);
+    let (daemon, producer) = (cluster.role("").await, cluster.role("").await);
     let admin = db.pool().await;
     let grants = Grants {
         producers: vec![producer.name.clone()],
@@ -49,7 +48,7 @@ pub async fn fixture() -> Fixture {
     }
 }
 
-pub fn config(url: &str) -> QueueConfig {
+pub(crate) fn config(url: &str) -> QueueConfig {
     QueueConfig {
         url: DatabaseUrl::parse(url).unwrap(),
         queue_id: None,
@@ -62,7 +61,7 @@ pub fn config(url: &str) -> QueueConfig {
 
 impl Fixture {
     /// Enqueues with the columns that differ from the defaults, such as `("priority", "1")`.
-    pub async fn enqueue(&self, target: &str, columns: &[(&str, &str)]) -> Uuid {
+    pub(crate) async fn enqueue(&self, target: &str, columns: &[(&str, &str)]) -> Uuid {
         let mut names = "target".to_owned();
         let mut values = format!("'{target}'");
         for (name, value) in columns {
@@ -77,7 +76,7 @@ impl Fixture {
             .unwrap()
     }
 
-    pub async fn claim(&self, targets: &[&str]) -> Option<ClaimedJob> {
+    pub(crate) async fn claim(&self, targets: &[&str]) -> Option<ClaimedJob> {
         self.queue
             .claim(self.worker, &names(targets), LEASE)
             .await
@@ -85,12 +84,12 @@ impl Fixture {
     }
 
     /// Enqueues a job and claims it.
-    pub async fn running(&self, target: &str) -> ClaimedJob {
+    pub(crate) async fn running(&self, target: &str) -> ClaimedJob {
         self.enqueue(target, &[]).await;
         self.claim(&[target]).await.expect("a job was due")
     }
 
-    pub async fn expire(&self, job: Uuid) {
+    pub(crate) async fn expire(&self, job: Uuid) {
         let sql = "UPDATE pgdumpd.backup_jobs SET lease_expires_at = now() - interval '1 second' WHERE id = $1";
         sqlx::query(sql)
             .bind(job)
@@ -99,7 +98,7 @@ impl Fixture {
             .unwrap();
     }
 
-    pub async fn cancel(&self, job: Uuid) -> String {
+    pub(crate) async fn cancel(&self, job: Uuid) -> String {
         let sql = "SELECT pgdumpd.cancel_backup($1)";
         sqlx::query_scalar(sql)
             .bind(job)
@@ -109,7 +108,7 @@ impl Fixture {
     }
 
     /// One column of a job, as text.
-    pub async fn column(&self, job: Uuid, column: &str) -> Option<String> {
+    pub(crate) async fn column(&self, job: Uuid, column: &str) -> Option<String> {
         let sql = format!("SELECT ({column})::text FROM pgdumpd.backup_jobs WHERE id = $1");
         sqlx::query_scalar(AssertSqlSafe(sql))
             .bind(job)
@@ -118,12 +117,12 @@ impl Fixture {
             .unwrap()
     }
 
-    pub async fn state(&self, job: Uuid) -> String {
+    pub(crate) async fn state(&self, job: Uuid) -> String {
         self.column(job, "state").await.unwrap()
     }
 
     /// Every job's whole row with its attempts and copies: for comparing before and after.
-    pub async fn everything(&self) -> Vec<String> {
+    pub(crate) async fn everything(&self) -> Vec<String> {
         let sql = "SELECT to_jsonb(j)::text AS row FROM pgdumpd.backup_jobs AS j
                    UNION ALL SELECT to_jsonb(a)::text FROM pgdumpd.backup_attempts AS a
                    UNION ALL SELECT to_jsonb(c)::text FROM pgdumpd.backup_copies AS c ORDER BY 1";
@@ -132,7 +131,7 @@ impl Fixture {
     }
 
     /// The outcomes of a job's attempts, oldest first.
-    pub async fn outcomes(&self, job: Uuid) -> Vec<String> {
+    pub(crate) async fn outcomes(&self, job: Uuid) -> Vec<String> {
         let sql =
             "SELECT outcome FROM pgdumpd.backup_attempts WHERE job_id = $1 ORDER BY started_at";
         sqlx::query_scalar(sql)
@@ -143,18 +142,18 @@ impl Fixture {
     }
 
     /// Makes queued jobs due that wait for their next attempt.
-    pub async fn make_due(&self) {
+    pub(crate) async fn make_due(&self) {
         self.db
             .execute("UPDATE pgdumpd.backup_jobs SET run_at = now() WHERE state = 'queued'")
             .await;
     }
 }
 
-pub fn names(targets: &[&str]) -> Vec<String> {
+pub(crate) fn names(targets: &[&str]) -> Vec<String> {
     targets.iter().map(|target| (*target).to_owned()).collect()
 }
 
-pub fn success() -> Success {
+pub(crate) fn success() -> Success {
     Success {
         storage: "local".into(),
         storage_id: Uuid::from_u128(7),
@@ -167,7 +166,7 @@ pub fn success() -> Success {
     }
 }
 
-pub fn failure(transient: bool) -> Failure {
+pub(crate) fn failure(transient: bool) -> Failure {
     Failure {
         step: "dump",
         code: "dump_failed",
@@ -179,7 +178,7 @@ pub fn failure(transient: bool) -> Failure {
     }
 }
 
-pub fn progress(percent: f32) -> Progress {
+pub(crate) fn progress(percent: f32) -> Progress {
     Progress {
         phase: "dumping".into(),
         percent,

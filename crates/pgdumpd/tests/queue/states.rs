@@ -1,11 +1,9 @@
 //! The states of a job, moved as the daemon's plain role.
 
-mod queue_fixture;
-
 use std::time::Duration;
 
+use crate::fixture::{LEASE, failure, fixture, progress, success};
 use pgdumpd::queue::{Beat, Finished, Outcome, Progress};
-use queue_fixture::{LEASE, failure, fixture, progress, success};
 use uuid::Uuid;
 
 const RENEWED: Beat = Beat::Renewed { cancel: false };
@@ -149,7 +147,7 @@ async fn a_transient_failure_is_tried_again_later_until_the_attempts_are_used_up
     assert!(f.claim(&["app"]).await.is_none(), "it is not due yet");
     let due = f
         .queue
-        .next_due(&queue_fixture::names(&["app"]))
+        .next_due(&crate::fixture::names(&["app"]))
         .await
         .unwrap()
         .unwrap();
