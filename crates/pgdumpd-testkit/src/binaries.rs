@@ -60,15 +60,19 @@ fn at(major: u32, dir: PathBuf) -> Option<Binaries> {
     complete.then_some(Binaries { major, dir })
 }
 
-/// Where `script/lib/cache.sh` may have put things: the two agree.
+/// Where `script/lib/env.sh` may have put things: the two agree.
 fn cache_dirs() -> Vec<PathBuf> {
-    match std::env::var_os("PGDUMPD_CACHE") {
-        Some(dir) => vec![PathBuf::from(dir)],
-        None => vec![
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"),
-            PathBuf::from("/var/cache/pgdumpd-dev"),
-        ],
+    if let Some(dir) = std::env::var_os("PGDUMPD_CACHE") {
+        return vec![PathBuf::from(dir)];
     }
+    let mut dirs = vec![
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"),
+        PathBuf::from("/var/cache/pgdumpd-dev"),
+    ];
+    if let Some(home) = std::env::home_dir() {
+        dirs.push(home.join(".cache/pgdumpd-dev"));
+    }
+    dirs
 }
 
 /// Reads the major out of `postgres (PostgreSQL) 15.9 (Debian …)`.

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use pgdumpd_testkit::{Cluster, cluster, eventually};
+use pgdumpd_testkit::{Cluster, cluster, cluster_of, eventually};
 use sqlx::{Connection as _, PgConnection};
 
 async fn one(url: &str, sql: &'static str) -> Result<String, sqlx::Error> {
@@ -105,4 +105,17 @@ async fn a_dropped_private_cluster_leaves_no_server_and_no_files() {
     // A process that waits to be reaped, or another with that pid, has no such folder.
     let cwd = std::fs::read_link(&cwd).unwrap_or_default();
     assert!(!cwd.starts_with(&directory), "the server still runs");
+}
+
+#[tokio::test]
+async fn the_cluster_of_a_major_is_of_that_major() {
+    for major in 14..=18 {
+        let Some(cluster) = cluster_of(major).await else {
+            continue;
+        };
+        let db = cluster.database().await;
+        let version = one(&db.url(), "SHOW server_version_num").await.unwrap();
+        assert_eq!(version.parse::<u32>().unwrap() / 10_000, major);
+        assert_eq!(cluster.major(), major);
+    }
 }

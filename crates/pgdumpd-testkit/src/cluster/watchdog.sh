@@ -1,6 +1,8 @@
 # Stops a test cluster when no process uses it any more, and removes its files.
 # $1: the cluster's folder; $2: how many seconds it may stay idle first.
 # Also drops the databases of test processes that are gone.
+# A file called stop beside the cluster's folder ends the patience (see script/test).
+# shellcheck shell=sh
 dir=$1
 idle=$2
 cd "$dir" || exit 0
@@ -30,16 +32,18 @@ sweep() {
 
 unused() {
     age=$(($(date +%s) - $(stat -c %Y in-use)))
-    [ "$age" -ge "$idle" ] && flock -n 7
+    { [ "$age" -ge "$idle" ] || [ -e ../stop ]; } && flock -n 7
 }
 
+turn=0
 while [ -d "$dir" ]; do
-    if flock -w 10 -x 9; then
+    if flock -w 1 -x 9; then
         unused && break
         flock -u 9
-        sleep 5
+        sleep 1
     fi
-    [ "$idle" -eq 0 ] || sweep
+    turn=$((turn + 1))
+    [ "$idle" -eq 0 ] || [ $((turn % 10)) -ne 0 ] || sweep
 done
 
 if server; then
