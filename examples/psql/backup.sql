@@ -1,12 +1,13 @@
 -- Asks pgdumpd for a backup and follows it to its end:
---   psql "$DATABASE_URL" -v target=shop -f backup.sql
---   psql "$DATABASE_URL" -v target=shop -v cancel=yes -f backup.sql    cancels it as soon as it runs
+--   psql "$DATABASE_URL" -v target=shop < backup.sql
+--   psql "$DATABASE_URL" -v target=shop -v cancel=yes < backup.sql    cancels it as soon as it runs
 -- psql ends with 0 if the backup succeeded, with 3 if not.
 \set ON_ERROR_STOP on
 \set QUIET on
+\set SHOW_CONTEXT never
 \pset footer off
 \if :{?target} \else
-    \warn 'usage: psql "$DATABASE_URL" -v target=NAME [-v cancel=yes] -f backup.sql'
+    \warn 'usage: psql "$DATABASE_URL" -v target=NAME [-v cancel=yes] < backup.sql'
     DO $$ BEGIN RAISE EXCEPTION 'no target was given'; END $$;
 \endif
 \if :{?cancel} \else

@@ -58,7 +58,8 @@ async fn run(url: &str, target: &str, mut cancel_it: bool) -> Result<JobState, B
 fn print(status: &JobStatus) {
     let message = status.message.as_ref().or(status.waits_because.as_ref());
     let message = message.map_or("", String::as_str);
-    println!("{:5.1} %  {:9}  {message}", status.progress, status.state);
+    let line = format!("{:5.1} %  {:9}  {message}", status.progress, status.state);
+    println!("{}", line.trim_end());
     if let (JobState::Failed, Some(error)) = (status.state, &status.error) {
         eprintln!(
             "{error}\n{}",

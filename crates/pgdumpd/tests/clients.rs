@@ -148,12 +148,10 @@ impl Script {
         if !matches!(self, Self::Psql) {
             command
                 .env("DATABASE_URL", url)
-                .args(cancel.then_some("--cancel"));
+                .args(cancel.then_some("--cancel"))
+                .stdin(Stdio::null());
         }
-        let pipes = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Guarded(Some(pipes.spawn().unwrap()));
         eventually(&format!("{self:?} ends"), DEADLINE, async || child.ended()).await;
         let output = child.output();
@@ -178,7 +176,7 @@ fn psql(cluster: &Cluster, url: &str, target: &str, cancel: bool) -> Command {
     if cancel {
         psql.args(["--variable", "cancel=yes"]);
     }
-    psql.arg("--file").arg(examples().join("psql/backup.sql"));
+    psql.stdin(File::open(examples().join("psql/backup.sql")).unwrap());
     psql
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pgdumpd_testkit::{Database, cluster, eventually};
+use pgdumpd_testkit::{Cluster, Database, cluster, eventually};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -18,7 +18,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) async fn new() -> Self {
-        let database = cluster().await.database().await;
+        Self::on(cluster().await).await
+    }
+
+    pub(crate) async fn on(cluster: &Cluster) -> Self {
+        let database = cluster.database().await;
         database.execute("CREATE SCHEMA pgdumpd").await;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
         let mut files: Vec<_> = std::fs::read_dir(folder)

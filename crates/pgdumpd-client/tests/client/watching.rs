@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgdumpd_client::{BackupRequest, JobState, JobStatus, Watch, cancel, enqueue, watch};
-use pgdumpd_testkit::eventually;
+use pgdumpd_testkit::{Cluster, eventually};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -131,6 +131,34 @@ async fn a_watch_survives_the_loss_of_all_its_connections() {
     assert_eq!(next(&mut watch).await.unwrap().state, JobState::Running);
     queue.succeed(id).await;
     assert_eq!(next(&mut watch).await.unwrap().state, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_watch_bears_a_restart_of_the_server() {
+    let cluster = Cluster::start_private(&[]).await;
+    let queue = Queue::on(&cluster).await;
+    let id = queued(&queue).await;
+    let mut patient = watch(&queue.pool, id).poll_every(SOON);
+    let mut impatient = watch(&queue.pool, id)
+        .poll_every(SOON)
+        .patience(Duration::ZERO);
+    assert_eq!(next(&mut patient).await.unwrap().state, JobState::Queued);
+    assert_eq!(next(&mut impatient).await.unwrap().state, JobState::Queued);
+
+    cluster.stop().await;
+    let error = timeout(DEADLINE, impatient.next())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    assert!(
+        timeout(10 * SOON, patient.next()).await.is_err(),
+        "it asks on"
+    );
+    cluster.start().await;
+    queue.start(id).await;
+    assert_eq!(next(&mut patient).await.unwrap().state, JobState::Running);
+    assert_eq!(next(&mut impatient).await.unwrap().state, JobState::Running);
 }
 
 #[tokio::test]
