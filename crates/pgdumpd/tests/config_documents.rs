@@ -9,6 +9,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
 fn read(path: &str) -> String {
     std::fs::read_to_string(repository().join(path)).unwrap()
 }
