@@ -14,21 +14,21 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Long enough for a machine that does something else, too.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A queue in a database of its own, one target `shop`, one storage `local`.
-pub struct World {
-    pub cluster: &'static Cluster,
-    pub queue: Database,
-    pub shop: Database,
-    pub pool: PgPool,
-    pub dir: TempDir,
+pub(crate) struct World {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) queue: Database,
+    pub(crate) shop: Database,
+    pub(crate) pool: PgPool,
+    pub(crate) dir: TempDir,
     settings: Vec<(String, String, String)>,
 }
 
 impl World {
     /// Migrated, with an empty target database.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let cluster = cluster().await;
         let queue = cluster.database().await;
         let shop = cluster.database().await;
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// Sets a key of the configuration; `value` as TOML writes it. For daemons started from now on.
-    pub fn set(&mut self, section: &str, key: &str, value: impl Into<String>) {
+    pub(crate) fn set(&mut self, section: &str, key: &str, value: impl Into<String>) {
         self.settings
             .retain(|(s, k, _)| (s.as_str(), k.as_str()) != (section, key));
         self.settings
@@ -85,17 +85,17 @@ impl World {
     }
 
     /// The configuration file.
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir.path().join("pgdumpd.toml")
     }
 
     /// The storage's root.
-    pub fn storage(&self) -> PathBuf {
+    pub(crate) fn storage(&self) -> PathBuf {
         self.dir.path().join("storage")
     }
 
     /// Starts a daemon and waits until it claims.
-    pub async fn daemon(&self) -> Daemon {
+    pub(crate) async fn daemon(&self) -> Daemon {
         let daemon = self.daemon_unready();
         eventually("the daemon has started", SOON, async || {
             daemon.log().contains(" started ").then_some(())
@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Starts a daemon and waits for nothing.
-    pub fn daemon_unready(&self) -> Daemon {
+    pub(crate) fn daemon_unready(&self) -> Daemon {
         let log = self
             .dir
             .path()
@@ -126,7 +126,7 @@ impl World {
     }
 
     /// Runs a command of the command line to its end.
-    pub fn cli(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
             .arg("--config")
             .arg(self.config())
@@ -138,18 +138,18 @@ impl World {
     }
 
     /// Enqueues a backup of `shop`.
-    pub async fn enqueue(&self) -> Uuid {
+    pub(crate) async fn enqueue(&self) -> Uuid {
         self.enqueue_request(BackupRequest::new("shop")).await
     }
 
-    pub async fn enqueue_request(&self, request: BackupRequest) -> Uuid {
+    pub(crate) async fn enqueue_request(&self, request: BackupRequest) -> Uuid {
         pgdumpd_client::enqueue(&self.pool, &request)
             .await
             .unwrap()
             .id
     }
 
-    pub async fn status(&self, id: Uuid) -> JobStatus {
+    pub(crate) async fn status(&self, id: Uuid) -> JobStatus {
         pgdumpd_client::status(&self.pool, id)
             .await
             .unwrap()
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Waits until the job's status answers the question.
-    pub async fn until(
+    pub(crate) async fn until(
         &self,
         id: Uuid,
         what: &str,
@@ -170,27 +170,27 @@ impl World {
     }
 
     /// Waits until the job has ended.
-    pub async fn ended(&self, id: Uuid) -> JobStatus {
+    pub(crate) async fn ended(&self, id: Uuid) -> JobStatus {
         self.until(id, "the job has ended", |status| status.state.has_ended())
             .await
     }
 
     /// Waits until the job has succeeded; another end fails the test with its error.
-    pub async fn succeeded(&self, id: Uuid) -> JobStatus {
+    pub(crate) async fn succeeded(&self, id: Uuid) -> JobStatus {
         let status = self.ended(id).await;
         assert_eq!(status.state, JobState::Succeeded, "{status:#?}");
         status
     }
 
     /// Waits until the job has failed.
-    pub async fn failed(&self, id: Uuid) -> JobStatus {
+    pub(crate) async fn failed(&self, id: Uuid) -> JobStatus {
         let status = self.ended(id).await;
         assert_eq!(status.state, JobState::Failed, "{status:#?}");
         status
     }
 
     /// Waits until pg_dump delivers rows of the job.
-    pub async fn dumping(&self, id: Uuid) -> JobStatus {
+    pub(crate) async fn dumping(&self, id: Uuid) -> JobStatus {
         self.until(id, "rows flow", |status| {
             status.phase.as_deref() == Some("data")
         })
@@ -198,7 +198,7 @@ impl World {
     }
 
     /// The storage's files, relative to its root, without its marker.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         collect(&self.storage(), &self.storage(), &mut files);
         files.retain(|file| file != "pgdumpd-storage.json");
@@ -207,7 +207,7 @@ impl World {
     }
 
     /// The archives that have a manifest; every other file fails the test.
-    pub fn backups(&self) -> Vec<PathBuf> {
+    pub(crate) fn backups(&self) -> Vec<PathBuf> {
         let files = self.files();
         let archives: Vec<&String> = files
             .iter()
@@ -233,7 +233,7 @@ impl World {
     }
 
     /// Sessions on the target that are a dump's.
-    pub async fn dump_sessions(&self) -> Vec<String> {
+    pub(crate) async fn dump_sessions(&self) -> Vec<String> {
         sqlx::query_scalar(
             "SELECT application_name FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'pgdumpd %'",
         )
@@ -244,7 +244,7 @@ impl World {
     }
 
     /// Asserts that nothing is left of any attempt but `backups` whole backups.
-    pub async fn assert_clean(&self, backups: usize) {
+    pub(crate) async fn assert_clean(&self, backups: usize) {
         assert_eq!(self.backups().len(), backups, "{:#?}", self.files());
         eventually(
             "no dump's session is left",
@@ -255,7 +255,7 @@ impl World {
     }
 
     /// Restores an archive into a new database with the cluster's own pg_restore.
-    pub async fn restore(&self, archive: &Path) -> Database {
+    pub(crate) async fn restore(&self, archive: &Path) -> Database {
         let database = self.cluster.database().await;
         let output = Command::new(self.cluster.bin("pg_restore"))
             .args(["--exit-on-error", "--dbname", &database.url()])
@@ -283,31 +283,31 @@ fn collect(root: &Path, dir: &Path, files: &mut Vec<String>) {
 }
 
 /// A text as TOML writes it.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
 /// A daemon's process; killed when dropped.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
 }
 
 impl Daemon {
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 
     /// Its pg_dump children.
-    pub fn pg_dumps(&self) -> Vec<Pid> {
+    pub(crate) fn pg_dumps(&self) -> Vec<Pid> {
         let tasks = format!("/proc/{}/task", self.child.id());
         let mut pids = Vec::new();
         for task in std::fs::read_dir(tasks).into_iter().flatten().flatten() {
@@ -321,13 +321,13 @@ impl Daemon {
     }
 
     /// SIGKILL, and reaped.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Waits for its exit; true is status 0.
-    pub async fn exited(&mut self) -> bool {
+    pub(crate) async fn exited(&mut self) -> bool {
         eventually("the daemon has exited", SOON, async || {
             self.child.try_wait().unwrap()
         })
@@ -336,7 +336,7 @@ impl Daemon {
     }
 
     /// SIGTERM, and waits for a clean exit.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.signal(Signal::TERM);
         assert!(self.exited().await, "{}", self.log());
     }
