@@ -28,32 +28,50 @@ async fn a_job_whose_daemon_is_killed_in_mid_dump_is_finished_by_another() {
     let mut world = slow().await;
     let mut killed = world.daemon().await;
     let id = world.enqueue().await;
-    let orphan = world.frozen(id, &killed).await;
+    let dump = world.frozen(id, &killed).await;
     killed.kill();
-    assert_eq!(world.dump_sessions().await.len(), 1);
     assert_eq!(world.files().len(), 1, "the partial object");
 
     world.set("targets.shop", "compression", "\"none\"");
-    let rescuer = world.daemon().await;
+    let _rescuer = world.daemon().await;
     let status = world.succeeded(id).await;
     assert_eq!((status.attempt, status.rescues), (2, 1));
     assert_eq!(world.outcomes(id).await, ["lost", "succeeded"]);
-    // The orphan cannot hear a signal, yet its session is gone.
-    assert!(
-        rescuer
-            .log()
-            .contains("ended sessions that an earlier attempt had left"),
-        "{}",
-        rescuer.log()
-    );
     world.assert_clean(1).await;
-    orphan.thaw_until_gone().await;
+    dump.gone().await;
     let restored = world.restore(&world.backups()[0]).await;
     assert_eq!(contents(&restored).await, contents(&world.shop).await);
 }
 
 #[tokio::test]
-async fn a_backup_whose_daemon_was_killed_before_it_ended_the_row_is_adopted_and_not_dumped_again() {
+async fn a_dump_that_outlives_its_daemon_in_a_lock_queue_is_ended_by_the_rescuer() {
+    let world = World::new().await;
+    let holder = world.hold_dumps().await;
+    let mut killed = world.daemon().await;
+    let id = world.enqueue().await;
+    let orphan = world.held(&killed).await;
+    killed.kill();
+    assert!(!has_ended(orphan), "it waits for its lock");
+    let orphaned = world.dump_sessions().await;
+    assert_eq!(orphaned.len(), 1);
+
+    let rescuer = world.daemon().await;
+    let dump = world.held(&rescuer).await;
+    assert!(!world.dump_sessions().await.contains(&orphaned[0]));
+    eventually("the orphaned pg_dump has ended", SOON, async || {
+        has_ended(orphan).then_some(())
+    })
+    .await;
+    assert!(!has_ended(dump));
+    drop(holder);
+    let status = world.succeeded(id).await;
+    assert_eq!((status.attempt, status.rescues), (2, 1));
+    world.assert_clean(1).await;
+}
+
+#[tokio::test]
+async fn a_backup_whose_daemon_was_killed_before_it_ended_the_row_is_adopted_and_not_dumped_again()
+{
     let world = World::new().await;
     fill(&world.shop, 1).await;
     let mut holder = world.queue.connect().await;
@@ -107,34 +125,37 @@ async fn a_backup_whose_daemon_was_killed_before_it_ended_the_row_is_adopted_and
     .await
     .unwrap();
     assert_eq!(Some(&key), attempts[0].object_key.as_ref());
-    let manifest = std::fs::read_to_string(finished[0].with_extension("dump.manifest.json")).unwrap();
+    let manifest =
+        std::fs::read_to_string(finished[0].with_extension("dump.manifest.json")).unwrap();
     assert!(manifest.contains(&sha256), "{manifest}");
 }
 
 #[tokio::test]
 async fn a_job_that_kills_its_daemons_ends_and_nothing_of_it_is_left() {
-    let mut world = slow().await;
+    let mut world = World::new().await;
     world.set("daemon", "max_rescues", "1");
+    let _holder = world.hold_dumps().await;
     let id = world.enqueue().await;
     let mut orphans = Vec::new();
     for _ in 0..2 {
         let mut daemon = world.daemon().await;
-        orphans.push(world.frozen(id, &daemon).await);
+        orphans.push(world.held(&daemon).await);
         daemon.kill();
     }
+    assert_eq!(world.dump_sessions().await.len(), 1, "of the second");
+    assert_eq!(world.files().len(), 1, "the partial object of the second");
+
     let survivor = world.daemon().await;
     let status = world.failed(id).await;
     assert_eq!(status.error_code.as_deref(), Some("daemon_died"));
     assert_eq!(world.outcomes(id).await, ["lost", "lost"]);
-    assert_eq!(dumps(&[&survivor]), 0);
-    eventually("the partial objects are gone", SOON, async || {
-        world.files().is_empty().then_some(())
+    eventually("nothing is left of it", SOON, async || {
+        let ended = orphans.iter().all(|orphan| has_ended(*orphan));
+        let sessions = world.dump_sessions().await;
+        (ended && sessions.is_empty() && world.files().is_empty()).then_some(())
     })
     .await;
-    world.assert_clean(0).await;
-    for orphan in &orphans {
-        orphan.thaw_until_gone().await;
-    }
+    assert_eq!(dumps(&[&survivor]), 0);
 }
 
 #[tokio::test]

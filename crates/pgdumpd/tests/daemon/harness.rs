@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Long enough for a machine that does something else, too.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(15);
 
 /// A queue in a database of its own, one target `shop`, one storage `local`.
 pub(crate) struct World {
@@ -75,6 +75,16 @@ impl World {
             .retain(|(s, k, _)| (s.as_str(), k.as_str()) != (section, key));
         self.settings
             .push((section.to_owned(), key.to_owned(), value.into()));
+        self.write_config();
+    }
+
+    /// Takes a section away. For daemons started or reloaded from now on.
+    pub(crate) fn unset(&mut self, section: &str) {
+        self.settings.retain(|(s, ..)| s != section);
+        self.write_config();
+    }
+
+    fn write_config(&self) {
         let mut text = String::new();
         let mut sections: Vec<&str> = self.settings.iter().map(|(s, ..)| s.as_str()).collect();
         sections.sort_unstable();

@@ -76,12 +76,11 @@ async fn fifty_jobs_over_four_daemons_run_exactly_once_each_and_never_two_on_one
     })
     .await;
 
-    let attempts: Vec<(Uuid, i16, String, Uuid)> = sqlx::query_as(
-        "SELECT job_id, attempt, outcome, worker_id FROM pgdumpd.backup_attempts",
-    )
-    .fetch_all(&world.pool)
-    .await
-    .unwrap();
+    let attempts: Vec<(Uuid, i16, String, Uuid)> =
+        sqlx::query_as("SELECT job_id, attempt, outcome, worker_id FROM pgdumpd.backup_attempts")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
     assert!(
         attempts
             .iter()

@@ -65,10 +65,11 @@ impl World {
     }
 
     /// Holds a lock on a table of `shop` that every dump waits for until the connection is closed: a dump
-    /// that runs for as long as the test likes, and obeys signals.
+    /// that runs for as long as the test likes, and obeys signals. (A partitioned table: looking at the size of
+    /// an ordinary one would wait for the lock, too.)
     pub(crate) async fn hold_dumps(&self) -> PgConnection {
         self.shop
-            .execute("CREATE TABLE IF NOT EXISTS held AS SELECT 1 AS a")
+            .execute("CREATE TABLE IF NOT EXISTS held (a int) PARTITION BY LIST (a)")
             .await;
         let mut holder = self.shop.connect().await;
         holder
@@ -78,18 +79,19 @@ impl World {
         holder
     }
 
-    /// Waits until a dump of `shop` waits for the lock of [`World::hold_dumps`]; its pg_dump.
+    /// Waits until the daemon's dump of `shop` waits for the lock of [`World::hold_dumps`]; its pg_dump.
     pub(crate) async fn held(&self, daemon: &Daemon) -> Pid {
         let mut asking = self.shop.connect().await;
         eventually("a dump waits for the lock", SOON, async || {
-            let waiting: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM pg_stat_activity
+            let waiting: Vec<String> = sqlx::query_scalar(
+                "SELECT application_name FROM pg_stat_activity
                  WHERE datname = current_database() AND application_name LIKE 'pgdumpd %' AND wait_event_type = 'Lock'",
             )
-            .fetch_one(&mut asking)
+            .fetch_all(&mut asking)
             .await
             .unwrap();
-            daemon.pg_dumps().first().copied().filter(|_| waiting > 0)
+            let mut dumps = daemon.pg_dumps().into_iter();
+            dumps.find(|pid| waiting.iter().any(|name| is_called(*pid, name)))
         })
         .await
     }
@@ -109,6 +111,16 @@ impl World {
     }
 }
 
+/// Whether a process has this name for the server.
+fn is_called(pid: Pid, application_name: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_pid()));
+    let wanted = format!("PGAPPNAME={application_name}");
+    environment.is_ok_and(|all| {
+        all.split(|byte| *byte == 0)
+            .any(|one| one == wanted.as_bytes())
+    })
+}
+
 /// A process's state as `ps` shows it; none when it is gone.
 pub(crate) fn process_state(pid: Pid) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
@@ -124,10 +136,10 @@ pub(crate) fn has_ended(pid: Pid) -> bool {
 pub(crate) struct Frozen(Pid);
 
 impl Frozen {
-    /// Lets it go on, and waits until it has ended.
-    pub(crate) async fn thaw_until_gone(&self) {
-        let _ = kill_process(self.0, Signal::CONT);
-        eventually("the thawed pg_dump has ended", SOON, async || {
+    /// Waits until it has ended. Where its daemon is dead, the kernel thaws it: a stopped process group
+    /// that is orphaned gets SIGHUP and SIGCONT.
+    pub(crate) async fn gone(&self) {
+        eventually("the frozen pg_dump has ended", SOON, async || {
             has_ended(self.0).then_some(())
         })
         .await;
