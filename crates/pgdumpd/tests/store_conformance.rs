@@ -14,7 +14,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use pgdumpd::config::StorageConfig;
-use pgdumpd::store::{Severity, Storage};
+use pgdumpd::finding::Severity;
+use pgdumpd::store::Storage;
 use uuid::Uuid;
 
 use store_support::{back_up, content, manifest_of, new_key, store};
