@@ -119,7 +119,7 @@ async fn a_producer_is_refused_every_write_and_read_that_is_not_its_own() {
         refused(&pool, &format!("TRUNCATE pgdumpd.{relation} CASCADE")).await;
         refused(
             &pool,
-            &format!("LOCK TABLE pgdumpd.{relation} IN SHARE MODE"),
+            &format!("DO $$ BEGIN LOCK TABLE pgdumpd.{relation} IN SHARE MODE; END $$"),
         )
         .await;
         refused(
@@ -328,19 +328,21 @@ async fn a_reader_sees_everything_and_changes_nothing() {
         "INSERT INTO pgdumpd.backup_jobs (target) VALUES ('app') RETURNING id::text",
     )
     .await;
-    let tables = relations(&f, "r").await;
-    for relation in tables.iter().chain(&relations(&f, "v").await) {
-        allowed(&pool, &format!("SELECT * FROM pgdumpd.{relation}")).await;
-        let (column, kind) = columns(&f, relation).await.remove(0);
+    for view in relations(&f, "v").await {
+        allowed(&pool, &format!("SELECT * FROM pgdumpd.{view}")).await;
+    }
+    for table in relations(&f, "r").await {
+        allowed(&pool, &format!("SELECT * FROM pgdumpd.{table}")).await;
+        let (column, kind) = columns(&f, &table).await.remove(0);
         refused(
             &pool,
-            &format!("UPDATE pgdumpd.{relation} SET {column} = NULL::{kind}"),
+            &format!("UPDATE pgdumpd.{table} SET {column} = NULL::{kind}"),
         )
         .await;
-        refused(&pool, &format!("DELETE FROM pgdumpd.{relation}")).await;
+        refused(&pool, &format!("DELETE FROM pgdumpd.{table}")).await;
         refused(
             &pool,
-            &format!("INSERT INTO pgdumpd.{relation} DEFAULT VALUES"),
+            &format!("INSERT INTO pgdumpd.{table} DEFAULT VALUES"),
         )
         .await;
     }
