@@ -176,5 +176,66 @@ async fn the_arguments_of_each_kind_of_filter() {
             text.push_str(&format!("  {argument}\n"));
         }
     }
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    none:
+      --format=custom
+      --no-password
+      --compress=6
+      --lock-wait-timeout=610000
+      --exclude-schema=pgdumpd
+    schemas:
+      --format=custom
+      --no-password
+      --compress=6
+      --lock-wait-timeout=610000
+      --schema=public
+      --schema=pgdumpd
+      --schema=pg*
+      --exclude-schema=pgdumpd
+    exclude_schemas:
+      --format=custom
+      --no-password
+      --compress=6
+      --lock-wait-timeout=610000
+      --exclude-schema=audit
+      --exclude-schema=pgdumpd
+    tables:
+      --format=custom
+      --no-password
+      --compress=6
+      --lock-wait-timeout=610000
+      --table=public.*
+      --table=pgdumpd.*
+      --table=*.backup_jobs
+      --table="pgdumpd"."backup_jobs"
+      --exclude-schema=pgdumpd
+      --exclude-table=pgdumpd.*
+    exclude_tables:
+      --format=custom
+      --no-password
+      --compress=6
+      --lock-wait-timeout=610000
+      --exclude-table=audit.*
+      --exclude-schema=pgdumpd
+      --exclude-table=pgdumpd.*
+    exclude_table_data:
+      --format=custom
+      --no-password
+      --compress=6
+      --lock-wait-timeout=610000
+      --exclude-table-data=audit.*
+      --exclude-schema=pgdumpd
+      --exclude-table=pgdumpd.*
+    schemas and tables:
+      --format=custom
+      --no-password
+      --compress=6
+      --lock-wait-timeout=610000
+      --schema=pgdumpd
+      --schema=audit
+      --table=public.t
+      --table=*.*
+      --exclude-schema=pgdumpd
+      --exclude-table=pgdumpd.*
+    "#);
 }
