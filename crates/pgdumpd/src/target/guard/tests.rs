@@ -131,7 +131,7 @@ fn movement_locks_and_a_busy_reader_excuse_silence() {
             assert!(fault.is_none(), "{name}, {second}");
         }
         // And the time counts from the excuse's end.
-        let after = |second| start + Duration::from_secs(29 + second);
+        let after = |second: u64| start + Duration::from_secs(29 + second);
         assert!(guard.observe(after(9), 29, true, None).is_none(), "{name}");
         assert!(guard.observe(after(30), 29, true, None).is_some(), "{name}");
     }
