@@ -51,6 +51,11 @@ fn a_cut_in_the_data_names_the_table_and_the_offset() {
             })
         );
     }
+    let second = blocks(&archive)[1].start;
+    let offset = second as u64 + 3;
+    let awaited = Awaited::BlockHeader;
+    let (_, result) = read([&archive[..second + 3]]);
+    assert_eq!(result, Err(ArchiveError::Truncated { offset, awaited }));
     let error = read([&archive[..archive.len() - 1]]).1.unwrap_err();
     assert!(
         error.to_string().contains("in the middle of the data of "),
