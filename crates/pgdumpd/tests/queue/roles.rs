@@ -134,7 +134,7 @@ async fn a_producer_is_refused_every_write_and_read_that_is_not_its_own() {
         "INSERT INTO pgdumpd.backup_jobs (target, state) VALUES ('x', 'succeeded')",
         "INSERT INTO pgdumpd.backup_jobs (target, requested_by) VALUES ('x', 'postgres')",
         "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'k') ON CONFLICT (target, idempotency_key) DO UPDATE SET target = 'y'",
-        "DELETE FROM pgdumpd.backup_status",
+        "DELETE FROM pgdumpd.daemon_status",
         "CREATE TABLE pgdumpd.mine ()",
         "CREATE FUNCTION pgdumpd.mine() RETURNS void LANGUAGE sql AS ''",
         "CREATE TRIGGER mine BEFORE INSERT ON pgdumpd.backup_jobs FOR EACH ROW EXECUTE FUNCTION pgdumpd.check_spec()",
