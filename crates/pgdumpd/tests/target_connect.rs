@@ -1,4 +1,9 @@
 //! Connecting to a target: what works, and what each refusal is called.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code: a broken environment ends the test"
+)]
 
 mod dump_support;
 
@@ -7,7 +12,7 @@ use pgdumpd::dump::{PgDump, find};
 use pgdumpd::fault::Fault;
 use pgdumpd::spec::Spec;
 use pgdumpd::target::{Finding, Severity, Target};
-use pgdumpd_testkit::{Cluster, cluster, eventually};
+use pgdumpd_testkit::{Cluster, FakePgDump, Then, cluster, eventually};
 
 async fn refusal(address: &str) -> Fault {
     match Target::connect("app", &url(address)).await {
@@ -268,6 +273,42 @@ async fn nothing_is_found_where_all_is_well() {
     db.execute("CREATE TABLE t (id serial); ALTER TABLE t ENABLE ROW LEVEL SECURITY")
         .await;
     assert_eq!(check(cluster, &db.url()).await, []);
+}
+
+#[tokio::test]
+async fn a_failure_in_another_language_is_explained_by_asking_the_server() {
+    let cluster = cluster().await;
+    let db = cluster.database().await;
+    let role = cluster.role("").await;
+    db.execute("CREATE TABLE secret (id int)").await;
+    let fake = FakePgDump::new(15, b"", Then::Exit(1))
+        .says("pg_dump: error: query failed: FEHLER:  keine Berechtigung für Tabelle secret\n");
+    let ended = async |address: &str| {
+        let plan = plan(fake.dir(), address, Spec::default()).await;
+        let (mut dump, _output) = PgDump::start(&plan).unwrap();
+        dump.wait().await.unwrap_err()
+    };
+    let address = db.url_as(&role.name);
+    let target = Target::connect("app", &url(&address)).await.unwrap();
+    let open = ended(&address).await;
+    assert_eq!(open.code(), "dump_failed");
+    let open = target.explain(open, true).await;
+    assert_eq!(open.code(), "dump_failed", "the table may be filtered out");
+    let fault = target.explain(open, false).await;
+    assert_eq!(fault.code(), "permission_denied", "{}", fault.report());
+    assert!(!fault.is_transient());
+    assert!(
+        fault
+            .report()
+            .ends_with("keine Berechtigung für Tabelle secret"),
+        "{}",
+        fault.report()
+    );
+
+    let address = db.url();
+    let target = Target::connect("app", &url(&address)).await.unwrap();
+    let open = target.explain(ended(&address).await, false).await;
+    assert_eq!(open.code(), "dump_failed", "nothing is wrong for this role");
 }
 
 async fn check(cluster: &Cluster, address: &str) -> Vec<Finding> {
