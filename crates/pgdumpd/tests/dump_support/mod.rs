@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     reason = "test code: a broken environment ends the test"
 )]
+
 use std::path::Path;
 use std::time::Duration;
 
