@@ -15,6 +15,7 @@ use pgdumpd::config::StorageConfig;
 use pgdumpd::fault::Fault;
 use pgdumpd::pipeline::{Meter, Mode, Outcome, Sink, Source, run};
 use pgdumpd::store::{ObjectKey, Storage, Upload};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -161,7 +162,7 @@ async fn a_gibibyte_into_a_directory() {
             .put_multipart_opts(&path, Default::default())
             .await
             .unwrap();
-        let mut parts = tokio::task::JoinSet::new();
+        let mut parts = JoinSet::<object_store::Result<()>>::new();
         for _ in 0..BUFFERS {
             if parts.len() == 4 {
                 parts.join_next().await.unwrap().unwrap().unwrap();
