@@ -1,10 +1,5 @@
 //! What every storage must do, written once and run over each kind.
 
-#![expect(
-    unreachable_pub,
-    reason = "shared between test programs, each of which is a crate"
-)]
-
 mod store_support;
 
 use std::sync::Arc;
