@@ -6,7 +6,8 @@ Three measurements, each of one daemon (pgdumpd run) with two jobs at most:
    Wall time: of the daemon, the row's finished_at - created_at (the database's clock); of pg_dump, from its start to the
    end of fsync. CPU time: of the daemon, the difference of user and system time in /proc/PID/stat, its own and that of its
    children it has waited for (pg_dump); of pg_dump, what wait4 tells. The server's own CPU time is in neither: it is shown
-   beside them, as the difference of what the postmaster has waited for (backends that ended).
+   beside them, as the difference of what the postmaster has waited for (backends that ended; on the daemon's side with
+   the polls of this script, four a second).
 2. Memory: the daemon's VmHWM, reset before (/proc/PID/clear_refs), after it backed up the large database.
 3. Latency: from the commit of a job's row (pg_xact_commit_timestamp of a row of the same transaction) to its claim
    (backup_attempts.started_at) and to the start of pg_dump (a wrapper notes the time). One job at a time.
@@ -64,19 +65,20 @@ def load():
         sql(f"CREATE DATABASE {name}", "postgres")
     sql("CREATE TABLE t AS SELECT i AS id, md5(i::text) AS text FROM generate_series(1, 100) AS i", "small")
     loads = [
-        ("texts", 500, "i AS id, 'text ' || i AS title, "
-         "repeat(md5(i::text) || ' the quick brown fox ' || i || ' jumps over the lazy dog ', 8) || md5((i + 1)::text) AS body"),
-        ("numbers", 10000, "i AS id, hashint4(i) AS a, i % 1000 AS b, now()::date + i % 365 AS day"),
-        ("documents", 1000, "i AS id, jsonb_build_object('name', 'n' || i, 'hash', md5(i::text), 'list', jsonb_build_array(i, i + 1, null)) AS doc"),
+        # Hexadecimal digits compress to a little over half, prose to less.
+        ("texts", "i AS id, 'text ' || i AS title, md5(i::text) || ' the quick brown fox ' || md5((i * 3)::text) || "
+         "' jumps over ' || i || ' lazy dogs ' || md5((i * 5)::text) || md5((i * 7)::text) || ' and walks home' AS body"),
+        ("numbers", "i AS id, hashint4(i) AS a, i % 1000 AS b, now()::date + i % 365 AS day"),
+        ("documents", "i AS id, jsonb_build_object('name', 'n' || i, 'hash', md5(i::text), 'list', jsonb_build_array(i, i + 1, null)) AS doc"),
     ]
     shares = {"texts": 0.68, "numbers": 0.20, "documents": 0.12}
-    for table, _, columns in loads:
+    for table, columns in loads:
         # Rows of the first thousand tell how many rows a megabyte is, as COPY writes them.
         sample = sql(f"SELECT sum(octet_length(r::text)) FROM (SELECT {columns} FROM generate_series(1000001, 1001000) AS i) AS r", "gigabyte")
         rows = int(MEGABYTES * 1e6 * shares[table] * 1000 / int(sample))
         sql(f"CREATE TABLE {table} AS SELECT {columns} FROM generate_series(1, {rows}) AS i", "gigabyte")
     sql("CREATE DATABASE two_gigabytes TEMPLATE gigabyte", "postgres")
-    for table, _, _ in loads:
+    for table, _ in loads:
         sql(f"CREATE TABLE {table}_again AS TABLE {table}", "two_gigabytes")
     for database in ["gigabyte", "two_gigabytes", "small"]:
         sql("VACUUM (FREEZE, ANALYZE)", database)

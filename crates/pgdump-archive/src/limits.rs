@@ -9,9 +9,10 @@
 pub struct Limits {
     /// The longest string of the table of contents, in bytes: a function's body, a view's query.
     pub max_string_bytes: usize,
-    /// The memory that the whole table of contents may take, in bytes, strings and entries.
+    /// The memory that the whole table of contents may take, in bytes: strings, entries, index.
     ///
-    /// An ordinary entry takes 0.3 to 1 kB. Up to pg_dump 16 each large object has an entry.
+    /// An ordinary entry counts for about 1 kB, long definitions for more. Up to pg_dump 16 each
+    /// large object has an entry. While one long entry is read, its bytes are held a second time.
     pub max_toc_bytes: usize,
 }
 
@@ -34,7 +35,7 @@ impl Limits {
     }
 }
 
-/// 64 MiB for a string, 1 GiB for the table of contents.
+/// 64 MiB for a string, 1 GiB for the table of contents: about a million entries.
 impl Default for Limits {
     fn default() -> Self {
         Self {

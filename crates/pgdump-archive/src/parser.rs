@@ -235,3 +235,42 @@ impl Parser {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pushed byte by byte, so that each archive is read once and not once for each cut; that the
+    /// cuts of a push change nothing is a test of its own.
+    #[test]
+    fn a_cut_at_every_byte_of_every_golden_archive_is_detected() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+        let mut archives = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "dump") {
+                continue;
+            }
+            archives += 1;
+            let mut parser = Parser::new();
+            for (cut, byte) in std::fs::read(&path).unwrap().into_iter().enumerate() {
+                let proof = parser.proof();
+                assert!(
+                    matches!(
+                        proof,
+                        Err(ArchiveError::Truncated { .. } | ArchiveError::MissingData { .. })
+                    ),
+                    "{} cut at {cut}: {proof:?}",
+                    path.display()
+                );
+                parser.push(&[byte], &mut |_| {}).unwrap();
+                assert!(
+                    parser.partial.len() <= parser.needed,
+                    "no byte too many is kept"
+                );
+            }
+            assert!(parser.finish().is_ok(), "{}", path.display());
+        }
+        assert!(archives > 20);
+    }
+}

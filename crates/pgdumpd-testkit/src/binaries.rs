@@ -40,6 +40,16 @@ impl Binaries {
     }
 }
 
+/// The Python with the packages that the examples need, which `script/bootstrap` makes.
+#[must_use]
+pub fn python() -> PathBuf {
+    cache_dirs()
+        .into_iter()
+        .map(|cache| cache.join("venv/bin/python"))
+        .find(|python| python.exists())
+        .unwrap_or_else(|| panic!("there is no Python environment: run script/bootstrap"))
+}
+
 fn system(major: u32) -> Option<Binaries> {
     at(
         major,

@@ -37,6 +37,7 @@ mod judge;
 mod proxy;
 mod user;
 
+pub use binaries::python;
 pub use cluster::{Cluster, cluster, cluster_of};
 pub use database::{Database, Role};
 pub use eventually::eventually;

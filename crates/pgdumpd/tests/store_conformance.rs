@@ -1,10 +1,5 @@
 //! What every storage must do, written once and run over each kind.
 
-#![expect(
-    unreachable_pub,
-    reason = "shared between test programs, each of which is a crate"
-)]
-
 mod store_support;
 
 use std::sync::Arc;
@@ -14,7 +9,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use pgdumpd::config::StorageConfig;
-use pgdumpd::store::{Severity, Storage};
+use pgdumpd::finding::Severity;
+use pgdumpd::store::Storage;
 use uuid::Uuid;
 
 use store_support::{back_up, content, manifest_of, new_key, store};

@@ -70,12 +70,16 @@ impl TocReader {
         let dependency = cursor.string(Cursor::MAX_DIGITS)?;
         if let Some(digits) = dependency {
             open.dependencies.push(dump_id(cursor, digits)?);
-            // Twice, for the room that a growing vector keeps.
-            self.hold(2 * size_of::<DumpId>(), cursor)?;
+            // A vector that doubles holds its old room and its new while it moves.
+            self.hold(3 * size_of::<DumpId>(), cursor)?;
             return Ok(());
         }
         open.data_offset = data_offset(cursor, open.owes_data, self.off_size)?;
         open.dependencies.shrink_to_fit();
+        if self.entries.len() == self.entries.capacity() {
+            // By a quarter instead of twice: while it moves, both the old room and the new are held.
+            self.entries.reserve_exact(self.entries.len() / 4 + 16);
+        }
         self.entries.extend(self.open.take());
         Ok(())
     }
@@ -207,8 +211,8 @@ fn entry_bytes(entry: &TocEntry) -> usize {
         .chain(optional)
         .flatten()
         .filter(|text| !text.is_empty());
-    // An allocation takes about 16 bytes more than it holds; the vector of entries keeps room for
-    // as many again, and the index by dump id takes 8 bytes.
+    // The room that the growing vector of entries has at most, the index by dump id, and what an
+    // allocation takes beyond what it holds.
     2 * size_of::<TocEntry>()
         + 8
         + strings

@@ -74,6 +74,7 @@ impl Attempt<'_> {
             lease: &self.job.lease,
             target: &target,
             sizes: &sizes,
+            partial: spec.is_partial(),
             config: target_config,
             storage: &storage,
             key: &key,

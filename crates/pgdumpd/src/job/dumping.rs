@@ -35,6 +35,8 @@ pub(super) struct Dumping<'a> {
     pub(super) lease: &'a Lease,
     pub(super) target: &'a Target,
     pub(super) sizes: &'a Sizes,
+    /// Whether filters leave out a part of the database.
+    pub(super) partial: bool,
     pub(super) config: &'a TargetConfig,
     pub(super) storage: &'a Storage,
     pub(super) key: &'a ObjectKey,
@@ -207,7 +209,8 @@ impl Dumping<'_> {
         tokio::select! {
             () = self.switch.token().cancelled() => Err(Stop::Halted),
             exit = tokio::time::timeout(EXIT_GRACE, dump.wait()) => match exit {
-                Ok(exit) => exit.in_step(Step::Dump),
+                Ok(Ok(exit)) => Ok(exit),
+                Ok(Err(fault)) => Err(failed(Step::Dump, self.target.explain(fault, self.partial).await)),
                 Err(_) => Err(failed(Step::Dump, Fault::transient(
                     "dump_stalled",
                     format!("pg_dump closed its output and did not exit within {} seconds", EXIT_GRACE.as_secs()),
@@ -222,7 +225,7 @@ impl Dumping<'_> {
             return failed(Step::Store, fault);
         }
         match tokio::time::timeout(STOP_GRACE, dump.wait()).await {
-            Ok(Err(exit)) => failed(Step::Dump, exit),
+            Ok(Err(exit)) => failed(Step::Dump, self.target.explain(exit, self.partial).await),
             Ok(Ok(_)) | Err(_) => failed(Step::Dump, fault),
         }
     }

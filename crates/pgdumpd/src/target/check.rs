@@ -120,6 +120,33 @@ impl Target {
         findings
     }
 
+    /// Explains a dump's failure that pg_dump's words left open, as a server in another language does: by what the
+    /// server now says over a connection of our own.
+    ///
+    /// Any other fault than `dump_failed` comes back as it is. Of a dump with filters (`is_partial`) only a lost
+    /// server is told, because what a check finds may lie outside them.
+    pub async fn explain(&self, fault: Fault, is_partial: bool) -> Fault {
+        if fault.code() != "dump_failed" {
+            return fault;
+        }
+        match Self::connect(&self.name, &self.url).await {
+            Err(cause) => return cause.caused_by(fault.report()),
+            Ok(_) if is_partial => return fault,
+            Ok(_) => {}
+        }
+        let mut found = self.check_objects().await.unwrap_or_default();
+        found.extend(self.check_server().await.unwrap_or_default());
+        let cause = found
+            .into_iter()
+            .find(|finding| finding.severity == Severity::Failure);
+        match cause {
+            Some(finding) => Fault::permanent(finding.code, finding.what)
+                .hint(finding.hint)
+                .caused_by(fault.report()),
+            None => fault,
+        }
+    }
+
     fn check_program(&self, program: &Program) -> Vec<Finding> {
         if !program.is_newer_than(self.major) {
             return Vec::new();

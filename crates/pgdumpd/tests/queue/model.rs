@@ -1,1 +1,482 @@
-//! (to be written)
+//! The state machine under random events: several simulated workers, some of whose leases are stale, against
+//! a real database. After each event every invariant of the queue is looked at.
+
+use std::collections::BTreeMap;
+
+use pgdumpd::queue::{Beat, Finished, Lease, Outcome};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, TestRunner};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, LEASE, failure, fixture, names, progress, success};
+
+const TARGETS: &[&str] = &["a", "b", "c"];
+const MAX_RESCUES: u16 = 2;
+/// Rounds times events: about 20 s. Raise PGDUMPD_MODEL_ROUNDS for a longer search.
+const ROUNDS: u32 = 12;
+const EVENTS: usize = 80;
+
+/// Something happens. Numbers choose among what there is, whatever that is by then.
+#[derive(Debug, Clone)]
+enum Event {
+    Enqueue {
+        target: usize,
+        priority: u8,
+        max_attempts: u8,
+    },
+    Claim {
+        worker: usize,
+    },
+    Heartbeat {
+        lease: usize,
+        percent: f32,
+    },
+    NoteUpload {
+        lease: usize,
+    },
+    Cancel {
+        job: usize,
+    },
+    Expire {
+        lease: usize,
+    },
+    Reap,
+    Due,
+    Finish {
+        lease: usize,
+        how: How,
+        twice: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Succeeded,
+    Transient,
+    Permanent,
+    Cancelled,
+    Released,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let how = prop_oneof![
+        1 => Just(How::Succeeded),
+        3 => Just(How::Transient),
+        1 => Just(How::Permanent),
+        1 => Just(How::Cancelled),
+        2 => Just(How::Released),
+    ];
+    prop_oneof![
+        3 => (0..TARGETS.len(), 1..=5_u8, 1..=4_u8)
+            .prop_map(|(target, priority, max_attempts)| Event::Enqueue { target, priority, max_attempts }),
+        5 => (0..3_usize).prop_map(|worker| Event::Claim { worker }),
+        4 => (any::<usize>(), -10.0..200.0_f32).prop_map(|(lease, percent)| Event::Heartbeat { lease, percent }),
+        1 => any::<usize>().prop_map(|lease| Event::NoteUpload { lease }),
+        1 => any::<usize>().prop_map(|job| Event::Cancel { job }),
+        2 => any::<usize>().prop_map(|lease| Event::Expire { lease }),
+        2 => Just(Event::Reap),
+        2 => Just(Event::Due),
+        4 => (any::<usize>(), how, any::<bool>()).prop_map(|(lease, how, twice)| Event::Finish { lease, how, twice }),
+    ]
+}
+
+/// What the invariants are about.
+#[derive(Debug, Clone, PartialEq)]
+struct Job {
+    id: Uuid,
+    target: String,
+    state: String,
+    attempt: i16,
+    max_attempts: i16,
+    rescues: i16,
+    progress: f32,
+    lease_token: Option<Uuid>,
+    finished_at: Option<chrono::DateTime<chrono::Utc>>,
+    whole: String,
+}
+
+#[derive(Default)]
+struct World {
+    jobs: BTreeMap<Uuid, Job>,
+    /// Every lease that was ever given, stale ones too; a quarter of the events goes to any of them.
+    leases: Vec<Lease>,
+}
+
+#[test]
+fn no_order_of_events_breaks_an_invariant() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let rounds = std::env::var("PGDUMPD_MODEL_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
+    let mut runner = TestRunner::new(Config::default());
+    let f = runtime.block_on(fixture());
+    let mut seen = BTreeMap::<&str, u32>::new();
+    for round in 0..rounds {
+        let events = proptest::collection::vec(event(), EVENTS)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
+        runtime.block_on(async {
+            f.db.execute("TRUNCATE pgdumpd.backup_jobs CASCADE").await;
+            let mut world = World::default();
+            for (step, event) in events.iter().enumerate() {
+                let before = world.jobs.clone();
+                let done = world.apply(&f, event).await;
+                let says = done.unwrap_or_else(|error| {
+                    panic!(
+                        "round {round}, step {step}: {error}\n{:#?}",
+                        &events[..=step]
+                    )
+                });
+                *seen.entry(says).or_default() += 1;
+                world.jobs = read(&f).await;
+                if let Err(broken) = check(&f, &before, &world.jobs).await {
+                    panic!(
+                        "round {round}, step {step}: {broken}\n{:#?}",
+                        &events[..=step]
+                    );
+                }
+            }
+        });
+    }
+    // The search is worth something only if it went everywhere.
+    if rounds >= ROUNDS {
+        for way in [
+            "claimed",
+            "renewed",
+            "renewed with cancel",
+            "stale",
+            "reaped",
+            "ended",
+            "requeued",
+            "repeated",
+        ] {
+            assert!(
+                seen.contains_key(way),
+                "it never came to \"{way}\": {seen:?}"
+            );
+        }
+    }
+}
+
+impl World {
+    fn lease(&self, number: usize) -> Option<Lease> {
+        let live: Vec<&Lease> = self
+            .leases
+            .iter()
+            .filter(|lease| self.is_live(lease))
+            .collect();
+        if number.is_multiple_of(4) || live.is_empty() {
+            return self
+                .leases
+                .get(number.checked_rem(self.leases.len())?)
+                .cloned();
+        }
+        live.get(number % live.len()).map(|lease| (*lease).clone())
+    }
+
+    fn is_live(&self, lease: &Lease) -> bool {
+        let job = self.jobs.get(&lease.job);
+        job.is_some_and(|job| job.state == "running" && job.lease_token == Some(lease.token))
+    }
+
+    /// Does it, compares the answer with what the model expects, and says what happened.
+    async fn apply(&mut self, f: &Fixture, event: &Event) -> Result<&'static str, String> {
+        match event {
+            Event::Enqueue {
+                target,
+                priority,
+                max_attempts,
+            } => {
+                let (priority, attempts) = (priority.to_string(), max_attempts.to_string());
+                f.enqueue(
+                    TARGETS[*target],
+                    &[("priority", &priority), ("max_attempts", &attempts)],
+                )
+                .await;
+                Ok("enqueued")
+            }
+            Event::Claim { worker } => {
+                let worker = Uuid::from_u128(*worker as u128 + 1);
+                let claimed = f
+                    .queue
+                    .claim(worker, &names(TARGETS), LEASE)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                let Some(job) = claimed else {
+                    return Ok("nothing to claim");
+                };
+                let before = &self.jobs[&job.lease.job];
+                if before.state != "queued" || job.lease.attempt != before.attempt + 1 {
+                    return Err(format!("claimed {before:?} as {:?}", job.lease));
+                }
+                self.leases.push(job.lease);
+                Ok("claimed")
+            }
+            Event::Heartbeat { lease, percent } => {
+                let Some(lease) = self.lease(*lease) else {
+                    return Ok("no lease");
+                };
+                match f
+                    .queue
+                    .heartbeat(&lease, LEASE, &progress(*percent))
+                    .await
+                    .map_err(|error| error.to_string())?
+                {
+                    Beat::Renewed { cancel } if self.is_live(&lease) => Ok(if cancel {
+                        "renewed with cancel"
+                    } else {
+                        "renewed"
+                    }),
+                    Beat::LeaseLost if !self.is_live(&lease) => self.nothing_changed(f).await,
+                    other => Err(format!("{other:?} for {lease:?}")),
+                }
+            }
+            Event::NoteUpload { lease } => {
+                let Some(lease) = self.lease(*lease) else {
+                    return Ok("no lease");
+                };
+                let noted = f
+                    .queue
+                    .note_upload(&lease, "local", Uuid::nil(), "key", None)
+                    .await;
+                if noted.map_err(|error| error.to_string())? == self.is_live(&lease) {
+                    Ok("noted")
+                } else {
+                    Err(format!("an upload of {lease:?} was noted wrongly"))
+                }
+            }
+            Event::Cancel { job } => {
+                let Some(number) = job.checked_rem(self.jobs.len()) else {
+                    return Ok("no job");
+                };
+                let Some(job) = self.jobs.values().nth(number) else {
+                    return Ok("no job");
+                };
+                let expected = match job.state.as_str() {
+                    "queued" => "cancelled".to_owned(),
+                    "running" => "cancelling".to_owned(),
+                    ended => format!("already_{ended}"),
+                };
+                let said = f.cancel(job.id).await;
+                if said == expected {
+                    Ok("cancelled")
+                } else {
+                    Err(format!("cancel said {said} of {job:?}"))
+                }
+            }
+            Event::Expire { lease } => {
+                let Some(lease) = self.lease(*lease).filter(|lease| self.is_live(lease)) else {
+                    return Ok("no lease");
+                };
+                f.expire(lease.job).await;
+                Ok("expired")
+            }
+            Event::Reap => {
+                let changed = f
+                    .queue
+                    .reap(MAX_RESCUES)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                Ok(if changed > 0 {
+                    "reaped"
+                } else {
+                    "nothing to reap"
+                })
+            }
+            Event::Due => {
+                f.make_due().await;
+                Ok("due")
+            }
+            Event::Finish { lease, how, twice } => {
+                let Some(lease) = self.lease(*lease) else {
+                    return Ok("no lease");
+                };
+                let live = self.is_live(&lease);
+                let outcome = how.outcome();
+                let first = f
+                    .queue
+                    .finish(&lease, &outcome)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                if !live {
+                    // It ended before by this token, or was lost: whatever it says, nothing changes.
+                    return self.nothing_changed(f).await;
+                }
+                self.jobs = read(f).await;
+                how.fits(&first, &self.jobs[&lease.job])?;
+                if *twice {
+                    let again = f
+                        .queue
+                        .finish(&lease, &outcome)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    if again != first {
+                        return Err(format!("{first:?}, and the second time {again:?}"));
+                    }
+                    self.nothing_changed(f).await?;
+                    return Ok("repeated");
+                }
+                Ok(if matches!(first, Finished::Requeued { .. }) {
+                    "requeued"
+                } else {
+                    "ended"
+                })
+            }
+        }
+    }
+
+    async fn nothing_changed(&self, f: &Fixture) -> Result<&'static str, String> {
+        let now = read(f).await;
+        if now == self.jobs {
+            Ok("stale")
+        } else {
+            Err(format!("a stale lease changed {:?} to {now:?}", self.jobs))
+        }
+    }
+}
+
+impl How {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Succeeded => Outcome::Succeeded(Box::new(success())),
+            Self::Transient => Outcome::Failed(failure(true)),
+            Self::Permanent => Outcome::Failed(failure(false)),
+            Self::Cancelled => Outcome::Cancelled,
+            Self::Released => Outcome::Released,
+        }
+    }
+
+    /// Whether a live lease's finish may have said this, and the row says the same.
+    fn fits(self, finished: &Finished, job: &Job) -> Result<(), String> {
+        let legal = match (self, finished) {
+            (Self::Succeeded, Finished::Ended("succeeded")) => true,
+            (Self::Transient, Finished::Requeued { .. }) => job.attempt < job.max_attempts,
+            (Self::Transient, Finished::Ended("failed")) => job.attempt == job.max_attempts,
+            (Self::Permanent, Finished::Ended("failed"))
+            | (Self::Released, Finished::Requeued { .. }) => true,
+            (_, Finished::Ended("cancelled")) => self != Self::Succeeded,
+            _ => false,
+        };
+        let state = match finished {
+            Finished::Ended(state) => state,
+            Finished::Requeued { .. } => "queued",
+            Finished::LeaseLost => "lost",
+        };
+        if legal && job.state == state {
+            Ok(())
+        } else {
+            Err(format!("{self:?} became {finished:?}: {job:?}"))
+        }
+    }
+}
+
+async fn read(f: &Fixture) -> BTreeMap<Uuid, Job> {
+    let sql = "SELECT j.*, to_jsonb(j)::text AS whole FROM pgdumpd.backup_jobs AS j";
+    let rows = sqlx::query(sql).fetch_all(&f.admin).await.unwrap();
+    let jobs = rows.iter().map(|row| Job {
+        id: row.get("id"),
+        target: row.get("target"),
+        state: row.get("state"),
+        attempt: row.get("attempt"),
+        max_attempts: row.get("max_attempts"),
+        rescues: row.get("rescues"),
+        progress: row.get("progress"),
+        lease_token: row.get("lease_token"),
+        finished_at: row.get("finished_at"),
+        whole: row.get("whole"),
+    });
+    jobs.map(|job| (job.id, job)).collect()
+}
+
+async fn check(
+    f: &Fixture,
+    before: &BTreeMap<Uuid, Job>,
+    after: &BTreeMap<Uuid, Job>,
+) -> Result<(), String> {
+    for job in after.values() {
+        let ok = |holds: bool, what: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(format!("{what}: {job:?}"))
+            }
+        };
+        ok(
+            job.attempt <= job.max_attempts,
+            "more attempts than allowed",
+        )?;
+        ok(job.rescues <= job.attempt, "more rescues than attempts")?;
+        ok(
+            (job.progress == 100.0) == (job.state == "succeeded"),
+            "100 without success",
+        )?;
+        ok(
+            job.finished_at.is_some() == !matches!(job.state.as_str(), "queued" | "running"),
+            "an end without a time",
+        )?;
+        let twins = after
+            .values()
+            .filter(|other| other.target == job.target && other.state == "running");
+        ok(
+            job.state != "running" || twins.count() == 1,
+            "two running backups of one target",
+        )?;
+        let Some(old) = before.get(&job.id) else {
+            ok(
+                job.state == "queued" && job.attempt == 0,
+                "a new job is queued",
+            )?;
+            continue;
+        };
+        ok(
+            old.finished_at.is_none() || old.whole == job.whole,
+            "an ended job changed",
+        )?;
+        ok(
+            old.lease_token != job.lease_token
+                || old.lease_token.is_none()
+                || job.progress >= old.progress,
+            "the percentage fell",
+        )?;
+        let legal = matches!(
+            (old.state.as_str(), job.state.as_str()),
+            ("queued", "queued" | "running" | "cancelled")
+                | ("running", _)
+                | ("succeeded" | "failed" | "cancelled", _)
+        );
+        ok(legal, "an illegal step")?;
+    }
+    if before.keys().any(|id| !after.contains_key(id)) {
+        return Err("a job vanished".into());
+    }
+    attempts_agree(f).await
+}
+
+/// A running job has exactly its own attempt running, an ended one none; a succeeded job has one copy and one
+/// succeeded attempt; the number of counted attempts is the job's own.
+async fn attempts_agree(f: &Fixture) -> Result<(), String> {
+    let sql = "
+        SELECT j.id::text, j.state FROM pgdumpd.backup_jobs AS j
+        CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE a.outcome = 'running') AS running,
+                   count(*) FILTER (WHERE a.outcome = 'running' AND a.lease_token = j.lease_token) AS mine,
+                   count(*) FILTER (WHERE a.outcome = 'succeeded') AS succeeded,
+                   count(*) FILTER (WHERE a.outcome = 'lost') AS lost,
+                   count(*) FILTER (WHERE a.outcome <> 'released') AS counted
+            FROM pgdumpd.backup_attempts AS a WHERE a.job_id = j.id
+        ) AS n
+        CROSS JOIN LATERAL (SELECT count(*) AS copies FROM pgdumpd.backup_copies AS c WHERE c.job_id = j.id) AS c
+        WHERE n.running <> (j.state = 'running')::int OR n.mine <> n.running
+           OR n.succeeded <> (j.state = 'succeeded')::int OR c.copies <> n.succeeded
+           OR n.lost <> j.rescues OR n.counted <> j.attempt";
+    let rows = sqlx::query(sql).fetch_all(&f.admin).await.unwrap();
+    match rows.first() {
+        None => Ok(()),
+        Some(row) => Err(format!(
+            "attempts do not agree with job {} ({})",
+            row.get::<String, _>(0),
+            row.get::<String, _>(1)
+        )),
+    }
+}

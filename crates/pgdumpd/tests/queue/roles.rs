@@ -1,1 +1,469 @@
-//! (to be written)
+//! Who may do what: every forbidden try is refused, and what is allowed works.
+
+use pgdumpd::migrate::{Grants, migrate};
+use pgdumpd_testkit::{Role, cluster};
+use sqlx::{AssertSqlSafe, PgPool};
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, fixture};
+
+/// What a producer may write as it inserts.
+const PRODUCER_COLUMNS: &[&str] = &[
+    "id",
+    "kind",
+    "target",
+    "spec",
+    "spec_version",
+    "priority",
+    "run_at",
+    "idempotency_key",
+    "max_attempts",
+    "timeout",
+];
+/// What a producer may read of the table itself.
+const READABLE_COLUMNS: &[&str] = &["id", "target", "idempotency_key"];
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+async fn login(f: &Fixture, role: &Role) -> PgPool {
+    PgPool::connect(&f.db.url_as(&role.name)).await.unwrap()
+}
+
+async fn code(pool: &PgPool, sql: &str) -> Option<String> {
+    let result = sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await;
+    let error = result.err()?;
+    let error = error
+        .as_database_error()
+        .unwrap_or_else(|| panic!("{sql}: {error}"));
+    Some(error.code().unwrap().into_owned())
+}
+
+async fn refused(pool: &PgPool, sql: &str) {
+    assert_eq!(
+        code(pool, sql).await.as_deref(),
+        Some(INSUFFICIENT_PRIVILEGE),
+        "{sql}"
+    );
+}
+
+async fn allowed(pool: &PgPool, sql: &str) {
+    assert_eq!(code(pool, sql).await, None, "{sql}");
+}
+
+async fn text(pool: &PgPool, sql: &str) -> String {
+    let result = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await;
+    result.unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+/// The schema's relations of these kinds (`r` table, `v` view).
+async fn relations(f: &Fixture, kind: &str) -> Vec<String> {
+    let sql = "SELECT relname::text FROM pg_class WHERE relnamespace = 'pgdumpd'::regnamespace AND relkind::text = $1";
+    sqlx::query_scalar(sql)
+        .bind(kind)
+        .fetch_all(&f.admin)
+        .await
+        .unwrap()
+}
+
+async fn columns(f: &Fixture, relation: &str) -> Vec<(String, String)> {
+    let sql = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
+               WHERE attrelid = ('pgdumpd.' || $1)::regclass AND attnum > 0 AND NOT attisdropped";
+    sqlx::query_as(sql)
+        .bind(relation)
+        .fetch_all(&f.admin)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_producer_is_refused_every_write_and_read_that_is_not_its_own() {
+    let f = fixture().await;
+    let pool = login(&f, &f.producer).await;
+    allowed(
+        &pool,
+        "INSERT INTO pgdumpd.backup_jobs (target) VALUES ('app')",
+    )
+    .await;
+    let before = f.everything().await;
+    for (column, kind) in columns(&f, "backup_jobs").await {
+        if !PRODUCER_COLUMNS.contains(&column.as_str()) {
+            let insert = format!(
+                "INSERT INTO pgdumpd.backup_jobs (target, {column}) VALUES ('x', NULL::{kind})"
+            );
+            refused(&pool, &insert).await;
+        }
+        refused(
+            &pool,
+            &format!("UPDATE pgdumpd.backup_jobs SET {column} = NULL"),
+        )
+        .await;
+        if !READABLE_COLUMNS.contains(&column.as_str()) {
+            refused(&pool, &format!("SELECT {column} FROM pgdumpd.backup_jobs")).await;
+        }
+    }
+    for relation in relations(&f, "r").await {
+        if relation != "backup_jobs" {
+            refused(
+                &pool,
+                &format!("INSERT INTO pgdumpd.{relation} DEFAULT VALUES"),
+            )
+            .await;
+            let (column, kind) = columns(&f, &relation).await.remove(0);
+            refused(
+                &pool,
+                &format!("UPDATE pgdumpd.{relation} SET {column} = NULL::{kind}"),
+            )
+            .await;
+        }
+        refused(&pool, &format!("SELECT * FROM pgdumpd.{relation}")).await;
+        refused(&pool, &format!("DELETE FROM pgdumpd.{relation}")).await;
+        refused(&pool, &format!("TRUNCATE pgdumpd.{relation} CASCADE")).await;
+        refused(
+            &pool,
+            &format!("DO $$ BEGIN LOCK TABLE pgdumpd.{relation} IN SHARE MODE; END $$"),
+        )
+        .await;
+        refused(
+            &pool,
+            &format!("ALTER TABLE pgdumpd.{relation} ADD COLUMN mine int"),
+        )
+        .await;
+    }
+    for sql in [
+        "SELECT id FROM pgdumpd.backup_jobs FOR UPDATE",
+        "SELECT id FROM pgdumpd.backup_jobs FOR KEY SHARE",
+        "INSERT INTO pgdumpd.backup_jobs (target, state) VALUES ('x', 'succeeded')",
+        "INSERT INTO pgdumpd.backup_jobs (target, requested_by) VALUES ('x', 'postgres')",
+        "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'k') ON CONFLICT (target, idempotency_key) DO UPDATE SET target = 'y'",
+        "DELETE FROM pgdumpd.daemon_status",
+        "CREATE TABLE pgdumpd.mine ()",
+        "CREATE FUNCTION pgdumpd.mine() RETURNS void LANGUAGE sql AS ''",
+        "CREATE TRIGGER mine BEFORE INSERT ON pgdumpd.backup_jobs FOR EACH ROW EXECUTE FUNCTION pgdumpd.check_spec()",
+        "SELECT pgdumpd.operate_on_all_jobs()",
+        "SELECT pgdumpd.hint('pgdumpd_jobs')",
+        "SELECT pgdumpd.grant_daemon(current_user::name)",
+        "SELECT pgdumpd.grant_producer(current_user::name)",
+        "SELECT pgdumpd.grant_reader(current_user::name)",
+        "SELECT pgdumpd.grant_operator(current_user::name)",
+        "SELECT pgdumpd.add_to_policy('readers_see_all_rows', 'SELECT', current_user::name)",
+        "SELECT pgdumpd.require_role(current_user::name)",
+    ] {
+        refused(&pool, sql).await;
+    }
+    assert_eq!(f.everything().await, before);
+}
+
+#[tokio::test]
+async fn nobody_may_do_anything_by_being_in_public() {
+    let f = fixture().await;
+    let open: Vec<String> = sqlx::query_scalar(
+        "SELECT p.proname::text FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
+         WHERE p.pronamespace = 'pgdumpd'::regnamespace AND a.grantee = 0
+         UNION ALL
+         SELECT c.relname::text FROM pg_class AS c, aclexplode(c.relacl) AS a
+         WHERE c.relnamespace = 'pgdumpd'::regnamespace AND a.grantee = 0",
+    )
+    .fetch_all(&f.admin)
+    .await
+    .unwrap();
+    assert_eq!(open, [""; 0]);
+    let loose: Vec<String> = sqlx::query_scalar(
+        "SELECT proname::text FROM pg_proc WHERE pronamespace = 'pgdumpd'::regnamespace
+         AND NOT coalesce(proconfig::text LIKE '%search_path=pg_catalog, pg_temp%', false)",
+    )
+    .fetch_all(&f.admin)
+    .await
+    .unwrap();
+    assert_eq!(loose, [""; 0], "each function has a fixed search_path");
+}
+
+#[tokio::test]
+async fn what_a_producer_may_do_works() {
+    let f = fixture().await;
+    let pool = login(&f, &f.producer).await;
+    let id = Uuid::now_v7();
+    let full = format!(
+        "INSERT INTO pgdumpd.backup_jobs (id, kind, target, spec, spec_version, priority, run_at, idempotency_key, max_attempts, timeout)
+         VALUES ('{id}', 'backup', 'app', '{{\"schemas\": [\"public\"]}}', 1, 2, now(), 'k', 5, '1 hour') RETURNING id::text"
+    );
+    assert_eq!(text(&pool, &full).await, id.to_string());
+    allowed(&pool, "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'k') ON CONFLICT (target, idempotency_key) DO NOTHING").await;
+    let again =
+        "SELECT job_id || ' ' || is_new FROM pgdumpd.enqueue_backup('app', idempotency_key => 'k')";
+    assert_eq!(text(&pool, again).await, format!("{id} false"));
+    let same_id =
+        format!("SELECT job_id || ' ' || is_new FROM pgdumpd.enqueue_backup('app', id => '{id}')");
+    assert_eq!(text(&pool, &same_id).await, format!("{id} false"));
+    let new = "SELECT is_new::text FROM pgdumpd.enqueue_backup('app')";
+    assert_eq!(text(&pool, new).await, "true");
+    let status = format!(
+        "SELECT status || ' ' || requested_by FROM pgdumpd.backup_status WHERE id = '{id}'"
+    );
+    assert_eq!(
+        text(&pool, &status).await,
+        format!("in_progress {}", f.producer.name)
+    );
+    let waits = format!("SELECT waits_because FROM pgdumpd.backup_monitoring WHERE id = '{id}'");
+    assert_eq!(text(&pool, &waits).await, "no daemon serves target \"app\"");
+    allowed(&pool, "SELECT * FROM pgdumpd.daemon_status").await;
+    assert_eq!(
+        text(&pool, &format!("SELECT pgdumpd.cancel_backup('{id}')")).await,
+        "cancelled"
+    );
+}
+
+#[tokio::test]
+async fn malformed_input_is_refused_as_it_is_inserted() {
+    let f = fixture().await;
+    let pool = login(&f, &f.producer).await;
+    let check = Some("23514".to_owned());
+    for (columns, values) in [
+        ("target", "''"),
+        ("target", "repeat('x', 201)"),
+        ("target", "E'a\\nb'"),
+        ("target, kind", "'a', 'wipe'"),
+        ("target, priority", "'a', 0"),
+        ("target, priority", "'a', 6"),
+        ("target, max_attempts", "'a', 0"),
+        ("target, timeout", "'a', '0 s'"),
+        ("target, run_at", "'a', 'infinity'"),
+        ("target, spec", "'a', '[]'"),
+        ("target, spec", r#"'a', '{"dbname": "x"}'"#),
+        ("target, spec", r#"'a', '{"tables": "x"}'"#),
+        ("target, spec", r#"'a', '{"tables": [1]}'"#),
+        ("target, spec", r#"'a', '{"tables": [""]}'"#),
+        ("target, spec", r#"'a', '{"label": 1}'"#),
+        (
+            "target, spec",
+            "'a', jsonb_build_object('tables', to_jsonb(array_fill(repeat('x', 900), ARRAY[20])))",
+        ),
+    ] {
+        let sql = format!("INSERT INTO pgdumpd.backup_jobs ({columns}) VALUES ({values})");
+        assert_eq!(code(&pool, &sql).await, check, "{sql}");
+    }
+    assert_eq!(
+        code(
+            &pool,
+            "INSERT INTO pgdumpd.backup_jobs (id, target) VALUES ('x', 'a')"
+        )
+        .await
+        .as_deref(),
+        Some("22P02")
+    );
+    assert_eq!(
+        code(&pool, "SELECT pgdumpd.enqueue_backup('a', priority => 9)").await,
+        check
+    );
+    assert_eq!(
+        code(&pool, "SELECT pgdumpd.enqueue_backup(NULL)")
+            .await
+            .as_deref(),
+        Some("23502")
+    );
+    assert!(f.everything().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_second_producer_can_neither_see_nor_cancel_the_first_ones_jobs() {
+    let f = fixture().await;
+    let other = cluster().await.role("").await;
+    let grants = Grants {
+        producers: vec![other.name.clone()],
+        ..Grants::default()
+    };
+    migrate(&f.admin, &grants).await.unwrap();
+    let (first, second) = (login(&f, &f.producer).await, login(&f, &other).await);
+    let id = text(&first, "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'k') RETURNING id::text").await;
+    for relation in ["backup_jobs", "backup_status", "backup_monitoring"] {
+        let count = format!("SELECT count(*)::text FROM pgdumpd.{relation} WHERE id = '{id}'");
+        let count = if relation == "backup_jobs" {
+            count.replace("count(*)", "count(id)")
+        } else {
+            count
+        };
+        assert_eq!(text(&first, &count).await, "1", "{relation}");
+        assert_eq!(text(&second, &count).await, "0", "{relation}");
+    }
+    assert_eq!(
+        text(&second, &format!("SELECT pgdumpd.cancel_backup('{id}')")).await,
+        "not_found"
+    );
+    assert_eq!(f.state(id.parse().unwrap()).await, "queued");
+    let steal = "SELECT pgdumpd.enqueue_backup('app', idempotency_key => 'k')";
+    assert_eq!(
+        code(&second, steal).await.as_deref(),
+        Some("23505"),
+        "{steal}"
+    );
+    let steal = format!("SELECT pgdumpd.enqueue_backup('app', id => '{id}')");
+    assert_eq!(
+        code(&second, &steal).await.as_deref(),
+        Some("23505"),
+        "{steal}"
+    );
+    f.queue
+        .register(&worker(&f), &["app".into()], false)
+        .await
+        .unwrap();
+    let daemons = "SELECT count(*) FILTER (WHERE targets IS NULL AND checks IS NULL)::text FROM pgdumpd.daemon_status";
+    assert_eq!(
+        text(&second, daemons).await,
+        "1",
+        "the daemons' targets are not shown"
+    );
+}
+
+#[tokio::test]
+async fn a_reader_sees_everything_and_changes_nothing() {
+    let f = fixture().await;
+    let reader = cluster().await.role("").await;
+    let grants = Grants {
+        readers: vec![reader.name.clone()],
+        ..Grants::default()
+    };
+    migrate(&f.admin, &grants).await.unwrap();
+    let pool = login(&f, &reader).await;
+    let producer = login(&f, &f.producer).await;
+    let id = text(
+        &producer,
+        "INSERT INTO pgdumpd.backup_jobs (target) VALUES ('app') RETURNING id::text",
+    )
+    .await;
+    for view in relations(&f, "v").await {
+        allowed(&pool, &format!("SELECT * FROM pgdumpd.{view}")).await;
+    }
+    for table in relations(&f, "r").await {
+        allowed(&pool, &format!("SELECT * FROM pgdumpd.{table}")).await;
+        let (column, kind) = columns(&f, &table).await.remove(0);
+        refused(
+            &pool,
+            &format!("UPDATE pgdumpd.{table} SET {column} = NULL::{kind}"),
+        )
+        .await;
+        refused(&pool, &format!("DELETE FROM pgdumpd.{table}")).await;
+        refused(
+            &pool,
+            &format!("INSERT INTO pgdumpd.{table} DEFAULT VALUES"),
+        )
+        .await;
+    }
+    for relation in ["backup_jobs", "backup_status", "backup_monitoring"] {
+        let count = format!("SELECT count(*)::text FROM pgdumpd.{relation} WHERE id = '{id}'");
+        assert_eq!(text(&pool, &count).await, "1", "{relation}");
+    }
+    refused(&pool, &format!("SELECT pgdumpd.cancel_backup('{id}')")).await;
+    refused(&pool, "SELECT pgdumpd.enqueue_backup('app')").await;
+    refused(&pool, "SELECT id FROM pgdumpd.backup_jobs FOR UPDATE").await;
+}
+
+#[tokio::test]
+async fn an_operator_cancels_every_roles_jobs_and_forges_nothing() {
+    let f = fixture().await;
+    let operator = cluster().await.role("").await;
+    let grants = Grants {
+        operators: vec![operator.name.clone()],
+        ..Grants::default()
+    };
+    migrate(&f.admin, &grants).await.unwrap();
+    let (pool, producer) = (login(&f, &operator).await, login(&f, &f.producer).await);
+    let id = text(
+        &producer,
+        "INSERT INTO pgdumpd.backup_jobs (target) VALUES ('app') RETURNING id::text",
+    )
+    .await;
+    assert_eq!(
+        text(&pool, &format!("SELECT pgdumpd.cancel_backup('{id}')")).await,
+        "cancelled"
+    );
+    refused(&pool, "UPDATE pgdumpd.backup_jobs SET state = 'failed'").await;
+    refused(&pool, "DELETE FROM pgdumpd.workers").await;
+    refused(
+        &pool,
+        "INSERT INTO pgdumpd.backup_jobs (target, requested_by) VALUES ('x', 'postgres')",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_daemon_writes_neither_what_was_asked_for_nor_by_whom() {
+    let f = fixture().await;
+    let pool = login(&f, &f.daemon).await;
+    f.enqueue("app", &[]).await;
+    for column in PRODUCER_COLUMNS
+        .iter()
+        .chain(&["requested_by", "created_at"])
+    {
+        // run_at is the daemon's too: it says when the next attempt is due.
+        if *column != "run_at" {
+            refused(
+                &pool,
+                &format!("UPDATE pgdumpd.backup_jobs SET {column} = NULL"),
+            )
+            .await;
+        }
+    }
+    for table in relations(&f, "r").await {
+        if table != "workers" {
+            refused(&pool, &format!("DELETE FROM pgdumpd.{table}")).await;
+        }
+        refused(&pool, &format!("TRUNCATE pgdumpd.{table} CASCADE")).await;
+    }
+    refused(&pool, "UPDATE pgdumpd.schema_migrations SET name = 'x'").await;
+    refused(
+        &pool,
+        "INSERT INTO pgdumpd.backup_cancels (job_id) SELECT id FROM pgdumpd.backup_jobs",
+    )
+    .await;
+    refused(&pool, "SELECT pgdumpd.grant_daemon(current_user::name)").await;
+}
+
+#[tokio::test]
+async fn daemons_are_seen_alive_and_forgotten() {
+    let f = fixture().await;
+    let worker = worker(&f);
+    f.queue
+        .register(&worker, &["app".into()], false)
+        .await
+        .unwrap();
+    f.queue
+        .record_checks(worker.id, &serde_json::json!({"queue": "ok"}))
+        .await
+        .unwrap();
+    let live = f.queue.live_workers().await.unwrap();
+    assert_eq!(
+        (live.len(), live[0].id, &live[0].targets[..]),
+        (1, worker.id, &["app".to_owned()][..])
+    );
+    let checks = "SELECT state || ' ' || (checks ->> 'queue') FROM pgdumpd.daemon_status";
+    assert_eq!(text(&f.admin, checks).await, "alive ok");
+    f.queue.register(&worker, &[], true).await.unwrap();
+    assert_eq!(
+        text(&f.admin, "SELECT state FROM pgdumpd.daemon_status").await,
+        "stopping"
+    );
+    assert_eq!(f.queue.prune_workers().await.unwrap(), 0);
+    f.db.execute("UPDATE pgdumpd.workers SET last_seen_at = now() - interval '8 days'")
+        .await;
+    assert_eq!(
+        text(&f.admin, "SELECT state FROM pgdumpd.daemon_status").await,
+        "gone"
+    );
+    assert!(f.queue.live_workers().await.unwrap().is_empty());
+    assert_eq!(f.queue.prune_workers().await.unwrap(), 1);
+    f.queue.register(&worker, &[], true).await.unwrap();
+    f.queue.unregister(worker.id).await.unwrap();
+    assert_eq!(
+        text(&f.admin, "SELECT count(*)::text FROM pgdumpd.workers").await,
+        "0"
+    );
+}
+
+fn worker(f: &Fixture) -> pgdumpd::queue::Worker {
+    pgdumpd::queue::Worker {
+        id: f.worker,
+        host: "host".into(),
+        pid: 1,
+        version: "0".into(),
+        max_jobs: 1,
+        lease: crate::fixture::LEASE,
+    }
+}

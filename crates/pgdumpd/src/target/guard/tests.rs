@@ -114,7 +114,8 @@ fn silence_ends_the_dump_when_it_is_too_long_and_not_before() {
 fn movement_locks_and_a_busy_reader_excuse_silence() {
     let start = Instant::now();
     let lock = waiting("public.t", None);
-    let excuses: [(&str, &dyn Fn(u64) -> (u64, bool, Option<SessionLook>)); 4] = [
+    type Excuse<'a> = &'a dyn Fn(u64) -> (u64, bool, Option<SessionLook>);
+    let excuses: [(&str, Excuse<'_>); 4] = [
         ("bytes come", &|second| (second, true, None)),
         ("our reader is held up", &|_| (5, false, None)),
         ("it waits for a lock", &|_| (5, true, Some(lock.clone()))),
@@ -131,7 +132,7 @@ fn movement_locks_and_a_busy_reader_excuse_silence() {
             assert!(fault.is_none(), "{name}, {second}");
         }
         // And the time counts from the excuse's end.
-        let after = |second| start + Duration::from_secs(29 + second);
+        let after = |second: u64| start + Duration::from_secs(29 + second);
         assert!(guard.observe(after(9), 29, true, None).is_none(), "{name}");
         assert!(guard.observe(after(30), 29, true, None).is_some(), "{name}");
     }

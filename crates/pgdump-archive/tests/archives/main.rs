@@ -1,0 +1,10 @@
+//! Tests on the golden archives of `tests/golden`: no server is needed.
+
+#[cfg(test)]
+mod any_input;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod real_archives;
+#[cfg(test)]
+mod support;
