@@ -3,6 +3,7 @@
 
 mod presence;
 mod served;
+mod sweep;
 mod watchdog;
 
 pub use served::{Served, serve};
@@ -113,6 +114,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         rest.clone(),
     ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
+    tasks.spawn(sweep::run(Arc::clone(&services), rest.clone()));
     tasks.spawn(look_after(
         Arc::clone(&services),
         config,
