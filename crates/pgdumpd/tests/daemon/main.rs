@@ -1,4 +1,9 @@
 //! The daemon as it really runs: the binary, a real PostgreSQL, real files, real signals.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "test code: a broken environment ends the test"
+)]
 
 mod harness;
 mod main_job;

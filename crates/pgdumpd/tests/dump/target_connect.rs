@@ -1,13 +1,6 @@
 //! Connecting to a target: what works, and what each refusal is called.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "test code: a broken environment ends the test"
-)]
 
-mod dump_support;
-
-use dump_support::{SOON, drain, plan, url};
+use crate::support::{SOON, drain, plan, url};
 use pgdumpd::dump::{PgDump, find};
 use pgdumpd::fault::Fault;
 use pgdumpd::spec::Spec;
