@@ -20,7 +20,7 @@ use crate::fault::Fault;
 use crate::pipeline::{self, Meter, Mode, Outcome, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, Storage, Upload};
-use crate::target::{Sizes, Target};
+use crate::target::Target;
 
 /// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
 const SESSION_GRACE: Duration = Duration::from_secs(3);
@@ -34,7 +34,6 @@ pub(super) struct Dumping<'a> {
     pub(super) services: &'a Services,
     pub(super) lease: &'a Lease,
     pub(super) target: &'a Target,
-    pub(super) sizes: &'a Sizes,
     /// Whether filters leave out a part of the database.
     pub(super) partial: bool,
     pub(super) config: &'a TargetConfig,
@@ -175,7 +174,6 @@ impl Dumping<'_> {
         let meter = Meter::new();
         let watch = Watch {
             target: self.target,
-            sizes: self.sizes,
             config: self.config,
             application_name: plan.application_name(),
             output: output.meter(),
