@@ -5,5 +5,10 @@
     reason = "test code: a broken environment ends the test"
 )]
 
+mod crash;
 mod harness;
 mod main_job;
+mod many;
+mod outage;
+mod scenes;
+mod shutdown;
