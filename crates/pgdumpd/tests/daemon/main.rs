@@ -1,4 +1,5 @@
 //! The daemon as it really runs: the binary, a real PostgreSQL, real files, real signals.
 
+mod dump_faults;
 mod harness;
 mod main_job;
