@@ -3,3 +3,4 @@
 mod dump_faults;
 mod harness;
 mod main_job;
+mod storage_faults;
