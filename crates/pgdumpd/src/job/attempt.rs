@@ -42,7 +42,11 @@ impl Attempt<'_> {
 
         self.reporter.enter(Phase::Preparing);
         let (storage, target) = tokio::join!(
-            self.unless_halted(Storage::open(&target_config.storage, storage_config)),
+            self.unless_halted(
+                self.served
+                    .known
+                    .open(&target_config.storage, storage_config)
+            ),
             self.unless_halted(Target::connect(&self.job.target, &target_config.url)),
         );
         let storage = storage?.in_step(Step::Prepare)?;

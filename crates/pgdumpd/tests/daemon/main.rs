@@ -6,9 +6,11 @@
 )]
 
 mod crash;
+mod dump_faults;
 mod harness;
 mod main_job;
 mod many;
 mod outage;
 mod scenes;
 mod shutdown;
+mod storage_faults;
