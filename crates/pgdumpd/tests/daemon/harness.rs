@@ -243,7 +243,7 @@ impl World {
     }
 
     /// Outcome and error code of each attempt, in order.
-    pub(crate) async fn outcomes(&self, id: Uuid) -> Vec<(String, Option<String>)> {
+    pub(crate) async fn ends(&self, id: Uuid) -> Vec<(String, Option<String>)> {
         sqlx::query_as(
             "SELECT outcome, error_code FROM pgdumpd.backup_attempts WHERE job_id = $1 ORDER BY started_at",
         )
