@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use pgdumpd_client::{BackupRequest, JobState, JobStatus};
-use pgdumpd_testkit::{Cluster, Database, cluster, eventually};
+use pgdumpd::store::Manifest;
+use pgdumpd_client::{BackupRequest, Cancelled, JobState, JobStatus};
+use pgdumpd_testkit::{Cluster, Database, FakePgDump, cluster, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgPool;
 use tempfile::TempDir;
@@ -207,6 +208,89 @@ impl World {
         let status = self.ended(id).await;
         assert_eq!(status.state, JobState::Failed, "{status:#?}");
         status
+    }
+
+    /// Waits until an attempt of the job has failed and the job is queued again, due later.
+    pub(crate) async fn requeued(&self, id: Uuid) -> JobStatus {
+        let status = self
+            .until(id, "the job's attempt has ended", |status| {
+                status.state.has_ended()
+                    || (status.state == JobState::Queued && status.error.is_some())
+            })
+            .await;
+        assert_eq!(status.state, JobState::Queued, "{status:#?}");
+        // Ten seconds, less at most a half: written a moment ago.
+        let due_in: f64 = sqlx::query_scalar("SELECT extract(epoch FROM $1 - now())::float8")
+            .bind(status.run_at)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+        assert!((2.0..=10.0).contains(&due_in), "due in {due_in} s");
+        status
+    }
+
+    /// Makes a queued job due at once.
+    pub(crate) async fn make_due(&self, id: Uuid) {
+        let made = sqlx::query(
+            "WITH due AS (UPDATE pgdumpd.backup_jobs SET run_at = now() WHERE id = $1 AND state = 'queued' RETURNING id)
+             SELECT pg_notify('pgdumpd_jobs', '') FROM due",
+        )
+        .bind(id)
+        .execute(&self.pool)
+        .await
+        .unwrap();
+        assert_eq!(made.rows_affected(), 1);
+    }
+
+    /// Outcome and error code of each attempt, in order.
+    pub(crate) async fn ends(&self, id: Uuid) -> Vec<(String, Option<String>)> {
+        sqlx::query_as(
+            "SELECT outcome, error_code FROM pgdumpd.backup_attempts WHERE job_id = $1 ORDER BY started_at",
+        )
+        .bind(id)
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Asks to cancel a job.
+    pub(crate) async fn cancel(&self, id: Uuid) -> Cancelled {
+        pgdumpd_client::cancel(&self.pool, id).await.unwrap()
+    }
+
+    /// Seconds from the request to cancel to the job's end, by the database's clock.
+    pub(crate) async fn cancel_took(&self, id: Uuid) -> f64 {
+        sqlx::query_scalar(
+            "SELECT extract(epoch FROM j.finished_at - c.requested_at)::float8
+             FROM pgdumpd.backup_jobs AS j JOIN pgdumpd.backup_cancels AS c ON c.job_id = j.id
+             WHERE j.id = $1",
+        )
+        .bind(id)
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Lets daemons from now on use a stand-in for pg_dump.
+    pub(crate) fn use_fake(&mut self, fake: &FakePgDump) {
+        let dir = quoted(&fake.dir().display().to_string());
+        self.set("pg_dump", "directories", format!("[{dir}]"));
+    }
+
+    /// An archive of `shop`, made by the real pg_dump.
+    pub(crate) fn archive(&self) -> Vec<u8> {
+        let output = Command::new(self.cluster.bin("pg_dump"))
+            .args(["--format=custom", "--dbname", &self.shop.url()])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        output.stdout
+    }
+
+    /// The manifest of an archive.
+    pub(crate) fn manifest(&self, archive: &Path) -> Manifest {
+        let text = std::fs::read(format!("{}.manifest.json", archive.display())).unwrap();
+        serde_json::from_slice(&text).unwrap()
     }
 
     /// Waits until pg_dump delivers rows of the job.
