@@ -6,4 +6,5 @@ mod filters;
 mod harness;
 mod main_job;
 mod storage_faults;
+mod target_faults;
 mod timeout;
