@@ -5,8 +5,10 @@
     reason = "test code: a broken environment ends the test"
 )]
 
+mod cancel;
 mod crash;
 mod dump_faults;
+mod filters;
 mod harness;
 mod main_job;
 mod many;
@@ -14,3 +16,5 @@ mod outage;
 mod scenes;
 mod shutdown;
 mod storage_faults;
+mod target_faults;
+mod timeout;
