@@ -1,10 +1,12 @@
 //! What runs while the daemon runs: the claim loop, the daemon's presence in the queue and the reaper, the
 //! listener for hints, its own checks, reloading, and systemd's watchdog.
 
+mod known_storages;
 mod presence;
 mod served;
 mod watchdog;
 
+pub use known_storages::KnownStorages;
 pub use served::{Served, serve};
 pub use watchdog::Pulse;
 
@@ -233,7 +235,10 @@ async fn look_after(
             () = tokio::time::sleep(config.daemon.check_interval) => {}
             () = lifecycle.reload.notified() => {
                 match Config::load(&Sources::of_process(reload.clone())) {
-                    Ok(loaded) => config = loaded.config,
+                    Ok(loaded) => {
+                        config = loaded.config;
+                        services.served().known.forget();
+                    }
                     Err(error) => error!("the configuration stays as it was: {error}"),
                 }
             }

@@ -62,7 +62,7 @@ async fn open(
     let place = if present.name() == name {
         present.clone()
     } else {
-        match Storage::open(name, served.storages.get(name)?).await {
+        match served.known.open(name, served.storages.get(name)?).await {
             Ok(place) => place,
             Err(fault) => {
                 warn!(
