@@ -41,7 +41,7 @@ while read -r _ target type options _; do
         mount -t cgroup -o "$controllers" cgroup "$root$target"
         ;;
     esac
-done <$stage/mounts
+done <"$stage/mounts"
 
 # None of the host's own units, disks and journals.
 mount -t tmpfs -o mode=755 tmpfs $root/etc/systemd/system
