@@ -42,12 +42,15 @@ pub async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Arc<Pulse
         } else {
             next_look(&services).await
         };
-        tokio::select! {
-            () = lifecycle.drain.cancelled() => {}
-            () = tokio::time::sleep(wait) => {}
-            () = hinted(&mut hints) => {}
-            Some(ended) = jobs.join_next() => report_panic(ended),
-        }
+        let wake = async {
+            tokio::select! {
+                () = lifecycle.drain.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = hinted(&mut hints) => {}
+                Some(ended) = jobs.join_next() => report_panic(ended),
+            }
+        };
+        pulse.while_waiting(wake).await;
     }
     drain(&mut jobs, &pulse).await;
 }

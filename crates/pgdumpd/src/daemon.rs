@@ -100,6 +100,8 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         queue,
     });
     introduce(&services).await;
+    // Before the first check, which would else find that no daemon is alive.
+    presence::register(&services, false).await;
 
     let claiming = Arc::new(Pulse::new());
     let present = Arc::new(Pulse::new());

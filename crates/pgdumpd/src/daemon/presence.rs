@@ -29,17 +29,12 @@ pub(super) async fn run(
     let mut said = 0;
     loop {
         pulse.beat();
-        let targets: Vec<String> = services.served().targets.keys().cloned().collect();
-        let register = services
-            .queue
-            .register(&services.worker, &targets, drain.is_cancelled());
-        match tokio::time::timeout(PATIENCE, register).await {
-            Ok(Ok(())) => {
-                if writing.succeeded(Instant::now()) {
-                    reap(&services).await;
-                }
+        if register(&services, drain.is_cancelled()).await {
+            if writing.succeeded(Instant::now()) {
+                reap(&services).await;
             }
-            _ => writing.interrupted(),
+        } else {
+            writing.interrupted();
         }
         pulse.beat();
         let running = services.running();
@@ -52,9 +47,18 @@ pub(super) async fn run(
         }
         tokio::select! {
             () = rest.cancelled() => return,
-            () = tokio::time::sleep(tick) => {}
+            () = pulse.while_waiting(tokio::time::sleep(tick)) => {}
         }
     }
+}
+
+/// Writes the daemon's row; says whether the queue took it.
+pub(super) async fn register(services: &Services, draining: bool) -> bool {
+    let targets: Vec<String> = services.served().targets.keys().cloned().collect();
+    let register = services
+        .queue
+        .register(&services.worker, &targets, draining);
+    matches!(tokio::time::timeout(PATIENCE, register).await, Ok(Ok(())))
 }
 
 async fn reap(services: &Services) {

@@ -1,6 +1,7 @@
 //! systemd's watchdog follows the loops' liveness, never the database's answers: an outage of the queue
 //! must not restart a daemon whose dumps run well.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::lifecycle::tell_systemd;
+
+/// How often a loop that waits shows that it does.
+const BEAT: Duration = Duration::from_millis(500);
 
 /// When a loop last went round.
 #[derive(Debug)]
@@ -37,6 +41,20 @@ impl Pulse {
             .store(self.origin.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// Waits for what the configuration may make longer than the watchdog's limit, and beats meanwhile.
+    ///
+    /// As cancel-safe as `wait`.
+    pub async fn while_waiting<T>(&self, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        let mut interval = tokio::time::interval(BEAT);
+        loop {
+            tokio::select! {
+                waited = &mut wait => return waited,
+                _ = interval.tick() => self.beat(),
+            }
+        }
+    }
+
     fn silent_for(&self) -> Duration {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
         self.origin.elapsed().saturating_sub(last)
@@ -62,5 +80,18 @@ pub(super) async fn run(pulses: Vec<Arc<Pulse>>, rest: CancellationToken) {
                 "a loop stands still: leaving the daemon to the watchdog"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_waits_long_is_not_silent() {
+        let pulse = Pulse::new();
+        let wait = BEAT * 3;
+        pulse.while_waiting(tokio::time::sleep(wait)).await;
+        assert!(pulse.silent_for() < wait);
     }
 }
