@@ -25,6 +25,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::daemon::{Served, Services};
 use crate::queue::{ClaimedJob, Finished, Outcome};
+use crate::telemetry::BACKUP_PROGRESS;
 use attempt::Attempt;
 use halt::{Halt, HaltSwitch};
 use heart::{Heart, Pace};
@@ -42,7 +43,7 @@ pub async fn run(
         "job",
         job.id = %job.lease.job,
         job.attempt = job.lease.attempt,
-        target = job.target
+        target = %job.target
     );
     run_in_span(services, served, job, claimed_at, shutdown)
         .instrument(span)
@@ -121,7 +122,7 @@ fn log_end(outcome: &Outcome, finished: Option<Finished>, claimed_at: Instant) {
             warn!("the job's end was not written: its lease was lost")
         }
         (Outcome::Succeeded(success), Some(_)) => info!(
-            event = "BACKUP_PROGRESS",
+            event = %BACKUP_PROGRESS,
             progress.percent = 100,
             job.seconds = seconds,
             object.key = success.object_key,

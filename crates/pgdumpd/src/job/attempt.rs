@@ -55,11 +55,11 @@ impl Attempt<'_> {
         }
         let target = target?.in_step(Step::Connect)?;
         earlier::end_sessions(self.job, &target).await;
-        let sizes = self
-            .unless_halted(target.size())
+        let size = self
+            .unless_halted(target.database_size())
             .await?
             .in_step(Step::Prepare)?;
-        let expected = (sizes.database as f64 * EXPECTED_SHARE) as u64;
+        let expected = (size as f64 * EXPECTED_SHARE) as u64;
         self.unless_halted(storage.ensure_room(expected))
             .await?
             .in_step(Step::Prepare)?;
@@ -77,7 +77,7 @@ impl Attempt<'_> {
             services: self.services,
             lease: &self.job.lease,
             target: &target,
-            sizes: &sizes,
+            partial: spec.is_partial(),
             config: target_config,
             storage: &storage,
             key: &key,

@@ -20,7 +20,7 @@ use crate::fault::Fault;
 use crate::pipeline::{self, Meter, Mode, Outcome, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, Storage, Upload};
-use crate::target::{Sizes, Target};
+use crate::target::Target;
 
 /// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
 const SESSION_GRACE: Duration = Duration::from_secs(3);
@@ -34,7 +34,8 @@ pub(super) struct Dumping<'a> {
     pub(super) services: &'a Services,
     pub(super) lease: &'a Lease,
     pub(super) target: &'a Target,
-    pub(super) sizes: &'a Sizes,
+    /// Whether filters leave out a part of the database.
+    pub(super) partial: bool,
     pub(super) config: &'a TargetConfig,
     pub(super) storage: &'a Storage,
     pub(super) key: &'a ObjectKey,
@@ -173,7 +174,6 @@ impl Dumping<'_> {
         let meter = Meter::new();
         let watch = Watch {
             target: self.target,
-            sizes: self.sizes,
             config: self.config,
             application_name: plan.application_name(),
             output: output.meter(),
@@ -208,7 +208,8 @@ impl Dumping<'_> {
         tokio::select! {
             () = self.switch.token().cancelled() => Err(Stop::Halted),
             exit = tokio::time::timeout(grace, dump.wait()) => match exit {
-                Ok(exit) => exit.in_step(Step::Dump),
+                Ok(Ok(exit)) => Ok(exit),
+                Ok(Err(fault)) => Err(failed(Step::Dump, self.target.explain(fault, self.partial).await)),
                 Err(_) => Err(failed(Step::Dump, Fault::transient(
                     "dump_stalled",
                     format!("pg_dump closed its output and did not exit within {} s", grace.as_secs_f64()),
@@ -226,7 +227,7 @@ impl Dumping<'_> {
         tokio::select! {
             () = self.switch.token().cancelled() => Stop::Halted,
             exit = tokio::time::timeout(grace, dump.wait()) => match exit {
-                Ok(Err(exit)) => failed(Step::Dump, exit),
+                Ok(Err(exit)) => failed(Step::Dump, self.target.explain(exit, self.partial).await),
                 Ok(Ok(_)) | Err(_) => failed(Step::Dump, fault),
             },
         }

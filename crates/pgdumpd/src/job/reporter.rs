@@ -10,6 +10,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::queue::Progress;
+use crate::telemetry::BACKUP_PROGRESS;
 
 /// Where a job stands. The words are documented in docs/SQL.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +162,7 @@ impl Reporter {
         if new_phase || fives > state.logged {
             state.logged = state.logged.max(fives);
             info!(
-                event = "BACKUP_PROGRESS",
+                event = %BACKUP_PROGRESS,
                 job.id = %self.job,
                 progress.percent = format_args!("{:.1}", state.percent),
                 progress.phase = state.phase.as_str(),

@@ -62,8 +62,8 @@ impl Root {
     /// Its name is `KEY#N`, as object_store names its own, so that object_store's listings leave it out.
     pub(super) fn create_temporary(&self, key: &str) -> io::Result<(File, PathBuf)> {
         let target = self.join(key);
-        let mut last = io::Error::other("no free temporary name");
-        for number in 1..=CREATE_TRIES {
+        let mut number = 1;
+        for _ in 0..CREATE_TRIES {
             let mut name = target.clone().into_os_string();
             name.push(format!("#{number}"));
             let path = PathBuf::from(name);
@@ -71,15 +71,12 @@ impl Root {
             options.write(true).create_new(true).mode(FILE_MODE);
             match options.open(&path) {
                 Ok(file) => return Ok((file, path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    make_directories(parent(&path))?;
-                    last = error;
-                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) if is_absent(&error) => make_directories(parent(&path))?,
                 Err(error) => return Err(error),
             }
         }
-        Err(last)
+        Err(io::Error::other("no temporary name is free"))
     }
 
     /// Puts a small file in place: whole and on disk, or not there. Replaces what was there.

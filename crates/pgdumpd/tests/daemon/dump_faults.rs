@@ -241,7 +241,7 @@ async fn a_transient_fault_is_tried_again_until_the_attempts_are_used_up() {
     assert_eq!((status.attempt, fake.runs().len()), (2, 2));
     assert_eq!(status.error_code.as_deref(), Some("dump_failed"));
     let failed = || ("failed".to_owned(), Some("dump_failed".to_owned()));
-    assert_eq!(world.attempts(id).await, [failed(), failed()]);
+    assert_eq!(world.ends(id).await, [failed(), failed()]);
     world.assert_clean(0).await;
 }
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Long enough for a machine that does something else, too.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(15);
 
 /// A queue in a database of its own, one target `shop`, one storage `local`.
 pub(crate) struct World {
@@ -30,8 +30,12 @@ pub(crate) struct World {
 impl World {
     /// Migrated, with an empty target database.
     pub(crate) async fn new() -> Self {
-        let cluster = cluster().await;
-        let queue = cluster.database().await;
+        Self::on(cluster().await, cluster().await).await
+    }
+
+    /// The same, with the queue on a cluster that the test may stop.
+    pub(crate) async fn on(queues: &Cluster, cluster: &'static Cluster) -> Self {
+        let queue = queues.database().await;
         let shop = cluster.database().await;
         let dir = TempDir::with_prefix("pgdumpd-test-").unwrap();
         let pool = queue.pool().await;
@@ -72,6 +76,16 @@ impl World {
             .retain(|(s, k, _)| (s.as_str(), k.as_str()) != (section, key));
         self.settings
             .push((section.to_owned(), key.to_owned(), value.into()));
+        self.write_config();
+    }
+
+    /// Takes a section away. For daemons started or reloaded from now on.
+    pub(crate) fn unset(&mut self, section: &str) {
+        self.settings.retain(|(s, ..)| s != section);
+        self.write_config();
+    }
+
+    fn write_config(&self) {
         let mut text = String::new();
         let mut sections: Vec<&str> = self.settings.iter().map(|(s, ..)| s.as_str()).collect();
         sections.sort_unstable();
@@ -107,6 +121,11 @@ impl World {
 
     /// Starts a daemon and waits for nothing.
     pub(crate) fn daemon_unready(&self) -> Daemon {
+        self.daemon_unready_with(&[])
+    }
+
+    /// The same, with these variables set.
+    pub(crate) fn daemon_unready_with(&self, variables: &[(&str, &str)]) -> Daemon {
         let log = self
             .dir
             .path()
@@ -118,6 +137,7 @@ impl World {
                 "run".as_ref(),
             ])
             .env_remove("DATABASE_URL")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
@@ -223,7 +243,7 @@ impl World {
     }
 
     /// Outcome and error code of each attempt, in order.
-    pub(crate) async fn attempts(&self, id: Uuid) -> Vec<(String, Option<String>)> {
+    pub(crate) async fn ends(&self, id: Uuid) -> Vec<(String, Option<String>)> {
         sqlx::query_as(
             "SELECT outcome, error_code FROM pgdumpd.backup_attempts WHERE job_id = $1 ORDER BY started_at",
         )
@@ -322,7 +342,7 @@ impl World {
             "SELECT application_name FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'pgdumpd %'",
         )
         .bind(self.shop.name())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut self.shop.connect().await)
         .await
         .unwrap()
     }

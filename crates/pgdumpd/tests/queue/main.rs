@@ -1,8 +1,14 @@
 //! The queue on a real PostgreSQL: its states, its claims, its roles, its migrations.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers fail the test, as the tests themselves do"
+)]
 
 mod claims;
 mod documents;
 mod fixture;
+mod links;
 mod migrations;
 mod model;
 mod roles;

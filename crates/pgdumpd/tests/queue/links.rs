@@ -1,0 +1,90 @@
+//! The queue behind a transaction pooler's rules, and behind a network that dies.
+
+use std::time::{Duration, Instant};
+
+use pgdumpd::queue::{Beat, Finished, Outcome, Queue, QueueError};
+use pgdumpd_testkit::{Proxy, cluster};
+
+use crate::fixture::{LEASE, config, fixture, names, progress, success};
+
+#[tokio::test]
+async fn pooled_mode_runs_a_job_leaves_no_statement_behind_and_sets_nothing_at_the_start() {
+    let f = fixture().await;
+    let mut config = config(&f.db.url_as(&f.daemon.name));
+    config.pooled = true;
+    let queue = Queue::connect(&config).await.unwrap();
+    f.enqueue("a", &[]).await;
+    f.enqueue("a", &[]).await;
+    let job = queue
+        .claim(f.worker, &names(&["a"]), LEASE)
+        .await
+        .unwrap()
+        .unwrap();
+    let beat = queue
+        .heartbeat(&job.lease, LEASE, &progress(1.0))
+        .await
+        .unwrap();
+    assert_eq!(beat, Beat::Renewed { cancel: false });
+    assert!(
+        queue
+            .claim(f.worker, &names(&["a"]), LEASE)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let finished = queue
+        .finish(&job.lease, &Outcome::Succeeded(Box::new(success())))
+        .await
+        .unwrap();
+    assert_eq!(finished, Finished::Ended("succeeded"));
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
+    let open: i64 = sqlx::query_scalar(open).fetch_one(&f.admin).await.unwrap();
+    assert_eq!(open, 0, "no transaction stays open");
+}
+
+#[tokio::test]
+async fn a_heartbeat_into_a_dead_network_gives_up_in_a_third_of_the_lease_and_the_next_one_works() {
+    let f = fixture().await;
+    let proxy = Proxy::start(cluster().await).await;
+    let queue = Queue::connect(&config(&f.db.url_on_port(&f.daemon, proxy.port())))
+        .await
+        .unwrap();
+    let job = f.running("a").await;
+    let lease = Duration::from_secs(3);
+    let alive = Beat::Renewed { cancel: false };
+    assert_eq!(
+        queue
+            .heartbeat(&job.lease, lease, &progress(1.0))
+            .await
+            .unwrap(),
+        alive
+    );
+    proxy.hold();
+    let began = Instant::now();
+    let error = queue
+        .heartbeat(&job.lease, lease, &progress(2.0))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, QueueError::Timeout(_)), "{error:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    proxy.heal();
+    assert_eq!(
+        queue
+            .heartbeat(&job.lease, LEASE, &progress(3.0))
+            .await
+            .unwrap(),
+        alive
+    );
+    proxy.cut();
+    proxy.heal();
+    // The pool finds the dead connection by itself, or the caller's next try does.
+    let mut beat = queue.heartbeat(&job.lease, LEASE, &progress(4.0)).await;
+    if beat.is_err() {
+        beat = queue.heartbeat(&job.lease, LEASE, &progress(4.0)).await;
+    }
+    assert_eq!(beat.unwrap(), alive);
+}

@@ -1,0 +1,370 @@
+//! What only a storage in a local directory must do: private, durable, alone, and full with dignity.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use pgdumpd::config::StorageConfig;
+use pgdumpd::finding::Severity;
+use pgdumpd::store::Storage;
+use tempfile::TempDir;
+
+use crate::support::{back_up, content, manifest_of, new_key, store};
+
+struct Directory {
+    _keep: TempDir,
+    root: PathBuf,
+}
+
+impl Directory {
+    fn new() -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let root = keep.path().join("var/backups");
+        Self { _keep: keep, root }
+    }
+
+    fn config(&self) -> StorageConfig {
+        StorageConfig {
+            path: self.root.clone(),
+            min_free: 0,
+        }
+    }
+
+    async fn open(&self) -> Storage {
+        Storage::open("local", &self.config()).await.unwrap()
+    }
+
+    /// Every file and directory below the root.
+    fn everything(&self) -> Vec<PathBuf> {
+        fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, found);
+                }
+                found.push(path);
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.root, &mut found);
+        found.sort();
+        found
+    }
+
+    fn files(&self) -> Vec<String> {
+        let marker = self.root.join("pgdumpd-storage.json");
+        let files = self
+            .everything()
+            .into_iter()
+            .filter(|path| path.is_file() && *path != marker);
+        files
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_directories_are_private_whatever_the_umask() {
+    let umask = rustix::process::umask(rustix::fs::Mode::empty());
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    back_up(&storage, &content(1000)).await;
+    let mut open = storage.begin(&new_key()).await.unwrap();
+    open.write(content(1000)).await.unwrap();
+    rustix::process::umask(umask);
+    let mut seen = [0, 0];
+    for path in directory.everything().iter().chain([&directory.root]) {
+        let mode = fs::metadata(path).unwrap().mode() & 0o7777;
+        assert_eq!(
+            mode,
+            if path.is_dir() { 0o700 } else { 0o600 },
+            "{}",
+            path.display()
+        );
+        seen[usize::from(path.is_dir())] += 1;
+    }
+    // Marker, archive, manifest and a temporary file at least; root, queue, target, year, month, job.
+    assert!(seen[0] >= 4 && seen[1] >= 6, "{seen:?}");
+    open.abort().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daemons_that_open_one_directory_at_once_end_with_one_id() {
+    for _ in 0..20 {
+        let directory = Directory::new();
+        let config = directory.config();
+        let opened = (0..8).map(|_| {
+            let config = config.clone();
+            // Each begins to use it at once, so that the directory is not empty any more.
+            tokio::spawn(async move {
+                let storage = Storage::open("local", &config).await.unwrap();
+                back_up(&storage, &content(10)).await;
+                storage.id()
+            })
+        });
+        let ids = futures_util::future::join_all(opened).await;
+        let again = directory.open().await.id();
+        assert!(
+            ids.iter().all(|id| *id.as_ref().unwrap() == again),
+            "{ids:?}"
+        );
+        assert_eq!(directory.files().len(), 16);
+    }
+}
+
+#[tokio::test]
+async fn a_directory_with_other_things_in_it_is_refused_and_left_alone() {
+    let directory = Directory::new();
+    fs::create_dir_all(&directory.root).unwrap();
+    fs::create_dir(directory.root.join("lost+found")).unwrap();
+    directory.open().await;
+    fs::remove_file(directory.root.join("pgdumpd-storage.json")).unwrap();
+    fs::write(directory.root.join("thesis.txt"), "").unwrap();
+    let fault = Storage::open("local", &directory.config())
+        .await
+        .unwrap_err();
+    assert_eq!(fault.code(), "storage_foreign");
+    assert!(fault.to_string().contains("thesis.txt"), "{fault}");
+    assert!(fault.advice().unwrap().contains("storage_id"));
+    assert_eq!(directory.files().len(), 1);
+}
+
+#[tokio::test]
+async fn a_marker_that_cannot_be_used_is_told() {
+    let directory = Directory::new();
+    let id = directory.open().await.id();
+    let marker = directory.root.join("pgdumpd-storage.json");
+    let good = fs::read_to_string(&marker).unwrap();
+    assert!(good.contains(&id.to_string()));
+    for (text, code) in [
+        ("", "storage_marker_invalid"),
+        ("{\"format\": 1}", "storage_marker_invalid"),
+        (&good.replace(": 1", ": 2"), "storage_newer"),
+    ] {
+        fs::write(&marker, text).unwrap();
+        let fault = Storage::open("local", &directory.config())
+            .await
+            .unwrap_err();
+        assert_eq!(fault.code(), code, "{text}");
+        assert!(!fault.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_root_below_a_file_is_refused_with_a_hint() {
+    let directory = Directory::new();
+    fs::write(
+        directory
+            .root
+            .parent()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .join("var"),
+        "",
+    )
+    .unwrap();
+    let fault = Storage::open("local", &directory.config())
+        .await
+        .unwrap_err();
+    assert_eq!(fault.code(), "storage_missing");
+    assert!(fault.advice().unwrap().contains("not a directory"));
+}
+
+#[tokio::test]
+async fn what_may_not_be_written_is_told_with_the_user_and_the_path() {
+    if rustix::process::geteuid().is_root() {
+        // To root nothing is forbidden; `script/test` runs as an ordinary user too.
+        return;
+    }
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    fs::set_permissions(&directory.root, Permissions::from_mode(0o500)).unwrap();
+    let fault = storage.begin(&new_key()).await.unwrap_err();
+    let findings = storage.probe().await;
+    fs::set_permissions(&directory.root, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(fault.code(), "storage_denied");
+    assert!(!fault.is_transient());
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    assert!(fault.advice().unwrap().contains(&uid));
+    assert_eq!(findings[0].severity, Severity::Error);
+}
+
+#[tokio::test]
+async fn a_root_that_others_can_write_is_warned_of() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    for (mode, word) in [(0o777, "written by others"), (0o755, "listed by others")] {
+        fs::set_permissions(&directory.root, Permissions::from_mode(mode)).unwrap();
+        let findings = storage.probe().await;
+        let warning = findings
+            .iter()
+            .find(|f| f.severity == Severity::Warning)
+            .unwrap();
+        assert!(warning.what.contains(word), "{warning:?}");
+        assert!(warning.hint.as_ref().unwrap().contains("chmod 700"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_half_written_is_under_a_final_name() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    let key = new_key();
+    let mut upload = storage.begin(&key).await.unwrap();
+    for _ in 0..100 {
+        upload.write(content(100_000)).await.unwrap();
+    }
+    assert!(!directory.root.join(key.as_str()).exists());
+    assert!(
+        directory.files()[0].ends_with(".dump#1"),
+        "{:?}",
+        directory.files()
+    );
+    upload.commit().await.unwrap();
+    assert_eq!(
+        fs::metadata(directory.root.join(key.as_str()))
+            .unwrap()
+            .len(),
+        10_000_000
+    );
+    assert_eq!(directory.files().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aborted_upload_leaves_not_even_its_directory() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    let key = new_key();
+    let mut upload = storage.begin(&key).await.unwrap();
+    upload.write(content(1_000_000)).await.unwrap();
+    upload.abort().await.unwrap();
+    assert_eq!(directory.files(), Vec::<String>::new());
+    let job = directory.root.join(key.as_str());
+    assert!(!job.parent().unwrap().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_daemon_left_is_removed_and_its_neighbours_are_not() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    let backup = back_up(&storage, &content(1000)).await;
+    let key = new_key();
+    let archive = directory.root.join(key.as_str());
+    let beside = archive.with_file_name("another-attempt.dump");
+    store(&storage, &key, &content(1000)).await;
+    for left in ["#1", "#2", "#17", ".manifest.json#1"] {
+        fs::write(format!("{}{left}", archive.display()), "left").unwrap();
+    }
+    fs::write(&beside, "kept").unwrap();
+    storage.remove_partial(&key, None).await.unwrap();
+    assert!(beside.exists());
+    fs::remove_file(&beside).unwrap();
+    assert_eq!(directory.files().len(), 2, "{:?}", directory.files());
+    assert_eq!(
+        storage.find_backup(&backup.object.key).await.unwrap(),
+        Some(backup)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_whose_partial_was_removed_cannot_commit() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    let key = new_key();
+    let mut zombie = storage.begin(&key).await.unwrap();
+    zombie.write(content(1_000_000)).await.unwrap();
+    storage.remove_partial(&key, None).await.unwrap();
+    let fault = zombie.commit().await.unwrap_err();
+    assert_eq!(fault.code(), "storage_missing");
+    assert_eq!(directory.files(), Vec::<String>::new());
+
+    // Or it had committed already, and comes with its manifest.
+    store(&storage, &key, &content(1000)).await;
+    storage.remove_partial(&key, None).await.unwrap();
+    let manifest = manifest_of(&key, &content(1000));
+    assert_eq!(
+        storage.write_manifest(&manifest).await.unwrap_err().code(),
+        "object_missing"
+    );
+    assert_eq!(directory.files(), Vec::<String>::new());
+}
+
+/// Whoever comes first, in the end there is a backup or there is nothing, never half of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombies_manifest_and_a_clean_up_at_once_leave_all_or_nothing() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    for _ in 0..300 {
+        let key = new_key();
+        store(&storage, &key, &content(10)).await;
+        let manifest = manifest_of(&key, &content(10));
+        let zombie = tokio::spawn({
+            let storage = storage.clone();
+            async move { storage.write_manifest(&manifest).await }
+        });
+        let cleaner = tokio::spawn({
+            let (storage, key) = (storage.clone(), key.clone());
+            async move { storage.remove_partial(&key, None).await }
+        });
+        let _ = zombie.await.unwrap();
+        cleaner.await.unwrap().unwrap();
+        let left = directory.files();
+        assert!(left.is_empty() || left.len() == 2, "{left:?}");
+        storage.delete_backup(&key).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn room_is_asked_for_before_a_dump() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    let free = storage.free_space().await.unwrap();
+    storage.ensure_room(0).await.unwrap();
+    storage.ensure_room(free / 2).await.unwrap();
+    let fault = storage
+        .ensure_room(free.saturating_mul(2))
+        .await
+        .unwrap_err();
+    assert_eq!(fault.code(), "storage_full");
+    assert!(fault.is_transient());
+    let strict = StorageConfig {
+        min_free: free.saturating_mul(2),
+        ..directory.config()
+    };
+    let strict = Storage::open("strict", &strict).await.unwrap();
+    assert_eq!(
+        strict.ensure_room(0).await.unwrap_err().code(),
+        "storage_full"
+    );
+    assert!(
+        strict
+            .probe()
+            .await
+            .iter()
+            .any(|f| f.severity == Severity::Error)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_would_leave_too_little_free_ends_in_mid_flight() {
+    let directory = Directory::new();
+    directory.open().await;
+    let config = StorageConfig {
+        min_free: u64::MAX,
+        ..directory.config()
+    };
+    let storage = Storage::open("strict", &config).await.unwrap();
+    let mut upload = storage.begin(&new_key()).await.unwrap();
+    let part = content(1 << 20);
+    let mut fault = None;
+    for _ in 0..100 {
+        if let Err(error) = upload.write(part.clone()).await {
+            fault = Some(error);
+            break;
+        }
+    }
+    assert_eq!(fault.expect("100 MiB do not fit").code(), "storage_full");
+    upload.abort().await.unwrap();
+    assert_eq!(directory.files(), Vec::<String>::new());
+}
