@@ -4,6 +4,7 @@
 mod known_storages;
 mod presence;
 mod served;
+mod sweep;
 mod watchdog;
 
 pub use known_storages::KnownStorages;
@@ -115,6 +116,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         rest.clone(),
     ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
+    tasks.spawn(sweep::run(Arc::clone(&services), rest.clone()));
     tasks.spawn(look_after(
         Arc::clone(&services),
         config,

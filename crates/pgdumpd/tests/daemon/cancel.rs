@@ -31,7 +31,7 @@ async fn seen_cancelled(world: &World, daemon: &Daemon, id: Uuid) {
     assert!(status.progress < 100.0);
     let took = world.cancel_took(id).await;
     assert!(took < PROMISE_SECONDS, "{took} s");
-    assert_eq!(world.attempts(id).await, [("cancelled".to_owned(), None)]);
+    assert_eq!(world.ends(id).await, [("cancelled".to_owned(), None)]);
 }
 
 /// Holds a table of `shop` against everyone.
@@ -128,7 +128,7 @@ async fn a_queued_job_is_cancelled_at_once_and_never_starts() {
     world.succeeded(next).await;
     let status = world.status(id).await;
     assert_eq!((status.state, status.attempt), (JobState::Cancelled, 0));
-    assert_eq!(world.attempts(id).await, []);
+    assert_eq!(world.ends(id).await, []);
     assert_eq!(world.cancel(id).await, Cancelled::AlreadyCancelled);
 }
 

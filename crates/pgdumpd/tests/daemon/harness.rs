@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Long enough for a machine that does something else, too.
-pub(crate) const SOON: Duration = Duration::from_secs(15);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A queue in a database of its own, one target `shop`, one storage `local`.
 pub(crate) struct World {
