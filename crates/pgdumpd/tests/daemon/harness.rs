@@ -301,11 +301,12 @@ impl World {
         .await
     }
 
-    /// The storage's files, relative to its root, without its marker.
+    /// The storage's files, relative to its root, without its marker and the daemon's own probes.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         collect(&self.storage(), &self.storage(), &mut files);
-        files.retain(|file| file != "pgdumpd-storage.json");
+        // The daemon's own check of its storages comes and goes beside the jobs.
+        files.retain(|file| file != "pgdumpd-storage.json" && !file.starts_with("pgdumpd-probe-"));
         files.sort();
         files
     }
