@@ -28,20 +28,19 @@ pub(super) async fn run(
     let mut writing = Uninterrupted::new(services.daemon.lease);
     let mut said = 0;
     loop {
-        pulse.beat();
         let targets: Vec<String> = services.served().targets.keys().cloned().collect();
         let register = services
             .queue
             .register(&services.worker, &targets, drain.is_cancelled());
-        match tokio::time::timeout(PATIENCE, register).await {
+        let registered = pulse.beat_through(tokio::time::timeout(PATIENCE, register));
+        match registered.await {
             Ok(Ok(())) => {
                 if writing.succeeded(Instant::now()) {
-                    reap(&services).await;
+                    pulse.beat_through(reap(&services)).await;
                 }
             }
             _ => writing.interrupted(),
         }
-        pulse.beat();
         let running = services.running();
         if running != said && !drain.is_cancelled() {
             said = running;
@@ -52,7 +51,7 @@ pub(super) async fn run(
         }
         tokio::select! {
             () = rest.cancelled() => return,
-            () = tokio::time::sleep(tick) => {}
+            () = pulse.beat_through(tokio::time::sleep(tick)) => {}
         }
     }
 }
