@@ -76,7 +76,7 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
         let findings = async {
             match Storage::open(name, storage).await {
                 Ok(storage) => storage.probe().await,
-                Err(fault) => vec![fault.into()],
+                Err(fault) => vec![(&fault).into()],
             }
         };
         report.add(&format!("storage {name}"), in_time(findings).await);
@@ -87,7 +87,7 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
 async fn check_target(name: &str, config: &TargetConfig, pg_dump: &PgDumpConfig) -> Vec<Finding> {
     let target = match Target::connect(name, &config.url).await {
         Ok(target) => target,
-        Err(fault) => return vec![fault.into()],
+        Err(fault) => return vec![(&fault).into()],
     };
     let mut findings = vec![Finding::ok(format!(
         "{} answers, PostgreSQL {}",
@@ -102,14 +102,14 @@ async fn check_target(name: &str, config: &TargetConfig, pg_dump: &PgDumpConfig)
             program.version()
         )));
     }
-    findings.extend(target.check(&program).await.into_iter().map(Finding::from));
+    findings.extend(target.check(&program).await);
     findings
 }
 
 async fn check_queue(queue: &Queue) -> Vec<Finding> {
     let address = match queue.server_address().await {
         Ok(address) => address,
-        Err(error) => return vec![Finding::error(crate::fault::chain(&error))],
+        Err(error) => return vec![(&error).into()],
     };
     let mut findings = vec![Finding::ok(format!(
         "queue {} at {address} answers",
@@ -117,8 +117,11 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
     ))];
     match queue.live_workers().await {
         Ok(daemons) if daemons.is_empty() => findings.push(
-            Finding::warning("no daemon is alive: nothing that is enqueued will run")
-                .hint("Start one with `systemctl start pgdumpd`, or `pgdumpd run` in a terminal."),
+            Finding::warning(
+                "no_daemon",
+                "no daemon is alive: nothing that is enqueued will run",
+            )
+            .hint("Start one with `systemctl start pgdumpd`, or `pgdumpd run` in a terminal."),
         ),
         Ok(daemons) => findings.extend(daemons.iter().map(|daemon| {
             Finding::ok(format!(
@@ -126,7 +129,7 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
                 daemon.id, daemon.pid, daemon.host
             ))
         })),
-        Err(error) => findings.push(Finding::error(crate::fault::chain(&error))),
+        Err(error) => findings.push((&error).into()),
     }
     findings
 }
@@ -134,9 +137,9 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
 async fn in_time(findings: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
     match tokio::time::timeout(PATIENCE, findings).await {
         Ok(findings) => findings,
-        Err(_) => vec![Finding::error(format!(
-            "no answer in {} seconds",
-            PATIENCE.as_secs()
-        ))],
+        Err(_) => vec![Finding::error(
+            "no_answer",
+            format!("no answer in {} seconds", PATIENCE.as_secs()),
+        )],
     }
 }

@@ -7,7 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use pgdumpd::config::StorageConfig;
-use pgdumpd::store::{Severity, Storage};
+use pgdumpd::finding::Severity;
+use pgdumpd::store::Storage;
 use tempfile::TempDir;
 
 use store_support::{back_up, content, manifest_of, new_key, store};

@@ -7,7 +7,7 @@ use super::out;
 use crate::checks::{self, Checked, Report};
 use crate::config::Config;
 use crate::daemon::serve;
-use crate::finding::{Finding, Severity};
+use crate::finding::Severity;
 use crate::queue::Queue;
 
 #[derive(Debug, clap::Args)]
@@ -38,11 +38,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
             0,
             Checked {
                 subject: "queue".to_owned(),
-                finding: Finding {
-                    severity: Severity::Error,
-                    what: crate::fault::chain(error),
-                    hint: error.hint().map(str::to_owned),
-                },
+                finding: error.into(),
             },
         ),
     }
