@@ -10,7 +10,6 @@ use crate::daemon::Served;
 use crate::dump;
 use crate::finding::{Finding, Severity};
 use crate::queue::Queue;
-use crate::store::Storage;
 use crate::target::Target;
 
 /// One subject that does not answer must not keep the others from being told.
@@ -74,7 +73,7 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
     }
     for (name, storage) in &served.storages {
         let findings = async {
-            match Storage::open(name, storage).await {
+            match served.known.open(name, storage).await {
                 Ok(storage) => storage.probe().await,
                 Err(fault) => vec![(&fault).into()],
             }

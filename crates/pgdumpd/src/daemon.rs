@@ -1,10 +1,13 @@
 //! What runs while the daemon runs: the claim loop, the daemon's presence in the queue and the reaper, the
 //! listener for hints, its own checks, reloading, and systemd's watchdog.
 
+mod known_storages;
 mod presence;
 mod served;
+mod sweep;
 mod watchdog;
 
+pub use known_storages::KnownStorages;
 pub use served::{Served, serve};
 pub use watchdog::Pulse;
 
@@ -113,6 +116,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         rest.clone(),
     ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
+    tasks.spawn(sweep::run(Arc::clone(&services), rest.clone()));
     tasks.spawn(look_after(
         Arc::clone(&services),
         config,
@@ -233,7 +237,10 @@ async fn look_after(
             () = tokio::time::sleep(config.daemon.check_interval) => {}
             () = lifecycle.reload.notified() => {
                 match Config::load(&Sources::of_process(reload.clone())) {
-                    Ok(loaded) => config = loaded.config,
+                    Ok(loaded) => {
+                        config = loaded.config;
+                        services.served().known.forget();
+                    }
                     Err(error) => error!("the configuration stays as it was: {error}"),
                 }
             }

@@ -4,10 +4,11 @@
 //! the end of the drain's time, halts: dumps are stopped and their jobs handed back. SIGHUP reloads.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_tokio::Signals;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ impl Lifecycle {
     /// The system refuses to install a handler.
     pub fn listen(drain_timeout: Duration) -> std::io::Result<Self> {
         let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        // A file that meets its size limit is an error of that write (EFBIG), not the end of the daemon.
+        signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         let lifecycle = Self {
             drain: CancellationToken::new(),
             halt: CancellationToken::new(),

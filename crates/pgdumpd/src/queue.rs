@@ -23,6 +23,7 @@ mod finish;
 mod heartbeat;
 mod identity;
 mod lease;
+mod leftovers;
 mod link;
 mod listener;
 mod reap;
@@ -36,6 +37,7 @@ pub use finish::{Failure, Finished, Outcome, Success};
 pub use heartbeat::{Beat, Progress};
 pub use identity::Adopted;
 pub use lease::{ClaimedJob, EarlierAttempt, Lease};
+pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
 pub use workers::{LiveWorker, Worker};
 

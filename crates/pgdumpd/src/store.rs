@@ -75,13 +75,35 @@ impl Storage {
     /// `storage_denied`, `storage_readonly`, `storage_missing`, `storage_foreign`, `storage_marker_invalid`,
     /// `storage_newer`, `storage_full`, `storage_failed`.
     pub async fn open(name: &str, config: &StorageConfig) -> Result<Self, Fault> {
-        let path = config.path.clone();
-        let (root, id) = blocking(move || {
-            let root = Root::create(&path)?;
+        Self::open_by(name, config, |path| {
+            let root = Root::create(path)?;
             let id = marker::read_or_create(&root)?;
             Ok((root, id))
         })
-        .await?;
+        .await
+    }
+
+    /// Opens a storage that was seen before, and makes nothing.
+    ///
+    /// # Errors
+    /// A transient `storage_missing` where it is not there, a transient `storage_replaced` where another one is;
+    /// else as [`Storage::open`].
+    pub async fn open_known(name: &str, config: &StorageConfig, id: Uuid) -> Result<Self, Fault> {
+        Self::open_by(name, config, move |path| {
+            let root = Root::open(path)?;
+            marker::expect(&root, id)?;
+            Ok((root, id))
+        })
+        .await
+    }
+
+    async fn open_by(
+        name: &str,
+        config: &StorageConfig,
+        open: impl FnOnce(&Path) -> Result<(Root, Uuid), Fault> + Send + 'static,
+    ) -> Result<Self, Fault> {
+        let path = config.path.clone();
+        let (root, id) = blocking(move || open(&path)).await?;
         let objects = LocalFileSystem::new_with_prefix(root.path())
             .map_err(|e| faults::of_object_store(format!("cannot open storage \"{name}\""), e))?;
         Ok(Self {

@@ -1,9 +1,11 @@
 //! What the daemon serves: the configured targets, with `databases = "*"` unfolded, and the storages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tracing::warn;
 
+use super::known_storages::KnownStorages;
 use crate::config::{Config, Databases, StorageConfig, TargetConfig};
 use crate::target::Target;
 
@@ -14,6 +16,8 @@ pub struct Served {
     pub targets: BTreeMap<String, TargetConfig>,
     /// By name.
     pub storages: BTreeMap<String, StorageConfig>,
+    /// Which storage each name has turned out to be.
+    pub known: Arc<KnownStorages>,
 }
 
 /// Unfolds the configuration. Where a server cannot be asked for its databases, those known `before` stay.
@@ -66,5 +70,6 @@ pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
     Served {
         targets,
         storages: config.storages.clone(),
+        known: before.map_or_else(Arc::default, |before| Arc::clone(&before.known)),
     }
 }

@@ -43,7 +43,11 @@ impl Attempt<'_> {
 
         self.reporter.enter(Phase::Preparing);
         let (storage, target) = tokio::join!(
-            self.unless_halted(Storage::open(&target_config.storage, storage_config)),
+            self.unless_halted(
+                self.served
+                    .known
+                    .open(&target_config.storage, storage_config)
+            ),
             self.unless_halted(Target::connect(&self.job.target, &target_config.url)),
         );
         let storage = storage?.in_step(Step::Prepare)?;
@@ -52,11 +56,11 @@ impl Attempt<'_> {
         }
         let target = target?.in_step(Step::Connect)?;
         earlier::end_sessions(self.job, &target).await;
-        let sizes = self
-            .unless_halted(target.size())
+        let size = self
+            .unless_halted(target.database_size())
             .await?
             .in_step(Step::Prepare)?;
-        let expected = (sizes.database as f64 * EXPECTED_SHARE) as u64;
+        let expected = (size as f64 * EXPECTED_SHARE) as u64;
         self.unless_halted(storage.ensure_room(expected))
             .await?
             .in_step(Step::Prepare)?;
@@ -74,7 +78,6 @@ impl Attempt<'_> {
             services: self.services,
             lease: &self.job.lease,
             target: &target,
-            sizes: &sizes,
             partial: spec::is_partial(&spec),
             config: target_config,
             storage: &storage,

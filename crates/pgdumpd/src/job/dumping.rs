@@ -20,11 +20,11 @@ use crate::fault::Fault;
 use crate::pipeline::{self, Meter, Mode, Outcome, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, Storage, Upload};
-use crate::target::{Sizes, Target};
+use crate::target::Target;
 
 /// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
 const SESSION_GRACE: Duration = Duration::from_secs(3);
-/// How long pg_dump may take to exit after it has closed its output.
+/// How long pg_dump may take to exit after it has closed its output; less where a target's stall_timeout is less.
 const EXIT_GRACE: Duration = Duration::from_secs(60);
 /// Codes of the pipeline that speak of what pg_dump wrote, not of where it went.
 const OF_THE_STREAM: [&str; 3] = ["archive_incomplete", "archive_corrupt", "dump_read_failed"];
@@ -34,7 +34,6 @@ pub(super) struct Dumping<'a> {
     pub(super) services: &'a Services,
     pub(super) lease: &'a Lease,
     pub(super) target: &'a Target,
-    pub(super) sizes: &'a Sizes,
     /// Whether filters leave out a part of the database.
     pub(super) partial: bool,
     pub(super) config: &'a TargetConfig,
@@ -175,7 +174,6 @@ impl Dumping<'_> {
         let meter = Meter::new();
         let watch = Watch {
             target: self.target,
-            sizes: self.sizes,
             config: self.config,
             application_name: plan.application_name(),
             output: output.meter(),
@@ -206,14 +204,15 @@ impl Dumping<'_> {
 
     /// pg_dump's exit, after its output has ended.
     async fn clean_exit(&self, dump: &mut PgDump) -> Result<CleanExit, Stop> {
+        let grace = EXIT_GRACE.min(self.config.stall_timeout);
         tokio::select! {
             () = self.switch.token().cancelled() => Err(Stop::Halted),
-            exit = tokio::time::timeout(EXIT_GRACE, dump.wait()) => match exit {
+            exit = tokio::time::timeout(grace, dump.wait()) => match exit {
                 Ok(Ok(exit)) => Ok(exit),
                 Ok(Err(fault)) => Err(failed(Step::Dump, self.target.explain(fault, self.partial).await)),
                 Err(_) => Err(failed(Step::Dump, Fault::transient(
                     "dump_stalled",
-                    format!("pg_dump closed its output and did not exit within {} seconds", EXIT_GRACE.as_secs()),
+                    format!("pg_dump closed its output and did not exit within {} s", grace.as_secs_f64()),
                 ))),
             },
         }
@@ -224,9 +223,13 @@ impl Dumping<'_> {
         if !OF_THE_STREAM.contains(&fault.code()) {
             return failed(Step::Store, fault);
         }
-        match tokio::time::timeout(STOP_GRACE, dump.wait()).await {
-            Ok(Err(exit)) => failed(Step::Dump, self.target.explain(exit, self.partial).await),
-            Ok(Ok(_)) | Err(_) => failed(Step::Dump, fault),
+        let grace = STOP_GRACE.min(self.config.stall_timeout);
+        tokio::select! {
+            () = self.switch.token().cancelled() => Stop::Halted,
+            exit = tokio::time::timeout(grace, dump.wait()) => match exit {
+                Ok(Err(exit)) => failed(Step::Dump, self.target.explain(exit, self.partial).await),
+                Ok(Ok(_)) | Err(_) => failed(Step::Dump, fault),
+            },
         }
     }
 

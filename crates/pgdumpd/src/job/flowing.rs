@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
-use pgdump_archive::Toc;
+use pgdump_archive::{DataKind, Toc, TocEntry};
 
 use super::estimate::{Estimate, Flowing};
 use super::reporter::Counts;
 use crate::pipeline::Snapshot;
-use crate::target::{CopyProgress, TableSize};
+use crate::target::{CopyProgress, Sizes, TableSize};
 
 /// A table seen in this many looks has shown enough of its COPY to learn from.
 const LOOKS_TO_LEARN: u32 = 4;
@@ -36,19 +36,34 @@ pub(super) struct Flow {
 
 impl Flow {
     /// For an archive with this table of contents; a table whose size is unknown weighs nothing on disk.
-    pub(super) fn new(toc: &Toc, sizes: &[TableSize]) -> Self {
-        let by_oid: HashMap<i64, &TableSize> = sizes.iter().map(|size| (size.oid, size)).collect();
+    pub(super) fn new(toc: &Toc, sizes: &Sizes) -> Self {
+        let by_oid: HashMap<i64, &TableSize> =
+            sizes.tables.iter().map(|size| (size.oid, size)).collect();
+        let table_of = |entry: &TocEntry| {
+            let size = by_oid.get(&i64::from(entry.oid)).copied();
+            size.filter(|_| entry.is_table_data())
+        };
+        let is_large_objects = |entry: &TocEntry| entry.data_kind() == Some(DataKind::LargeObjects);
+        // They come in one block or several; which holds how much is not told.
+        let shares = toc
+            .data_entries()
+            .filter(|entry| is_large_objects(entry))
+            .count();
+        let share = sizes.large_objects.unsigned_abs() / (shares.max(1) as u64);
         let blocks: Vec<Block> = toc
             .data_entries()
             .map(|entry| {
-                let size = by_oid
-                    .get(&i64::from(entry.oid))
-                    .filter(|_| entry.is_table_data());
+                let size = table_of(entry);
+                let bytes = match size {
+                    Some(size) => size.bytes.unsigned_abs(),
+                    None if is_large_objects(entry) => share,
+                    None => 0,
+                };
                 Block {
                     name: entry.qualified_name(),
                     schema: entry.schema.as_ref().map(ToString::to_string),
                     table: entry.tag.to_string(),
-                    bytes: size.map_or(0, |size| size.bytes.unsigned_abs()),
+                    bytes,
                     estimated_rows: size.and_then(|size| size.estimated_rows),
                 }
             })

@@ -23,7 +23,6 @@ const EARLY_LOOK: Duration = Duration::from_millis(100);
 /// What the watch needs.
 pub(super) struct Watch<'a> {
     pub(super) target: &'a Target,
-    pub(super) sizes: &'a Sizes,
     pub(super) config: &'a TargetConfig,
     pub(super) application_name: &'a str,
     pub(super) output: OutputMeter,
@@ -37,6 +36,9 @@ impl Watch<'_> {
         let mut locks = LockGuard::new(self.config.lock_wait_timeout);
         let mut stalls = StallGuard::new(self.config.stall_timeout);
         let mut flow: Option<Flow> = None;
+        // Measured beside the dump: it may take its time, and pg_dump has its catalogs to read meanwhile.
+        let mut measuring = std::pin::pin!(self.sizes());
+        let mut sizes: Option<Sizes> = None;
         loop {
             let look = match self.target.look(self.application_name).await {
                 Ok(look) => Some(look),
@@ -53,15 +55,26 @@ impl Watch<'_> {
                 return fault;
             }
             let seen = self.meter.snapshot();
-            if let Some(toc) = &seen.toc {
+            if let (Some(toc), Some(sizes)) = (&seen.toc, &sizes) {
                 let flow = flow.get_or_insert_with(|| {
                     self.reporter.enter(Phase::Data);
-                    Flow::new(toc, &self.sizes.tables)
+                    Flow::new(toc, sizes)
                 });
                 let (share, counts) = flow.update(&seen, look.and_then(|look| look.copy).as_ref());
                 self.reporter.advance(share, counts);
             }
-            tokio::time::sleep(if flow.is_none() { EARLY_LOOK } else { LOOK }).await;
+            tokio::select! {
+                measured = &mut measuring, if sizes.is_none() => sizes = Some(measured),
+                () = tokio::time::sleep(if flow.is_none() { EARLY_LOOK } else { LOOK }) => {}
+            }
         }
+    }
+
+    /// What the tables weigh; nothing known is no reason to end a dump.
+    async fn sizes(&self) -> Sizes {
+        self.target.size().await.unwrap_or_else(|fault| {
+            debug!("the tables' sizes are unknown: {}", fault.report());
+            Sizes::default()
+        })
     }
 }

@@ -66,6 +66,27 @@ pub(super) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
     })
 }
 
+/// Looks whether this is the storage with that id; creates nothing.
+pub(super) fn expect(root: &Root, id: Uuid) -> Result<(), Fault> {
+    let path = root.path().display();
+    match read(root)? {
+        Some(found) if found == id => Ok(()),
+        Some(found) => Err(Fault::transient(
+            "storage_replaced",
+            format!("{path} holds the storage {found}, where {id} was before"),
+        )
+        .hint("Mount the right file system; or send SIGHUP to the daemon, if the other storage is meant.")),
+        None => Err(Fault::transient(
+            "storage_missing",
+            format!("{path} has no {NAME} any more"),
+        )
+        .hint(
+            "See whether the file system that holds it is mounted; or send SIGHUP to the daemon, if a new storage \
+             is to be made there.",
+        )),
+    }
+}
+
 fn read(root: &Root) -> Result<Option<Uuid>, Fault> {
     let path = root.join(NAME);
     let text = match fs::read(&path) {

@@ -68,7 +68,7 @@ impl MultipartUpload {
         if self.collected_bytes > 0 {
             self.send_part().await?;
         }
-        while self.in_flight.len() > 0 {
+        while !self.in_flight.is_empty() {
             self.join_part().await?;
         }
         self.upload

@@ -28,6 +28,11 @@ impl Root {
     pub(super) fn create(path: &Path) -> Result<Self, Fault> {
         make_directories(path)
             .map_err(|e| faults::of_io(format!("cannot create {}", path.display()), path, e))?;
+        Self::open(path)
+    }
+
+    /// The directory as it is.
+    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let path = fs::canonicalize(path)
             .map_err(|e| faults::of_io(format!("cannot open {}", path.display()), path, e))?;
         Ok(Self { path })

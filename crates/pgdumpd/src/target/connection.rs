@@ -14,9 +14,6 @@ use super::fault;
 /// By what name the watcher is known on the server. No dump's name begins like it.
 const APPLICATION_NAME: &str = "pgdumpd-watcher";
 
-/// How long a connection may take to be made.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
 /// How long a statement may take: above the server's own limit for it, for a server that no longer answers.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(65);
 
@@ -29,6 +26,7 @@ pub(super) struct Connections {
     target: String,
     address: String,
     options: PgConnectOptions,
+    connect_timeout: Duration,
     idle: Mutex<Option<PgConnection>>,
 }
 
@@ -38,6 +36,7 @@ impl Connections {
             target: target.to_owned(),
             address: url.to_string(),
             options: url.connect_options(APPLICATION_NAME),
+            connect_timeout: url.connect_timeout(),
             idle: Mutex::default(),
         }
     }
@@ -51,10 +50,14 @@ impl Connections {
                 .await?;
             Ok(connection)
         };
-        match tokio::time::timeout(CONNECT_LIMIT, open).await {
+        match tokio::time::timeout(self.connect_timeout, open).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(fault::connecting(&self.target, &self.address, error)),
-            Err(_) => Err(fault::no_answer(&self.target, &self.address, CONNECT_LIMIT)),
+            Err(_) => Err(fault::no_answer(
+                &self.target,
+                &self.address,
+                self.connect_timeout,
+            )),
         }
     }
 

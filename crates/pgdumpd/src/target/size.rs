@@ -7,13 +7,13 @@ use crate::fault::Fault;
 
 use super::Target;
 
-/// The sizes of a database, in bytes of its files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The sizes of what a dump may take from a database, in bytes of its files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// Of the whole database, indexes and bloat included.
-    pub database: i64,
     /// Of each table that has rows of its own, by oid.
     pub tables: Vec<TableSize>,
+    /// Of all large objects.
+    pub large_objects: i64,
 }
 
 /// The size of one table. A job's filters are not applied: the archive's table of contents tells what is dumped.
@@ -44,7 +44,20 @@ impl FromRow<'_, PgRow> for TableSize {
 }
 
 impl Target {
-    /// Measures the database and its tables.
+    /// Measures the whole database, indexes and bloat included, in bytes.
+    ///
+    /// # Errors
+    /// As [`Target::look`].
+    pub async fn database_size(&self) -> Result<i64, Fault> {
+        let what = "the size of the database";
+        let (size,): (i64,) = self
+            .connections
+            .one(what, include_str!("sql/database_size.sql"))
+            .await?;
+        Ok(size)
+    }
+
+    /// Measures the tables and the large objects.
     ///
     /// Measuring a table needs a lock on it. Where one is not to be had, all tables are estimated from the
     /// catalog instead, so that measuring never waits behind a table's change.
@@ -52,11 +65,11 @@ impl Target {
     /// # Errors
     /// As [`Target::look`].
     pub async fn size(&self) -> Result<Sizes, Fault> {
-        let (database,): (i64,) = self
+        let (large_objects,): (i64,) = self
             .connections
             .one(
-                "the size of the database",
-                include_str!("sql/database_size.sql"),
+                "the size of the large objects",
+                include_str!("sql/large_objects_size.sql"),
             )
             .await?;
         let what = "the sizes of the tables";
@@ -76,6 +89,9 @@ impl Target {
             }
             measured => measured?,
         };
-        Ok(Sizes { database, tables })
+        Ok(Sizes {
+            tables,
+            large_objects,
+        })
     }
 }

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use pgdumpd_client::{BackupRequest, JobState, JobStatus};
-use pgdumpd_testkit::{Cluster, Database, cluster, eventually};
+use pgdumpd::store::Manifest;
+use pgdumpd_client::{BackupRequest, Cancelled, JobState, JobStatus};
+use pgdumpd_testkit::{Cluster, Database, FakePgDump, cluster, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgPool;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Long enough for a machine that does something else, too.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(15);
 
 /// A queue in a database of its own, one target `shop`, one storage `local`.
 pub(crate) struct World {
@@ -29,8 +30,12 @@ pub(crate) struct World {
 impl World {
     /// Migrated, with an empty target database.
     pub(crate) async fn new() -> Self {
-        let cluster = cluster().await;
-        let queue = cluster.database().await;
+        Self::on(cluster().await, cluster().await).await
+    }
+
+    /// The same, with the queue on a cluster that the test may stop.
+    pub(crate) async fn on(queues: &Cluster, cluster: &'static Cluster) -> Self {
+        let queue = queues.database().await;
         let shop = cluster.database().await;
         let dir = TempDir::with_prefix("pgdumpd-test-").unwrap();
         let pool = queue.pool().await;
@@ -71,6 +76,16 @@ impl World {
             .retain(|(s, k, _)| (s.as_str(), k.as_str()) != (section, key));
         self.settings
             .push((section.to_owned(), key.to_owned(), value.into()));
+        self.write_config();
+    }
+
+    /// Takes a section away. For daemons started or reloaded from now on.
+    pub(crate) fn unset(&mut self, section: &str) {
+        self.settings.retain(|(s, ..)| s != section);
+        self.write_config();
+    }
+
+    fn write_config(&self) {
         let mut text = String::new();
         let mut sections: Vec<&str> = self.settings.iter().map(|(s, ..)| s.as_str()).collect();
         sections.sort_unstable();
@@ -106,6 +121,11 @@ impl World {
 
     /// Starts a daemon and waits for nothing.
     pub(crate) fn daemon_unready(&self) -> Daemon {
+        self.daemon_unready_with(&[])
+    }
+
+    /// The same, with these variables set.
+    pub(crate) fn daemon_unready_with(&self, variables: &[(&str, &str)]) -> Daemon {
         let log = self
             .dir
             .path()
@@ -117,6 +137,7 @@ impl World {
                 "run".as_ref(),
             ])
             .env_remove("DATABASE_URL")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
@@ -189,6 +210,89 @@ impl World {
         status
     }
 
+    /// Waits until an attempt of the job has failed and the job is queued again, due later.
+    pub(crate) async fn requeued(&self, id: Uuid) -> JobStatus {
+        let status = self
+            .until(id, "the job's attempt has ended", |status| {
+                status.state.has_ended()
+                    || (status.state == JobState::Queued && status.error.is_some())
+            })
+            .await;
+        assert_eq!(status.state, JobState::Queued, "{status:#?}");
+        // Ten seconds, less at most a half: written a moment ago.
+        let due_in: f64 = sqlx::query_scalar("SELECT extract(epoch FROM $1 - now())::float8")
+            .bind(status.run_at)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+        assert!((2.0..=10.0).contains(&due_in), "due in {due_in} s");
+        status
+    }
+
+    /// Makes a queued job due at once.
+    pub(crate) async fn make_due(&self, id: Uuid) {
+        let made = sqlx::query(
+            "WITH due AS (UPDATE pgdumpd.backup_jobs SET run_at = now() WHERE id = $1 AND state = 'queued' RETURNING id)
+             SELECT pg_notify('pgdumpd_jobs', '') FROM due",
+        )
+        .bind(id)
+        .execute(&self.pool)
+        .await
+        .unwrap();
+        assert_eq!(made.rows_affected(), 1);
+    }
+
+    /// Outcome and error code of each attempt, in order.
+    pub(crate) async fn ends(&self, id: Uuid) -> Vec<(String, Option<String>)> {
+        sqlx::query_as(
+            "SELECT outcome, error_code FROM pgdumpd.backup_attempts WHERE job_id = $1 ORDER BY started_at",
+        )
+        .bind(id)
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Asks to cancel a job.
+    pub(crate) async fn cancel(&self, id: Uuid) -> Cancelled {
+        pgdumpd_client::cancel(&self.pool, id).await.unwrap()
+    }
+
+    /// Seconds from the request to cancel to the job's end, by the database's clock.
+    pub(crate) async fn cancel_took(&self, id: Uuid) -> f64 {
+        sqlx::query_scalar(
+            "SELECT extract(epoch FROM j.finished_at - c.requested_at)::float8
+             FROM pgdumpd.backup_jobs AS j JOIN pgdumpd.backup_cancels AS c ON c.job_id = j.id
+             WHERE j.id = $1",
+        )
+        .bind(id)
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Lets daemons from now on use a stand-in for pg_dump.
+    pub(crate) fn use_fake(&mut self, fake: &FakePgDump) {
+        let dir = quoted(&fake.dir().display().to_string());
+        self.set("pg_dump", "directories", format!("[{dir}]"));
+    }
+
+    /// An archive of `shop`, made by the real pg_dump.
+    pub(crate) fn archive(&self) -> Vec<u8> {
+        let output = Command::new(self.cluster.bin("pg_dump"))
+            .args(["--format=custom", "--dbname", &self.shop.url()])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        output.stdout
+    }
+
+    /// The manifest of an archive.
+    pub(crate) fn manifest(&self, archive: &Path) -> Manifest {
+        let text = std::fs::read(format!("{}.manifest.json", archive.display())).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    }
+
     /// Waits until pg_dump delivers rows of the job.
     pub(crate) async fn dumping(&self, id: Uuid) -> JobStatus {
         self.until(id, "rows flow", |status| {
@@ -238,7 +342,7 @@ impl World {
             "SELECT application_name FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'pgdumpd %'",
         )
         .bind(self.shop.name())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut self.shop.connect().await)
         .await
         .unwrap()
     }

@@ -1,4 +1,20 @@
 //! The daemon as it really runs: the binary, a real PostgreSQL, real files, real signals.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "test code: a broken environment ends the test"
+)]
 
+mod cancel;
+mod crash;
+mod dump_faults;
+mod filters;
 mod harness;
 mod main_job;
+mod many;
+mod outage;
+mod scenes;
+mod shutdown;
+mod storage_faults;
+mod target_faults;
+mod timeout;

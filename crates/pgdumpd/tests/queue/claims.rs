@@ -222,22 +222,25 @@ async fn a_claim_whose_answer_was_lost_is_given_back_by_the_next_one() {
 async fn two_hundred_heartbeats_are_hot_updates() {
     let f = fixture().await;
     let job = f.running("a").await;
+    let pool = sqlx::PgPool::connect(&f.db.url_as(&f.daemon.name))
+        .await
+        .unwrap();
+    let queue = Queue::from_pool(pool.clone()).await.unwrap();
     let count = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relid = 'pgdumpd.backup_jobs'::regclass";
     for n in 0..200_u8 {
         let mut progress = progress(f32::from(n) / 3.0);
         progress.bytes_dumped = Some(i64::from(n) * 1_000_000);
         progress.current_table = Some(format!("public.table_{n}"));
-        f.queue
-            .heartbeat(&job.lease, LEASE, &progress)
-            .await
-            .unwrap();
+        queue.heartbeat(&job.lease, LEASE, &progress).await.unwrap();
     }
+    // A session hands its statistics in at its end.
+    pool.close().await;
     let (all, hot) = eventually(
         "the statistics arrive",
         Duration::from_secs(20),
         async || {
             let counts: (i64, i64) = sqlx::query_as(count).fetch_one(&f.admin).await.unwrap();
-            (counts.0 >= 201).then_some(counts)
+            (counts.0 >= 200).then_some(counts)
         },
     )
     .await;
@@ -279,4 +282,26 @@ async fn a_listener_wakes_for_new_jobs_and_cancels_and_after_each_reconnect() {
         .await
         .unwrap();
     assert_eq!(next().await, Wake::Notified, "a target became free");
+}
+
+#[tokio::test]
+async fn a_cancel_never_waits_for_a_claim_that_holds_the_row() {
+    let f = fixture().await;
+    let id = f.enqueue("a", &[]).await;
+    let mut claimer = f.admin.begin().await.unwrap();
+    sqlx::query("SELECT FROM pgdumpd.backup_jobs FOR NO KEY UPDATE")
+        .execute(&mut *claimer)
+        .await
+        .unwrap();
+    let said = tokio::time::timeout(Duration::from_secs(10), f.cancel(id))
+        .await
+        .expect("it does not wait");
+    assert_eq!(said, "cancelling");
+    claimer.rollback().await.unwrap();
+    assert!(
+        f.claim(&["a"]).await.is_none(),
+        "it is not started any more"
+    );
+    assert_eq!(f.queue.end_cancelled().await.unwrap(), 1);
+    assert_eq!(f.state(id).await, "cancelled");
 }

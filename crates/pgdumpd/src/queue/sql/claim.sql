@@ -17,7 +17,9 @@ WITH heads AS MATERIALIZED (
           AND j.run_at <= now()
           AND j.spec_version = ANY ($2::smallint[])
           -- A job whose cancellation was asked for is ended by reap_cancelled.sql, not started.
-          AND (SELECT c.job_id FROM pgdumpd.backup_cancels AS c WHERE c.job_id = j.id) IS NULL
+          -- coalesce, because the planner takes a sub-select that IS NULL for so rare that it would rather sort
+          -- all jobs of the target than walk the claim index.
+          AND coalesce((SELECT false FROM pgdumpd.backup_cancels AS c WHERE c.job_id = j.id), true)
         ORDER BY j.run_at, j.id
         LIMIT $6
     ) AS head

@@ -1,8 +1,5 @@
 //! The pipeline between sources and sinks that are good, slow, cut, broken and hostile.
 
-#[path = "store_support/archive.rs"]
-mod archive;
-
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
@@ -19,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use archive::{archive, block_start, head};
+use crate::archive::{archive, block_start, head};
 
 /// Longer than anything here takes, short enough to see a hang.
 const DEADLINE: Duration = Duration::from_secs(20);

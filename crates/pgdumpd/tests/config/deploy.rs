@@ -1,8 +1,6 @@
 //! The deployments that come with pgdumpd agree with the code: their configurations load, and whoever stops
 //! the daemon waits longer than it drains.
 
-#![expect(clippy::panic, reason = "helpers of tests")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

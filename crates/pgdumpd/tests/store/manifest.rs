@@ -1,13 +1,11 @@
 //! The manifest as it is documented, written and read.
 
-mod store_support;
-
 use std::collections::BTreeSet;
 
 use pgdumpd::store::{MAX_WARNINGS, Manifest, Storage};
 use serde_json::Value;
 
-use store_support::{back_up, content, manifest_of, new_key, store};
+use crate::support::{back_up, content, manifest_of, new_key, store};
 
 async fn memory() -> Storage {
     let objects = std::sync::Arc::new(object_store::memory::InMemory::new());
@@ -34,7 +32,7 @@ fn every_field_is_documented_and_every_documented_field_exists() {
     let mut written = BTreeSet::new();
     fields(&serde_json::to_value(&manifest).unwrap(), "", &mut written);
 
-    let page = include_str!("../../../docs/MANIFEST.md");
+    let page = include_str!("../../../../docs/MANIFEST.md");
     let table = page.split("| field | type | meaning |").nth(1).unwrap();
     let documented: BTreeSet<String> = table
         .lines()

@@ -1,13 +1,11 @@
 //! One pg_dump: how it is started, what it shows, how it ends.
 
-mod dump_support;
-
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::support::{SOON, drain, plan, url};
 use bytes::BytesMut;
-use dump_support::{SOON, drain, plan, url};
 use pgdumpd::dump::{PgDump, find};
 use pgdumpd::target::Target;
 use pgdumpd_client::BackupSpec;

@@ -1,7 +1,5 @@
 //! One address leads sqlx and libpq to the same place.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};

@@ -1,14 +1,8 @@
 //! What a dump holds with each kind of filter, and that the queue is never in it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "test code: a broken environment ends the test"
-)]
-
-mod dump_support;
 
 use std::io::{Seek, Write};
 
-use dump_support::{drain, plan};
+use crate::support::{drain, plan};
 use pgdumpd::dump::PgDump;
 use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{Cluster, Database, FakePgDump, Then, cluster};
@@ -139,9 +133,9 @@ async fn a_dump_does_not_even_lock_the_queue() {
         let plan = plan(&cluster.bin_dir(), &db.url(), spec).await;
         let (mut dump, output) = PgDump::start(&plan).unwrap();
         let reader = drain(output);
-        let ended = tokio::time::timeout(dump_support::SOON, dump.wait()).await;
+        let ended = tokio::time::timeout(crate::support::SOON, dump.wait()).await;
         if ended.is_err() {
-            dump.stop(dump_support::SOON).await.unwrap();
+            dump.stop(crate::support::SOON).await.unwrap();
         }
         assert!(ended.is_ok_and(|ended| ended.is_ok()), "{name}");
         reader.await.unwrap();

@@ -1,7 +1,5 @@
 //! What every storage must do, written once and run over each kind.
 
-mod store_support;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +11,7 @@ use pgdumpd::finding::Severity;
 use pgdumpd::store::Storage;
 use uuid::Uuid;
 
-use store_support::{back_up, content, manifest_of, new_key, store};
+use crate::support::{back_up, content, manifest_of, new_key, store};
 
 async fn what_is_committed_reads_back(storage: &Storage) {
     for size in [0, 1, 3_000_000, 40_000_000] {

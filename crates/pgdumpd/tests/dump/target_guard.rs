@@ -1,14 +1,8 @@
 //! A dump that waits for a lock too long is ended, in whatever phase, and says who was in its way.
-#![expect(
-    clippy::unwrap_used,
-    reason = "test code: a broken environment ends the test"
-)]
-
-mod dump_support;
 
 use std::time::{Duration, Instant};
 
-use dump_support::{SOON, drain, plan};
+use crate::support::{SOON, drain, plan};
 use pgdumpd::dump::PgDump;
 use pgdumpd::fault::Fault;
 use pgdumpd::target::Target;

@@ -1,12 +1,6 @@
 //! Every supported major: its pg_dump, its compression, and our questions to its server.
-#![expect(
-    clippy::unwrap_used,
-    reason = "test code: a broken environment ends the test"
-)]
 
-mod dump_support;
-
-use dump_support::{SOON, drain, plan, url};
+use crate::support::{SOON, drain, plan, url};
 use pgdumpd::compression::Compression;
 use pgdumpd::dump::{PgDump, find};
 use pgdumpd::target::Target;

@@ -1,8 +1,5 @@
-//! Measurements, run by hand: `cargo test --release -p pgdumpd --test pipeline_speed -- --ignored --nocapture
+//! Measurements, run by hand: `cargo test --release -p pgdumpd --test store speed -- --ignored --nocapture
 //! --test-threads 1`. They go where TMPDIR says: name a real disk.
-
-#[path = "store_support/archive.rs"]
-mod archive;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -29,8 +26,8 @@ struct Repeated {
 
 impl Repeated {
     fn new(row: usize) -> Self {
-        let mut start = archive::head(14, &[("orders", 1, 1)]);
-        archive::block_start(&mut start, 0);
+        let mut start = crate::archive::head(14, &[("orders", 1, 1)]);
+        crate::archive::block_start(&mut start, 0);
         let mut rows = Vec::with_capacity(BUFFER + row);
         while rows.len() < BUFFER {
             rows.push(0);

@@ -1,7 +1,5 @@
 //! What only a storage in a local directory must do: private, durable, alone, and full with dignity.
 
-mod store_support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -11,7 +9,7 @@ use pgdumpd::finding::Severity;
 use pgdumpd::store::Storage;
 use tempfile::TempDir;
 
-use store_support::{back_up, content, manifest_of, new_key, store};
+use crate::support::{back_up, content, manifest_of, new_key, store};
 
 struct Directory {
     _keep: TempDir,

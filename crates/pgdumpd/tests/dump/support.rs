@@ -1,8 +1,4 @@
 //! What tests of dumps and targets share.
-#![expect(
-    clippy::unwrap_used,
-    reason = "test code: a broken environment ends the test"
-)]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,0 +1,199 @@
+//! A storage that fills up, goes away, or is another one than before.
+
+use std::path::Path;
+use std::process::Command;
+
+use pgdumpd_client::{JobState, JobStatus};
+use pgdumpd_testkit::fill;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+
+use crate::harness::{Daemon, World, quoted};
+
+/// About four megabytes that do not compress away.
+async fn world_with_data() -> World {
+    let mut world = World::new().await;
+    fill(&world.shop, 4).await;
+    world.set("targets.shop", "compression", quoted("none"));
+    world.set("storages.local", "min_free", quoted("1KiB"));
+    world
+}
+
+/// Bounds the size of any file that a daemon writes; None lifts the bound.
+fn limit_files(daemon: &Daemon, bytes: Option<u64>) {
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let limit = Rlimit {
+        current: bytes.or(maximum),
+        maximum,
+    };
+    prlimit(Some(daemon.pid()), Resource::Fsize, limit).unwrap();
+}
+
+async fn is_full(world: &World, status: &JobStatus) {
+    assert_eq!(
+        status.error_code.as_deref(),
+        Some("storage_full"),
+        "{status:#?}"
+    );
+    assert_eq!(status.error_step.as_deref(), Some("store"), "{status:#?}");
+    assert!(status.error_hint.as_deref().unwrap().contains("Free space"));
+    world.assert_clean(0).await;
+    assert_eq!(world.files(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_grow_further_fails_the_attempt_and_not_the_daemon() {
+    let world = world_with_data().await;
+    let daemon = world.daemon().await;
+    limit_files(&daemon, Some(1 << 20));
+    let id = world.enqueue().await;
+    let status = world.requeued(id).await;
+    is_full(&world, &status).await;
+    limit_files(&daemon, None);
+    world.make_due(id).await;
+    assert_eq!(world.succeeded(id).await.attempt, 2);
+    world.assert_clean(1).await;
+}
+
+/// A small file system in memory; unmounted when dropped.
+struct Tmpfs<'a>(&'a Path);
+
+impl<'a> Tmpfs<'a> {
+    /// None where this user may not mount.
+    fn mount(path: &'a Path, size: &str) -> Option<Self> {
+        std::fs::create_dir(path).unwrap();
+        let options = format!("size={size},mode=700");
+        mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], path).then_some(Self(path))
+    }
+
+    fn resize(&self, size: &str) {
+        assert!(mount(&["-o", &format!("remount,size={size}")], self.0));
+    }
+}
+
+impl Drop for Tmpfs<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+fn mount(arguments: &[&str], path: &Path) -> bool {
+    let mut command = Command::new("mount");
+    command.args(arguments).arg(path);
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_attempt_leaves_nothing_and_the_next_one_succeeds() {
+    let world = world_with_data().await;
+    let storage = world.storage();
+    let Some(disk) = Tmpfs::mount(&storage, "4m") else {
+        eprintln!(
+            "SKIPPED: this user may not mount a file system; the test of file sizes covers the rest"
+        );
+        return;
+    };
+    let _daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    let status = world.requeued(id).await;
+    is_full(&world, &status).await;
+    disk.resize("64m");
+    world.make_due(id).await;
+    assert_eq!(world.succeeded(id).await.attempt, 2);
+    world.assert_clean(1).await;
+}
+
+#[tokio::test]
+async fn a_disk_without_room_for_the_dump_fails_it_before_pg_dump_starts() {
+    let mut world = world_with_data().await;
+    world.set("storages.local", "min_free", quoted("1000000GiB"));
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    let status = world.requeued(id).await;
+    assert_eq!(
+        status.error_code.as_deref(),
+        Some("storage_full"),
+        "{status:#?}"
+    );
+    assert_eq!(status.error_step.as_deref(), Some("prepare"));
+    assert!(!daemon.log().contains("pg_dump started"));
+    world.assert_clean(0).await;
+}
+
+/// A first backup; then the storage's root is moved aside.
+async fn world_whose_storage_went() -> (World, Daemon) {
+    let world = World::new().await;
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    std::fs::rename(world.storage(), aside(&world)).unwrap();
+    (world, daemon)
+}
+
+fn aside(world: &World) -> std::path::PathBuf {
+    world.dir.path().join("aside")
+}
+
+#[tokio::test]
+async fn a_storage_that_went_away_is_not_made_anew_in_its_place() {
+    let (world, _daemon) = world_whose_storage_went().await;
+    let id = world.enqueue().await;
+    let status = world.requeued(id).await;
+    assert_eq!(
+        status.error_code.as_deref(),
+        Some("storage_missing"),
+        "{status:#?}"
+    );
+    assert_eq!(status.error_step.as_deref(), Some("prepare"));
+    assert!(status.error_hint.unwrap().contains("mounted"));
+    assert!(!world.storage().exists());
+    // An empty mount point is no storage either.
+    std::fs::create_dir(world.storage()).unwrap();
+    world.make_due(id).await;
+    world
+        .until(id, "the second attempt has ended", |status| {
+            status.attempt == 2 && status.state == JobState::Queued
+        })
+        .await;
+    assert_eq!(std::fs::read_dir(world.storage()).unwrap().count(), 0);
+    // It comes back, and so does the job.
+    std::fs::remove_dir(world.storage()).unwrap();
+    std::fs::rename(aside(&world), world.storage()).unwrap();
+    world.make_due(id).await;
+    assert_eq!(world.succeeded(id).await.attempt, 3);
+    world.assert_clean(2).await;
+}
+
+#[tokio::test]
+async fn another_storage_in_its_place_is_used_only_after_a_reload() {
+    let (world, daemon) = world_whose_storage_went().await;
+    std::fs::create_dir(world.storage()).unwrap();
+    std::fs::write(
+        world.storage().join("pgdumpd-storage.json"),
+        r#"{"format": 1, "storage_id": "00000000-0000-4000-8000-000000000001"}"#,
+    )
+    .unwrap();
+    let id = world.enqueue().await;
+    let status = world.requeued(id).await;
+    assert_eq!(
+        status.error_code.as_deref(),
+        Some("storage_replaced"),
+        "{status:#?}"
+    );
+    assert_eq!(status.error_step.as_deref(), Some("prepare"));
+    world.assert_clean(0).await;
+    daemon.signal(rustix::process::Signal::HUP);
+    pgdumpd_testkit::eventually(
+        "the daemon has reloaded",
+        crate::harness::SOON,
+        async || {
+            daemon
+                .log()
+                .contains("targets and storages are read")
+                .then_some(())
+        },
+    )
+    .await;
+    world.make_due(id).await;
+    world.succeeded(id).await;
+    world.assert_clean(1).await;
+}

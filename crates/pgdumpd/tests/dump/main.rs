@@ -1,0 +1,13 @@
+//! pg_dump and the databases it dumps: real servers, real processes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code: a broken environment ends the test"
+)]
+
+mod filters;
+mod majors;
+mod process;
+mod support;
+mod target_connect;
+mod target_guard;

@@ -1,0 +1,14 @@
+//! Storage and pipeline: real directories, hostile streams.
+#![expect(
+    clippy::unwrap_used,
+    reason = "test code: a broken environment ends the test"
+)]
+
+mod archive;
+mod conformance;
+mod full;
+mod local;
+mod manifest;
+mod speed;
+mod stream;
+mod support;
