@@ -50,9 +50,15 @@ impl Report {
     }
 
     fn add(&mut self, subject: &str, findings: impl IntoIterator<Item = Finding>) {
-        let checked = findings.into_iter().map(|finding| Checked {
-            subject: subject.to_owned(),
-            finding,
+        let prefix = format!("{subject}: ");
+        let checked = findings.into_iter().map(|mut finding| {
+            if let Some(rest) = finding.what.strip_prefix(&prefix) {
+                finding.what = rest.to_owned();
+            }
+            Checked {
+                subject: subject.to_owned(),
+                finding,
+            }
         });
         self.findings.extend(checked);
     }
@@ -96,7 +102,7 @@ async fn check_target(name: &str, config: &TargetConfig, pg_dump: &PgDumpConfig)
     let program = dump::find(&pg_dump.directories, target.server_major()).await;
     if let Ok(program) = &program {
         findings.push(Finding::ok(format!(
-            "{} is version {}",
+            "{} is {}",
             program.path().display(),
             program.version()
         )));
@@ -116,7 +122,7 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
     ))];
     match queue.live_workers().await {
         Ok(daemons) if daemons.is_empty() => findings.push(
-            Finding::warning(
+            Finding::error(
                 "no_daemon",
                 "no daemon is alive: nothing that is enqueued will run",
             )
