@@ -32,7 +32,7 @@ mod upload;
 mod workers;
 
 pub use copies::CopyRow;
-pub use error::QueueError;
+pub use error::{QueueError, advice};
 pub use finish::{Failure, Finished, Outcome, Success};
 pub use heartbeat::{Beat, Progress};
 pub use identity::Adopted;

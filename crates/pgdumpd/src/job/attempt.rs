@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use pgdumpd_client::BackupSpec;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
@@ -17,7 +18,7 @@ use crate::daemon::{Served, Services};
 use crate::dump::{self, Plan};
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, Progress, Success};
-use crate::spec::Spec;
+use crate::spec;
 use crate::store::{Manifest, ObjectKey, Storage};
 use crate::target::{self, Target};
 
@@ -34,7 +35,7 @@ impl Attempt<'_> {
     /// Takes the backup. Whatever is returned, no process, session or partial object of it is left that
     /// could be removed.
     pub(super) async fn run(&self) -> Result<Success, Stop> {
-        let spec = Spec::parse(&self.job.spec).in_step(Step::Spec)?;
+        let spec = spec::parse(&self.job.spec).in_step(Step::Spec)?;
         let (target_config, storage_config) = self.configured().in_step(Step::Spec)?;
         let over = CancellationToken::new();
         let _over = over.clone().drop_guard();
@@ -82,7 +83,7 @@ impl Attempt<'_> {
             services: self.services,
             lease: &self.job.lease,
             target: &target,
-            partial: spec.is_partial(),
+            partial: spec::is_partial(&spec),
             config: target_config,
             storage: &storage,
             key: &key,
@@ -157,7 +158,12 @@ impl Attempt<'_> {
         tokio::spawn(watch.in_current_span());
     }
 
-    async fn plan(&self, target: &Target, config: &TargetConfig, spec: Spec) -> Result<Plan, Stop> {
+    async fn plan(
+        &self,
+        target: &Target,
+        config: &TargetConfig,
+        spec: BackupSpec,
+    ) -> Result<Plan, Stop> {
         let major = target.server_major();
         let program = self
             .unless_halted(dump::find(&self.services.pg_dump.directories, major))

@@ -40,6 +40,29 @@ pub enum QueueError {
     Database(#[from] sqlx::Error),
 }
 
+const UNREACHABLE: &str = "Check that the queue's server runs, and that queue.url (or DATABASE_URL) leads to it from this host.";
+
+/// Advice on an error of the queue's database, where there is any: full sentences.
+pub fn advice(error: &sqlx::Error) -> Option<&'static str> {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => Some(UNREACHABLE),
+        sqlx::Error::Tls(_) => Some("Check sslmode and the certificates in queue.url."),
+        sqlx::Error::Database(refusal) => match refusal.code().unwrap_or_default().as_ref() {
+            "28P01" | "28000" => {
+                Some("Check the user and the password of queue.url, and the server's pg_hba.conf.")
+            }
+            "3D000" => Some("Check the database's name in queue.url."),
+            "42501" => Some(
+                "Let the owner of the queue run `pgdumpd migrate` with --grant-daemon, --grant-producer, --grant-reader or --grant-operator for this role.",
+            ),
+            "53300" => Some("The queue's server is at its connection limit."),
+            "57P03" => Some("The queue's server is starting up, shutting down or recovering."),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl QueueError {
     /// Advice to the operator, where there is any: full sentences.
     pub fn hint(&self) -> Option<&'static str> {
@@ -51,7 +74,9 @@ impl QueueError {
                 "If this database is a clone, run `pgdumpd adopt` and put the new id into the configuration; else correct queue.url or queue.queue_id.",
             ),
             Self::NoIdentity => Some("Restore the row: INSERT INTO pgdumpd.queue DEFAULT VALUES."),
-            _ => None,
+            Self::Timeout(_) => Some(UNREACHABLE),
+            Self::Database(error) => advice(error),
+            Self::Migrate(_) => None,
         }
     }
 
