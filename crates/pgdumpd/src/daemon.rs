@@ -1,6 +1,7 @@
 //! What runs while the daemon runs: the claim loop, the daemon's presence in the queue and the reaper, the
 //! listener for hints, its own checks, reloading, and systemd's watchdog.
 
+mod hints;
 mod known_storages;
 mod presence;
 mod served;
@@ -219,12 +220,10 @@ async fn introduce(services: &Services) {
 
 /// Turns notifications into hints.
 async fn listen(services: Arc<Services>, rest: CancellationToken) {
-    let mut listener = services.queue.listener();
-    loop {
-        tokio::select! {
-            () = rest.cancelled() => return,
-            _ = listener.next() => services.give_hint(),
-        }
+    let hints = hints::spaced(services.queue.listener(), || services.give_hint());
+    tokio::select! {
+        () = rest.cancelled() => {}
+        () = hints => {}
     }
 }
 
