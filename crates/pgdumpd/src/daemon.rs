@@ -1,10 +1,12 @@
 //! What runs while the daemon runs: the claim loop, the daemon's presence in the queue and the reaper, the
 //! listener for hints, its own checks, reloading, and systemd's watchdog.
 
+mod hints;
 mod known_storages;
 mod presence;
 mod served;
 mod sweep;
+mod upkeep;
 mod watchdog;
 
 pub use known_storages::KnownStorages;
@@ -21,12 +23,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::checks::{self, Checked};
 use crate::claim_loop;
-use crate::config::{Config, DaemonConfig, PgDumpConfig, Sources};
+use crate::config::{Config, DaemonConfig, PgDumpConfig};
 use crate::lifecycle::{Lifecycle, tell_systemd};
 use crate::queue::{Queue, Worker};
 
@@ -122,7 +123,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
     tasks.spawn(sweep::run(Arc::clone(&services), rest.clone()));
-    tasks.spawn(look_after(
+    tasks.spawn(upkeep::run(
         Arc::clone(&services),
         config,
         reload,
@@ -221,72 +222,10 @@ async fn introduce(services: &Services) {
 
 /// Turns notifications into hints.
 async fn listen(services: Arc<Services>, rest: CancellationToken) {
-    let mut listener = services.queue.listener();
-    loop {
-        tokio::select! {
-            () = rest.cancelled() => return,
-            _ = listener.next() => services.give_hint(),
-        }
-    }
-}
-
-/// Checks what the daemon will need at the start, at each reload and every `check_interval`, and reads
-/// targets and storages again at SIGHUP. A server's list of databases is read again with each check.
-async fn look_after(
-    services: Arc<Services>,
-    mut config: Config,
-    reload: Option<PathBuf>,
-    lifecycle: Lifecycle,
-    rest: CancellationToken,
-) {
-    loop {
-        tokio::select! {
-            () = rest.cancelled() => return,
-            () = check(&services, &config) => {}
-        }
-        tokio::select! {
-            () = rest.cancelled() => return,
-            () = tokio::time::sleep(config.daemon.check_interval) => {}
-            () = lifecycle.reload.notified() => {
-                match Config::load(&Sources::of_process(reload.clone())) {
-                    Ok(loaded) => {
-                        config = loaded.config;
-                        services.served().known.forget();
-                    }
-                    Err(error) => error!("the configuration stays as it was: {error}"),
-                }
-            }
-        }
-        let served = serve(&config, Some(&services.served())).await;
-        info!(
-            targets = served.targets.len(),
-            storages = served.storages.len(),
-            "targets and storages are read"
-        );
-        services.serve_from_now_on(served);
-    }
-}
-
-async fn check(services: &Services, config: &Config) {
-    let report = checks::run(config, &services.served(), Some(&services.queue)).await;
-    for Checked { subject, finding } in report.problems() {
-        warn!(
-            check.subject = subject,
-            check.hint = finding.hint,
-            "{}",
-            finding.what
-        );
-    }
-    let json = serde_json::to_value(&report).unwrap_or_default();
-    if let Err(error) = services
-        .queue
-        .record_checks(services.worker.id, &json)
-        .await
-    {
-        warn!(
-            error = &error as &dyn std::error::Error,
-            "the results of the checks could not be stored"
-        );
+    let hints = hints::spaced(services.queue.listener(), || services.give_hint());
+    tokio::select! {
+        () = rest.cancelled() => {}
+        () = hints => {}
     }
 }
 

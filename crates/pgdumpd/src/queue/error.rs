@@ -26,6 +26,12 @@ pub enum QueueError {
         /// In the configuration.
         wanted: Uuid,
     },
+    /// Names from other databases could not be written.
+    #[error("the queue's database has the encoding {found}, not UTF8")]
+    Encoding {
+        /// Of the database.
+        found: String,
+    },
     /// The row with the queue's id is missing.
     #[error("the table pgdumpd.queue is empty")]
     NoIdentity,
@@ -72,6 +78,9 @@ impl QueueError {
             ),
             Self::WrongQueue { .. } => Some(
                 "If this database is a clone, run `pgdumpd adopt` and put the new id into the configuration; else correct queue.url or queue.queue_id.",
+            ),
+            Self::Encoding { .. } => Some(
+                "Give the queue a database made with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0: progress and errors hold names from any database.",
             ),
             Self::NoIdentity => Some("Restore the row: INSERT INTO pgdumpd.queue DEFAULT VALUES."),
             Self::Timeout(_) => Some(UNREACHABLE),

@@ -41,3 +41,28 @@ async fn a_queue_that_refuses_the_daemon_ends_it() {
         assert!(daemon.log().contains("no_such_queue"), "{}", daemon.log());
     }
 }
+
+#[tokio::test]
+async fn a_server_that_was_down_at_the_start_is_served_soon_after_it_is_up() {
+    let server = Cluster::start_private(&[]).await;
+    let database = server.database().await;
+    let mut world = World::new().await;
+    world.set("targets.all", "url", quoted(&database.url()));
+    world.set("targets.all", "databases", quoted("*"));
+    server.stop().await;
+    let daemon = world.daemon().await;
+    server.start().await;
+    let name = format!("all/{}", database.name());
+    eventually("the database is served", SOON * 2, async || {
+        let served: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pgdumpd.workers WHERE $1 = ANY (targets))",
+        )
+        .bind(&name)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        served.then_some(())
+    })
+    .await;
+    daemon.stop().await;
+}
