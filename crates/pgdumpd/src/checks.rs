@@ -50,9 +50,15 @@ impl Report {
     }
 
     fn add(&mut self, subject: &str, findings: impl IntoIterator<Item = Finding>) {
-        let checked = findings.into_iter().map(|finding| Checked {
-            subject: subject.to_owned(),
-            finding,
+        let prefix = format!("{subject}: ");
+        let checked = findings.into_iter().map(|mut finding| {
+            if let Some(rest) = finding.what.strip_prefix(&prefix) {
+                finding.what = rest.to_owned();
+            }
+            Checked {
+                subject: subject.to_owned(),
+                finding,
+            }
         });
         self.findings.extend(checked);
     }
@@ -75,7 +81,7 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
         let findings = async {
             match served.known.open(name, storage).await {
                 Ok(storage) => storage.probe().await,
-                Err(fault) => vec![fault.into()],
+                Err(fault) => vec![(&fault).into()],
             }
         };
         report.add(&format!("storage {name}"), in_time(findings).await);
@@ -86,7 +92,7 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
 async fn check_target(name: &str, config: &TargetConfig, pg_dump: &PgDumpConfig) -> Vec<Finding> {
     let target = match Target::connect(name, &config.url).await {
         Ok(target) => target,
-        Err(fault) => return vec![fault.into()],
+        Err(fault) => return vec![(&fault).into()],
     };
     let mut findings = vec![Finding::ok(format!(
         "{} answers, PostgreSQL {}",
@@ -96,19 +102,19 @@ async fn check_target(name: &str, config: &TargetConfig, pg_dump: &PgDumpConfig)
     let program = dump::find(&pg_dump.directories, target.server_major()).await;
     if let Ok(program) = &program {
         findings.push(Finding::ok(format!(
-            "{} is version {}",
+            "{} is {}",
             program.path().display(),
             program.version()
         )));
     }
-    findings.extend(target.check(&program).await.into_iter().map(Finding::from));
+    findings.extend(target.check(&program).await);
     findings
 }
 
 async fn check_queue(queue: &Queue) -> Vec<Finding> {
     let address = match queue.server_address().await {
         Ok(address) => address,
-        Err(error) => return vec![Finding::error(crate::fault::chain(&error))],
+        Err(error) => return vec![(&error).into()],
     };
     let mut findings = vec![Finding::ok(format!(
         "queue {} at {address} answers",
@@ -116,8 +122,11 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
     ))];
     match queue.live_workers().await {
         Ok(daemons) if daemons.is_empty() => findings.push(
-            Finding::warning("no daemon is alive: nothing that is enqueued will run")
-                .hint("Start one with `systemctl start pgdumpd`, or `pgdumpd run` in a terminal."),
+            Finding::error(
+                "no_daemon",
+                "no daemon is alive: nothing that is enqueued will run",
+            )
+            .hint("Start one with `systemctl start pgdumpd`, or `pgdumpd run` in a terminal."),
         ),
         Ok(daemons) => findings.extend(daemons.iter().map(|daemon| {
             Finding::ok(format!(
@@ -125,7 +134,7 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
                 daemon.id, daemon.pid, daemon.host
             ))
         })),
-        Err(error) => findings.push(Finding::error(crate::fault::chain(&error))),
+        Err(error) => findings.push((&error).into()),
     }
     findings
 }
@@ -133,9 +142,9 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
 async fn in_time(findings: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
     match tokio::time::timeout(PATIENCE, findings).await {
         Ok(findings) => findings,
-        Err(_) => vec![Finding::error(format!(
-            "no answer in {} seconds",
-            PATIENCE.as_secs()
-        ))],
+        Err(_) => vec![Finding::error(
+            "no_answer",
+            format!("no answer in {} seconds", PATIENCE.as_secs()),
+        )],
     }
 }

@@ -13,6 +13,7 @@ mod out;
 mod progress_bar;
 mod queue_pool;
 mod status;
+mod values;
 mod watch;
 
 use std::path::PathBuf;
@@ -36,11 +37,11 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-With nothing but DATABASE_URL set, the queue lives in that database, the one target is that database (by
-its name), and backups go to a local directory.
+With nothing but DATABASE_URL set, the queue lives in that database, the one target is that database (by its \
+name), and backups go to a local directory.
 
-Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 not found, 4 the backup failed, 5 the backup was
-cancelled, 6 a check found something that would fail.";
+Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 not found, 4 the backup failed, 5 the backup was \
+cancelled, 6 a check found something that would fail, 130 a wait was ended by Ctrl-C (the job goes on).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -114,4 +115,29 @@ async fn run_daemon(loaded: Loaded, file: Option<PathBuf>) -> anyhow::Result<Exi
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     daemon::run(loaded.config, file).await?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_every_command_reads_as_it_did() {
+        let mut all = Cli::command().term_width(100);
+        all.build();
+        let mut text = all.render_long_help().to_string();
+        for command in all.get_subcommands_mut() {
+            let name = command.get_name().to_owned();
+            if name == "help" {
+                continue;
+            }
+            text.push_str(&format!("\n\n===== pgdumpd {name}\n"));
+            // A command built by its parent does not inherit the width.
+            let mut command = command.clone().term_width(100);
+            text.push_str(&command.render_long_help().to_string());
+        }
+        insta::assert_snapshot!(text);
+    }
 }

@@ -4,6 +4,7 @@
 mod known_storages;
 mod presence;
 mod served;
+mod sweep;
 mod watchdog;
 
 pub use known_storages::KnownStorages;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -26,10 +28,12 @@ use crate::checks::{self, Checked};
 use crate::claim_loop;
 use crate::config::{Config, DaemonConfig, PgDumpConfig, Sources};
 use crate::lifecycle::{Lifecycle, tell_systemd};
-use crate::queue::{Queue, QueueError, Worker};
+use crate::queue::{Queue, Worker};
 
 /// Between two tries to reach the queue at the start.
 const RECONNECT: Duration = Duration::from_secs(3);
+/// How often it is said that the queue is still not reached.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// What every job of this daemon shares.
 #[derive(Debug)]
@@ -117,6 +121,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         rest.clone(),
     ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
+    tasks.spawn(sweep::run(Arc::clone(&services), rest.clone()));
     tasks.spawn(look_after(
         Arc::clone(&services),
         config,
@@ -143,21 +148,28 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
 }
 
 /// Connects to the queue, waiting while it cannot be reached; none when told to stop meanwhile.
+///
+/// # Errors
+/// The queue's refusal: systemd starts the daemon again later.
 async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Option<Queue>> {
-    let mut told = false;
+    let mut told: Option<Instant> = None;
     loop {
-        match Queue::connect(&config.queue).await {
+        let tried = tokio::select! {
+            () = lifecycle.drain.cancelled() => return Ok(None),
+            tried = Queue::connect(&config.queue) => tried,
+        };
+        match tried {
             Ok(queue) => return Ok(Some(queue)),
-            Err(QueueError::Database(error)) => {
-                if !told {
+            Err(error) if error.may_pass() => {
+                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
                     warn!(
                         queue.address = %config.queue.url,
                         error = &error as &dyn std::error::Error,
                         "the queue cannot be reached; trying again"
                     );
                     tell_systemd(&[NotifyState::Status("waiting for the queue's database")]);
+                    told = Some(Instant::now());
                 }
-                told = true;
             }
             Err(error) => return Err(error.into()),
         }

@@ -85,14 +85,25 @@ impl Error for Fault {
     }
 }
 
-/// An error's text with its causes, outermost first, separated by `: `.
+/// An error's text with its causes, outermost first, separated by `: `. What a server said is told once, in its
+/// own words alone.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // sqlx shows the server's message with a line number of the server's source, and its cause again.
+        let refusal = match error.downcast_ref() {
+            Some(sqlx::Error::Database(refusal)) => Some(refusal.message()),
+            _ => None,
+        };
+        let words = refusal.map_or_else(|| error.to_string(), str::to_owned);
+        if text.is_empty() {
+            text = words;
+        } else if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        next = error.source().filter(|_| refusal.is_none());
     }
     text
 }

@@ -1,8 +1,11 @@
 //! What a check found: of a target, a storage, the queue.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
+use crate::queue::QueueError;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,35 +24,38 @@ pub enum Severity {
 pub struct Finding {
     /// How bad.
     pub severity: Severity,
+    /// A stable word; that of the fault which a backup would end with, where there is one.
+    pub code: Cow<'static, str>,
     /// What was found: lower case, no final period.
     pub what: String,
     /// What to do, in full sentences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
 impl Finding {
-    /// A finding without advice.
-    pub fn new(severity: Severity, what: impl Into<String>) -> Self {
+    fn new(severity: Severity, code: &'static str, what: String) -> Self {
         Self {
             severity,
-            what: what.into(),
+            code: Cow::Borrowed(code),
+            what,
             hint: None,
         }
     }
 
     /// As it should be.
     pub fn ok(what: impl Into<String>) -> Self {
-        Self::new(Severity::Ok, what)
+        Self::new(Severity::Ok, "ok", what.into())
     }
 
     /// Works, but a person should look.
-    pub fn warning(what: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, what)
+    pub fn warning(code: &'static str, what: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code, what.into())
     }
 
     /// A backup would fail.
-    pub fn error(what: impl Into<String>) -> Self {
-        Self::new(Severity::Error, what)
+    pub fn error(code: &'static str, what: impl Into<String>) -> Self {
+        Self::new(Severity::Error, code, what.into())
     }
 
     /// Adds advice.
@@ -62,26 +68,25 @@ impl Finding {
     }
 }
 
-impl From<crate::target::Finding> for Finding {
-    fn from(found: crate::target::Finding) -> Self {
-        let severity = match found.severity {
-            crate::target::Severity::Warning => Severity::Warning,
-            crate::target::Severity::Failure => Severity::Error,
-        };
+impl From<&Fault> for Finding {
+    fn from(fault: &Fault) -> Self {
         Self {
-            severity,
-            what: found.what,
-            hint: Some(found.hint).filter(|hint| !hint.is_empty()),
+            hint: fault.advice().map(str::to_owned),
+            ..Self::error(fault.code(), fault.report())
         }
     }
 }
 
-impl From<Fault> for Finding {
-    fn from(fault: Fault) -> Self {
+impl From<&QueueError> for Finding {
+    fn from(error: &QueueError) -> Self {
+        let code = match error {
+            QueueError::NotMigrated { .. } => "queue_not_migrated",
+            QueueError::WrongQueue { .. } => "queue_wrong_id",
+            _ => "queue_failed",
+        };
         Self {
-            severity: Severity::Error,
-            what: fault.report(),
-            hint: fault.advice().map(str::to_owned),
+            hint: error.hint().map(str::to_owned),
+            ..Self::error(code, crate::fault::chain(error))
         }
     }
 }

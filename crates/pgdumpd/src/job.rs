@@ -27,6 +27,7 @@ use crate::daemon::{Served, Services};
 use crate::queue::{ClaimedJob, Finished, Outcome};
 use crate::telemetry::BACKUP_PROGRESS;
 use attempt::Attempt;
+pub use earlier::clear;
 use halt::{Halt, HaltSwitch};
 use heart::{Heart, Pace};
 use reporter::Reporter;

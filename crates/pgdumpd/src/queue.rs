@@ -23,6 +23,7 @@ mod finish;
 mod heartbeat;
 mod identity;
 mod lease;
+mod leftovers;
 mod link;
 mod listener;
 mod reap;
@@ -31,11 +32,12 @@ mod upload;
 mod workers;
 
 pub use copies::CopyRow;
-pub use error::QueueError;
+pub use error::{QueueError, advice};
 pub use finish::{Failure, Finished, Outcome, Success};
 pub use heartbeat::{Beat, Progress};
 pub use identity::Adopted;
 pub use lease::{ClaimedJob, EarlierAttempt, Lease};
+pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
 pub use workers::{LiveWorker, Worker};
 

@@ -12,7 +12,6 @@ mod look;
 mod sessions;
 mod size;
 
-pub use check::{Finding, Severity};
 pub use look::{Blocker, CopyProgress, LockWait, SessionLook};
 pub use size::{Sizes, TableSize};
 

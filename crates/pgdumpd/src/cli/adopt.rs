@@ -3,9 +3,8 @@
 use serde_json::json;
 
 use super::exit::{Advised, Exit};
-use super::out;
+use super::{out, queue_pool};
 use crate::config::Config;
-use crate::queue::Queue;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -13,7 +12,7 @@ A copy below PostgreSQL (base backup, disk snapshot, cloud clone) carries the qu
 without this command, daemons of the clone would take up what was queued in the original.")]
 pub(super) struct Args {
     /// The id that the queue has now, as `pgdumpd check` says it
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = super::values::job_id)]
     queue_id: uuid::Uuid,
     /// Print JSON
     #[arg(long)]
@@ -26,7 +25,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         queue_id: None,
         ..config.queue.clone()
     };
-    let queue = Queue::connect(&anonymous).await?;
+    let queue = queue_pool::queue(&anonymous).await?;
     if queue.id() != args.queue_id {
         return Err(Advised::new(
             format!(

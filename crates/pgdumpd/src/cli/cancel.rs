@@ -11,6 +11,7 @@ use crate::config::Config;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The job's id
+    #[arg(value_parser = super::values::job_id)]
     id: Uuid,
     /// Print JSON
     #[arg(long)]

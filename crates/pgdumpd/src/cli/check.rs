@@ -3,12 +3,11 @@
 use serde_json::json;
 
 use super::exit::Exit;
-use super::out;
+use super::{out, queue_pool};
 use crate::checks::{self, Checked, Report};
 use crate::config::Config;
 use crate::daemon::serve;
-use crate::finding::{Finding, Severity};
-use crate::queue::Queue;
+use crate::finding::Severity;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,7 +18,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let served = serve(config, None).await;
-    let queue = Queue::connect(&config.queue).await;
+    let queue = queue_pool::queue(&config.queue).await;
     let mut report = checks::run(config, &served, queue.as_ref().ok()).await;
     let mut daemons = Vec::new();
     match &queue {
@@ -38,11 +37,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
             0,
             Checked {
                 subject: "queue".to_owned(),
-                finding: Finding {
-                    severity: Severity::Error,
-                    what: crate::fault::chain(error),
-                    hint: error.hint().map(str::to_owned),
-                },
+                finding: error.into(),
             },
         ),
     }

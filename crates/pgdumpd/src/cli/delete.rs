@@ -4,14 +4,14 @@ use anyhow::Context;
 use uuid::Uuid;
 
 use super::exit::{Advised, Exit};
-use super::{out, watch};
+use super::{out, queue_pool, watch};
 use crate::config::Config;
-use crate::queue::Queue;
 use crate::store::{ObjectKey, Storage};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The backup's id (its job's)
+    #[arg(value_parser = super::values::job_id)]
     id: Uuid,
     /// Do it; without this the command only says what it would remove
     #[arg(long)]
@@ -19,7 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let queue = Queue::connect(&config.queue).await?;
+    let queue = queue_pool::queue(&config.queue).await?;
     let Some(copy) = queue.copy_of(args.id).await? else {
         watch::eprintln_line(&format!(
             "{}: no storage holds a backup of this job",

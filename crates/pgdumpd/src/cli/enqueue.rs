@@ -12,6 +12,9 @@ use super::{out, queue_pool, watch};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints the job's id. With --wait, the exit code is 4 if the backup failed, 5 if it was cancelled. Ctrl-C \
+ends the wait (130), not the job.")]
 pub(super) struct Args {
     /// The target's name
     target: String,
@@ -22,7 +25,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=5))]
     priority: i32,
     /// Start no earlier than this (RFC 3339, such as 2030-01-31T02:00:00Z)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = super::values::time)]
     run_at: Option<DateTime<Utc>>,
     /// At most one job of a target has this key; to ask again gives that job's id
     #[arg(long, value_name = "KEY")]
@@ -34,7 +37,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     /// The job's id: any UUID that no job has had
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = super::values::job_id)]
     id: Option<Uuid>,
     /// A word of your own, kept in the manifest
     #[arg(long)]
@@ -76,7 +79,7 @@ pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
         ))?;
     }
     if wait {
-        watch::follow(&pool, enqueued.id, json).await
+        watch::follow(config, &pool, enqueued.id, json).await
     } else {
         Ok(Exit::Done)
     }

@@ -16,6 +16,8 @@ pub(super) enum Exit {
     Cancelled = 5,
     /// A check found something that would fail.
     CheckFailed = 6,
+    /// Ctrl-C ended a wait; the job goes on.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -48,7 +50,7 @@ pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
     }
     let mut stderr = std::io::stderr().lock();
     // Nobody is left to be told when standard error is closed.
-    let _ = writeln!(stderr, "pgdumpd: {error:#}");
+    let _ = writeln!(stderr, "pgdumpd: {}", crate::fault::chain(error.as_ref()));
     if let Some(hint) = error.chain().find_map(hint_of) {
         let _ = writeln!(stderr, "hint: {hint}");
     }
@@ -70,6 +72,12 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<crate::queue::QueueError>() {
         return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = error.downcast_ref::<crate::migrate::MigrateError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+        return crate::queue::advice(error).map(str::to_owned);
     }
     error
         .downcast_ref::<Advised>()

@@ -24,7 +24,7 @@ impl Display {
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
             bar.set_style(
-                ProgressStyle::with_template("{bar:30} {prefix} {wide_msg}")
+                ProgressStyle::with_template("{bar:24} {prefix} {wide_msg}")
                     .unwrap_or_else(|_| ProgressStyle::default_bar())
                     .progress_chars("=> "),
             );
@@ -40,7 +40,7 @@ impl Display {
             Self::Json => out::json(status)?,
             Self::Bar(bar) => {
                 bar.set_prefix(format!("{:>5.1} %", status.progress));
-                bar.set_message(message(status));
+                bar.set_message(bar_message(status));
                 bar.set_position((status.progress * 10.0) as u64);
                 if status.state.has_ended() {
                     bar.finish_and_clear();
@@ -79,32 +79,52 @@ impl Display {
     }
 }
 
+/// On a line as long as it needs to be.
 fn message(status: &JobStatus) -> String {
+    let facts = facts(status);
+    if facts.is_empty() {
+        said(status)
+    } else {
+        format!("{}, {facts}", said(status))
+    }
+}
+
+/// The figures first, because a terminal may cut the line.
+fn bar_message(status: &JobStatus) -> String {
+    let facts = facts(status);
+    if facts.is_empty() {
+        said(status)
+    } else {
+        format!("{facts}: {}", said(status))
+    }
+}
+
+fn said(status: &JobStatus) -> String {
     if status.state == JobState::Queued {
         let why = status.waits_because.as_deref().unwrap_or("waits");
         return format!("queued: {why}");
     }
-    let mut text = status
+    // Between the claim and the first heartbeat there is no message.
+    status
         .message
         .clone()
-        .unwrap_or_else(|| status.state.to_string());
-    if let Some(bytes) = status.bytes_dumped {
-        text.push_str(&format!(", {}", HumanBytes(bytes.unsigned_abs())));
+        .unwrap_or_else(|| "starting".to_owned())
+}
+
+fn facts(status: &JobStatus) -> String {
+    if status.state != JobState::Running {
+        return String::new();
     }
-    if let Some(elapsed) = &status.elapsed {
-        text.push_str(&format!(", {elapsed}"));
-    }
-    if let Some(end) = status.estimated_end {
-        let left = (end - status.last_update)
-            .num_seconds()
-            .max(0)
-            .unsigned_abs();
-        text.push_str(&format!(
-            ", {} left",
-            humantime::format_duration(Duration::from_secs(left))
-        ));
-    }
-    text
+    let bytes = status
+        .bytes_dumped
+        .map(|bytes| HumanBytes(bytes.unsigned_abs()).to_string());
+    let left = status.estimated_end.map(|end| {
+        let left = (end - status.last_update).num_seconds().max(0);
+        let left = Duration::from_secs(left.unsigned_abs());
+        format!("{} left", humantime::format_duration(left))
+    });
+    let facts = [bytes, status.elapsed.clone(), left];
+    facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The line that stays when a job has ended.

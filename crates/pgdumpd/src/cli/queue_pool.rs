@@ -1,23 +1,51 @@
-//! A connection to the queue for the commands that an application's role may use, too.
+//! Connections to the queue for the command line.
 
 use std::time::Duration;
 
 use anyhow::Context;
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
-use crate::config::Config;
+use crate::config::{Config, QueueConfig};
+use crate::queue::{Queue, QueueError};
 
-/// Connects with the queue's own credentials: two connections, for `watch` listens on one.
+/// A person waits.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Connects with the queue's own credentials, for the commands that an application's role may use, too.
 pub(super) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
     let mut options = config.queue.url.connect_options("pgdumpd");
     if config.queue.pooled {
         options = options.statement_cache_capacity(0);
     }
-    PgPoolOptions::new()
-        .max_connections(2)
-        .acquire_timeout(Duration::from_secs(15))
-        .connect_with(options)
+    reach(&options)
         .await
-        .with_context(|| format!("cannot connect to the queue at {}", config.queue.url))
+        .with_context(|| format!("cannot connect to the queue at {}", config.queue.url))?;
+    Ok(PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(PATIENCE)
+        .connect_lazy_with(options))
+}
+
+/// The queue as a daemon sees it. Never migrates it: only `run` and `migrate` do.
+pub(super) async fn queue(config: &QueueConfig) -> Result<Queue, QueueError> {
+    reach(&config.url.connect_options("pgdumpd")).await?;
+    let as_it_is = QueueConfig {
+        migrate_at_start: false,
+        ..config.clone()
+    };
+    Queue::connect(&as_it_is).await
+}
+
+/// Connects once without a pool, which would try a refused connection again and again and then say only that
+/// it ran out of time.
+async fn reach(options: &PgConnectOptions) -> Result<(), QueueError> {
+    let reached = async {
+        let connection = options.connect().await?;
+        connection.close().await
+    };
+    match tokio::time::timeout(PATIENCE, reached).await {
+        Ok(reached) => Ok(reached?),
+        Err(_) => Err(QueueError::Timeout(PATIENCE)),
+    }
 }

@@ -17,6 +17,7 @@ const MOST: u32 = 200;
 )]
 pub(super) struct Args {
     /// The job's id; without it, what is queued and running
+    #[arg(value_parser = super::values::job_id)]
     id: Option<Uuid>,
     /// Print JSON
     #[arg(long)]

@@ -28,15 +28,16 @@ pub(super) async fn run(
     let mut writing = Uninterrupted::new(services.daemon.lease);
     let mut said = 0;
     loop {
-        pulse.beat();
-        if register(&services, drain.is_cancelled()).await {
+        if pulse
+            .beat_through(register(&services, drain.is_cancelled()))
+            .await
+        {
             if writing.succeeded(Instant::now()) {
-                reap(&services).await;
+                pulse.beat_through(reap(&services)).await;
             }
         } else {
             writing.interrupted();
         }
-        pulse.beat();
         let running = services.running();
         if running != said && !drain.is_cancelled() {
             said = running;
@@ -47,7 +48,7 @@ pub(super) async fn run(
         }
         tokio::select! {
             () = rest.cancelled() => return,
-            () = pulse.while_waiting(tokio::time::sleep(tick)) => {}
+            () = pulse.beat_through(tokio::time::sleep(tick)) => {}
         }
     }
 }

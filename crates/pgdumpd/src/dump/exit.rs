@@ -163,7 +163,7 @@ const CAUSES: &[Cause] = &[
         ],
         code: "connection_lost",
         transient: true,
-        hint: "",
+        hint: "Look into the server's log: it was stopped or crashed, the network broke, or somebody ended pg_dump's session.",
     },
     Cause {
         words: &["canceling statement due to conflict with recovery"],

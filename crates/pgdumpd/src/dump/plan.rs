@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use pgdumpd_client::BackupSpec;
+
 use crate::compression::Compression;
 use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
-use crate::spec::Spec;
 
 use super::program::Program;
 
@@ -19,7 +20,7 @@ pub struct Plan {
     program: Program,
     url: DatabaseUrl,
     application_name: String,
-    spec: Spec,
+    spec: BackupSpec,
     compression: Compression,
     lock_wait_timeout: Duration,
     server_major: u32,
@@ -36,7 +37,7 @@ impl Plan {
         server_major: u32,
         url: DatabaseUrl,
         application_name: String,
-        spec: Spec,
+        spec: BackupSpec,
         compression: Compression,
         lock_wait_timeout: Duration,
     ) -> Result<Self, Fault> {
@@ -79,6 +80,8 @@ impl Plan {
         let mut arguments = vec![
             "--format=custom".to_owned(),
             "--no-password".to_owned(),
+            // A misspelt table must not leave a backup without it that says "succeeded".
+            "--strict-names".to_owned(),
             format!("--compress={}", compress_argument(self.compression)),
             format!("--lock-wait-timeout={lock_wait}"),
         ];
@@ -171,7 +174,7 @@ fn compress_argument(compression: Compression) -> String {
 }
 
 /// pg_dump's options with the spec's patterns for each.
-fn filters(spec: &Spec) -> [(&'static str, &[String]); 5] {
+fn filters(spec: &BackupSpec) -> [(&'static str, &[String]); 5] {
     [
         ("--schema", &spec.schemas),
         ("--exclude-schema", &spec.exclude_schemas),
@@ -181,7 +184,7 @@ fn filters(spec: &Spec) -> [(&'static str, &[String]); 5] {
     ]
 }
 
-fn check_patterns(spec: &Spec) -> Result<(), Fault> {
+fn check_patterns(spec: &BackupSpec) -> Result<(), Fault> {
     for (option, patterns) in filters(spec) {
         let key = option.trim_start_matches("--").replace('-', "_");
         for pattern in patterns {

@@ -146,6 +146,8 @@ impl PgDump {
         if let Err(error) = kill_process_group(self.group, signal) {
             tracing::debug!(pg_dump.pid = self.pid(), %error, "pg_dump could not be signalled");
         }
+        // One that is stopped takes no signal but SIGKILL until it goes on.
+        let _ = kill_process_group(self.group, Signal::CONT);
     }
 }
 

@@ -1,12 +1,18 @@
 //! What earlier attempts of the same job left: a finished backup to adopt, partial objects to remove,
 //! sessions on the target to end.
 
+use std::time::Duration;
+
 use tracing::{info, warn};
 
 use crate::daemon::Served;
-use crate::queue::ClaimedJob;
+use crate::fault::Fault;
+use crate::queue::{ClaimedJob, Leftover};
 use crate::store::{Manifest, ObjectKey, Storage};
 use crate::target::{Target, application_name};
+
+/// How long the server may take to end a session.
+const SESSIONS_LIMIT: Duration = Duration::from_secs(10);
 
 /// Looks under the earlier attempts' keys for a manifest that checks out; removes what is left under the
 /// others. A storage that cannot be reached hides nothing that matters: its keys stay unique, and the
@@ -89,10 +95,7 @@ pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
         .iter()
         .map(|earlier| application_name(earlier.token))
         .collect();
-    match target
-        .end_sessions(&names, std::time::Duration::from_secs(10))
-        .await
-    {
+    match target.end_sessions(&names, SESSIONS_LIMIT).await {
         Ok(0) => {}
         Ok(sessions) => info!(sessions, "ended sessions that an earlier attempt had left"),
         Err(fault) => warn!(
@@ -100,4 +103,41 @@ pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
             fault.report()
         ),
     }
+}
+
+/// Ends the sessions and removes the partial object of an attempt whose job will not run again. A finished
+/// backup stays. False: this daemon does not serve its storage. Safe to repeat.
+///
+/// # Errors
+/// When target or storage could not be reached, or refused.
+pub async fn clear(left: &Leftover, served: &Served) -> Result<bool, Fault> {
+    let Some(config) = served.targets.get(&left.target) else {
+        return Ok(false);
+    };
+    let target = Target::connect(&left.target, &config.url).await?;
+    let sessions = [application_name(left.token)];
+    let sessions = target.end_sessions(&sessions, SESSIONS_LIMIT).await?;
+    if let (Some(name), Some(key)) = (&left.storage, &left.object_key) {
+        let Some(config) = served.storages.get(name) else {
+            return Ok(false);
+        };
+        let storage = served.known.open(name, config).await?;
+        // A storage of the same name on another host may be another storage.
+        if left.storage_id != Some(storage.id()) {
+            return Ok(false);
+        }
+        let key = ObjectKey::parse(key).map_err(|error| {
+            Fault::permanent("key_unreadable", "an attempt's object key is unreadable")
+                .caused_by(error)
+        })?;
+        storage
+            .remove_partial(&key, left.upload_id.as_deref())
+            .await?;
+    }
+    info!(
+        job.id = %left.job,
+        sessions,
+        "cleared up after an attempt whose daemon is gone"
+    );
+    Ok(true)
 }

@@ -1,13 +1,14 @@
 //! Puts a backup's manifest together from what its steps proved.
 
 use chrono::{DateTime, Utc};
+use pgdumpd_client::BackupSpec;
 use uuid::Uuid;
 
 use crate::compression::Compression;
 use crate::dump::{CleanExit, Plan};
 use crate::pipeline::{ArchiveEnd, Streamed};
 use crate::queue::{ClaimedJob, Worker};
-use crate::spec::Spec;
+use crate::spec;
 use crate::store::{
     Archive, ArchiveState, Daemon, Database, FORMAT, Manifest, Object, ObjectKey, PgDump, Restore,
 };
@@ -21,7 +22,7 @@ pub(super) struct Facts<'a> {
     pub(super) storage_id: Uuid,
     pub(super) target: &'a Target,
     pub(super) plan: &'a Plan,
-    pub(super) spec: &'a Spec,
+    pub(super) spec: &'a BackupSpec,
     pub(super) key: &'a ObjectKey,
     pub(super) started_at: DateTime<Utc>,
     pub(super) exit: &'a CleanExit,
@@ -65,7 +66,7 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
             arguments: plan.arguments(),
         },
         spec: (*spec).into(),
-        partial: spec.is_partial(),
+        partial: spec::is_partial(spec),
         archive: archive(plan, streamed),
         object: Object {
             key: facts.key.clone(),

@@ -84,7 +84,7 @@ impl MigrateError {
         }
     }
 
-    pub(super) fn in_grant(role: &str, source: sqlx::Error) -> Self {
+    pub(crate) fn in_grant(role: &str, source: sqlx::Error) -> Self {
         Self::Grant {
             role: role.to_owned(),
             source,

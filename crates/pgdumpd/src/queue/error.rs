@@ -40,6 +40,29 @@ pub enum QueueError {
     Database(#[from] sqlx::Error),
 }
 
+const UNREACHABLE: &str = "Check that the queue's server runs, and that queue.url (or DATABASE_URL) leads to it from this host.";
+
+/// Advice on an error of the queue's database, where there is any: full sentences.
+pub fn advice(error: &sqlx::Error) -> Option<&'static str> {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => Some(UNREACHABLE),
+        sqlx::Error::Tls(_) => Some("Check sslmode and the certificates in queue.url."),
+        sqlx::Error::Database(refusal) => match refusal.code().unwrap_or_default().as_ref() {
+            "28P01" | "28000" => {
+                Some("Check the user and the password of queue.url, and the server's pg_hba.conf.")
+            }
+            "3D000" => Some("Check the database's name in queue.url."),
+            "42501" => Some(
+                "Let the owner of the queue run `pgdumpd migrate` with --grant-daemon, --grant-producer, --grant-reader or --grant-operator for this role.",
+            ),
+            "53300" => Some("The queue's server is at its connection limit."),
+            "57P03" => Some("The queue's server is starting up, shutting down or recovering."),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl QueueError {
     /// Advice to the operator, where there is any: full sentences.
     pub fn hint(&self) -> Option<&'static str> {
@@ -51,7 +74,24 @@ impl QueueError {
                 "If this database is a clone, run `pgdumpd adopt` and put the new id into the configuration; else correct queue.url or queue.queue_id.",
             ),
             Self::NoIdentity => Some("Restore the row: INSERT INTO pgdumpd.queue DEFAULT VALUES."),
-            _ => None,
+            Self::Timeout(_) => Some(UNREACHABLE),
+            Self::Database(error) => advice(error),
+            Self::Migrate(_) => None,
+        }
+    }
+
+    /// Whether waiting may help: the database was not reached, or could not answer at the time. A refusal
+    /// (a wrong password, a missing right or database, a foreign schema) stays until a person changes something.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Timeout(_) | Self::Migrate(MigrateError::Locked { .. }) => true,
+            Self::Database(error)
+            | Self::Migrate(
+                MigrateError::Database(error)
+                | MigrateError::Migration { source: error, .. }
+                | MigrateError::Grant { source: error, .. },
+            ) => passes(error),
+            _ => false,
         }
     }
 
@@ -78,5 +118,43 @@ impl QueueError {
     /// undefined_table or invalid_schema_name: nothing was ever migrated here.
     pub(super) fn is_missing_schema(&self) -> bool {
         matches!(self.sqlstate().as_deref(), Some("42P01" | "3F000"))
+    }
+}
+
+fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_none_or(|code| {
+            // Connection trouble (a pooler's, too), rollbacks, no resources, the server starting or stopping,
+            // a disk; locks and timeouts; a standby that is not promoted yet.
+            ["08", "40", "53", "57", "58"].contains(&code.get(..2).unwrap_or_default())
+                || ["25006", "55P03"].contains(&code.as_ref())
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn an_unreachable_queue_may_come_back_and_a_foreign_one_does_not() {
+        let lost = || sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into());
+        assert!(QueueError::Database(lost()).may_pass());
+        assert!(QueueError::Migrate(MigrateError::Database(lost())).may_pass());
+        assert!(QueueError::Migrate(MigrateError::in_grant("r", lost())).may_pass());
+        assert!(QueueError::Migrate(MigrateError::Locked { tries: 3 }).may_pass());
+        assert!(QueueError::Timeout(Duration::from_secs(1)).may_pass());
+        assert!(!QueueError::NoIdentity.may_pass());
+        assert!(!QueueError::Migrate(MigrateError::Newer { found: 9, known: 4 }).may_pass());
+        assert!(!QueueError::Database(sqlx::Error::RowNotFound).may_pass());
     }
 }

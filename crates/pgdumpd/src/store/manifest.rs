@@ -1,12 +1,12 @@
 //! What is written last and makes a backup exist. `docs/MANIFEST.md` documents every field; a test compares.
 
 use chrono::{DateTime, Utc};
+use pgdumpd_client::BackupSpec;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::key::ObjectKey;
 use crate::fault::Fault;
-use crate::spec::Spec;
 
 /// The newest manifest that this build understands, and the one it writes.
 pub const FORMAT: u32 = 1;
@@ -87,7 +87,7 @@ pub struct PgDump {
     pub arguments: Vec<String>,
 }
 
-/// What the job asked for, as pg_dump's patterns. See [`Spec`].
+/// What the job asked for, as pg_dump's patterns. See [`BackupSpec`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filters {
@@ -103,8 +103,8 @@ pub struct Filters {
     pub exclude_table_data: Vec<String>,
 }
 
-impl From<&Spec> for Filters {
-    fn from(spec: &Spec) -> Self {
+impl From<&BackupSpec> for Filters {
+    fn from(spec: &BackupSpec) -> Self {
         Self {
             schemas: spec.schemas.clone(),
             exclude_schemas: spec.exclude_schemas.clone(),

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Place, Storage, blocking, faults};
 use crate::fault::Fault;
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 
 impl Storage {
     /// Writes, reads and deletes a small object, measures free space, and looks at who may read the root.
@@ -17,14 +17,11 @@ impl Storage {
 
     async fn probe_object(&self) -> Finding {
         match self.write_read_delete().await {
-            Ok(()) => Finding::new(
-                Severity::Ok,
-                format!(
-                    "storage \"{}\" can be written, read and deleted from (id {})",
-                    self.name, self.id
-                ),
-            ),
-            Err(fault) => fault.into(),
+            Ok(()) => Finding::ok(format!(
+                "storage \"{}\" can be written, read and deleted from (id {})",
+                self.name, self.id
+            )),
+            Err(fault) => (&fault).into(),
         }
     }
 
@@ -53,17 +50,17 @@ impl Storage {
                 "the free space of storage \"{}\" cannot be measured",
                 self.name
             );
-            return Some(Finding::new(Severity::Warning, what));
+            return Some(Finding::warning("space_unknown", what));
         };
         if free < *min_free {
             let fault = faults::full(format!(
                 "storage \"{}\" has {free} bytes free, fewer than the {min_free} to be left",
                 self.name
             ));
-            return Some(fault.into());
+            return Some((&fault).into());
         }
         let what = format!("storage \"{}\" has {free} bytes free", self.name);
-        Some(Finding::new(Severity::Ok, what))
+        Some(Finding::ok(what))
     }
 
     async fn probe_mode(&self) -> Option<Finding> {
@@ -80,13 +77,13 @@ impl Storage {
         })
         .await;
         match mode {
-            Err(fault) => Some(fault.into()),
+            Err(fault) => Some((&fault).into()),
             Ok(mode) if mode & 0o022 != 0 => Some(
-                Finding::new(Severity::Warning, format!("{shown} can be written by others (mode {mode:o})"))
+                Finding::warning("storage_open_to_others", format!("{shown} can be written by others (mode {mode:o})"))
                     .hint(format!("Run `chmod 700 {shown}`: who can write there can replace or remove backups.")),
             ),
             Ok(mode) if mode & 0o055 != 0 => Some(
-                Finding::new(Severity::Warning, format!("{shown} can be listed by others (mode {mode:o})"))
+                Finding::warning("storage_open_to_others", format!("{shown} can be listed by others (mode {mode:o})"))
                     .hint(format!(
                         "Run `chmod 700 {shown}`: backups in it are private (0600), but their names show."
                     )),

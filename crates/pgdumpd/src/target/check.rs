@@ -1,64 +1,15 @@
 //! What would keep tonight's dump of a target from working, and what it would silently leave out.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
 
 use crate::dump::Program;
 use crate::fault::Fault;
+use crate::finding::{Finding, Severity};
 
 use super::Target;
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// The dump may work, but a person should know.
-    Warning,
-    /// The dump fails.
-    Failure,
-}
-
-/// Something that a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// A stable word; that of the fault which the dump would end with, where there is one.
-    pub code: &'static str,
-    /// What was found.
-    pub what: String,
-    /// What to do, in full sentences; may be empty.
-    pub hint: String,
-}
-
-impl Finding {
-    fn failure(code: &'static str, what: String, hint: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Failure,
-            code,
-            what,
-            hint: hint.into(),
-        }
-    }
-
-    fn warning(code: &'static str, what: String, hint: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::failure(code, what, hint)
-        }
-    }
-}
-
-impl From<&Fault> for Finding {
-    fn from(fault: &Fault) -> Self {
-        Self::failure(
-            fault.code(),
-            fault.report(),
-            fault.advice().unwrap_or_default(),
-        )
-    }
-}
 
 struct Refused {
     kind: String,
@@ -104,7 +55,7 @@ impl Target {
     pub async fn check(&self, program: &Result<Program, Fault>) -> Vec<Finding> {
         let mut findings = match program {
             Ok(program) => self.check_program(program),
-            Err(fault) => vec![Finding::from(fault)],
+            Err(fault) => vec![fault.into()],
         };
         for found in [
             self.check_objects().await,
@@ -113,7 +64,7 @@ impl Target {
         ] {
             match found {
                 Ok(found) => findings.extend(found),
-                Err(fault) => findings.push(Finding::from(&fault)),
+                Err(fault) => findings.push((&fault).into()),
             }
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -138,10 +89,10 @@ impl Target {
         found.extend(self.check_server().await.unwrap_or_default());
         let cause = found
             .into_iter()
-            .find(|finding| finding.severity == Severity::Failure);
+            .find(|finding| finding.severity == Severity::Error);
         match cause {
-            Some(finding) => Fault::permanent(finding.code, finding.what)
-                .hint(finding.hint)
+            Some(finding) => Fault::permanent(code_of(&finding), finding.what)
+                .hint(finding.hint.unwrap_or_default())
                 .caused_by(fault.report()),
             None => fault,
         }
@@ -151,7 +102,7 @@ impl Target {
         if !program.is_newer_than(self.major) {
             return Vec::new();
         }
-        vec![Finding::warning(
+        vec![warning(
             "pg_dump_newer",
             format!(
                 "{} is of PostgreSQL {}, the server of {}: the server's own pg_restore may not read its archives",
@@ -192,17 +143,17 @@ impl Target {
         let grant =
             format!("GRANT pg_read_all_data TO {role}; covers every table, sequence and schema.");
         match refused.kind.as_str() {
-            "row_security" => Finding::failure(
+            "row_security" => error(
                 "row_security",
                 format!("row security hides rows from {role} in {objects} tables"),
                 format!("ALTER ROLE {role} BYPASSRLS; or dump as the tables' owner."),
             ),
-            "schema" => Finding::failure(
+            "schema" => error(
                 "permission_denied",
                 format!("{role} may not use the schemas of {objects} tables and sequences"),
                 grant,
             ),
-            kind => Finding::failure(
+            kind => error(
                 "permission_denied",
                 format!("{role} may not read {objects} {kind}s"),
                 grant,
@@ -221,7 +172,7 @@ impl Target {
         let role = self.url.user();
         let mut findings = Vec::new();
         if let Some(owner) = server.foreign_large_object_owner {
-            findings.push(Finding::failure(
+            findings.push(error(
                 "permission_denied",
                 format!("{role} may not read the large objects of {owner}"),
                 format!(
@@ -230,7 +181,7 @@ impl Target {
             ));
         }
         if server.skipped_subscriptions > 0 {
-            findings.push(Finding::warning(
+            findings.push(warning(
                 "subscriptions_skipped",
                 format!(
                     "{} subscriptions are left out, because {role} is no superuser",
@@ -240,7 +191,7 @@ impl Target {
             ));
         }
         if server.tables > server.lock_room {
-            findings.push(Finding::warning(
+            findings.push(warning(
                 "lock_table_full",
                 format!(
                     "pg_dump locks all of {} tables at once, and the server has room for about {} locks",
@@ -250,7 +201,7 @@ impl Target {
             ));
         }
         if server.in_recovery {
-            findings.push(Finding::warning(
+            findings.push(warning(
                 "standby",
                 "the server is a standby: a long dump may be ended by a conflict with recovery"
                     .to_owned(),
@@ -266,7 +217,7 @@ impl Target {
         let (first, second) = self.connections.backend_pids().await?;
         Ok((first == second)
             .then(|| {
-                Finding::failure(
+                error(
                     "pooler_in_front",
                     format!(
                         "{} leads through a pooler that shares server connections",
@@ -277,5 +228,21 @@ impl Target {
             })
             .into_iter()
             .collect())
+    }
+}
+
+fn error(code: &'static str, what: String, hint: impl Into<String>) -> Finding {
+    Finding::error(code, what).hint(hint)
+}
+
+fn warning(code: &'static str, what: String, hint: impl Into<String>) -> Finding {
+    Finding::warning(code, what).hint(hint)
+}
+
+fn code_of(finding: &Finding) -> &'static str {
+    match finding.code {
+        Cow::Borrowed(code) => code,
+        // Only what was read back from JSON.
+        Cow::Owned(_) => "dump_failed",
     }
 }

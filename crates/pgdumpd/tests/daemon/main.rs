@@ -5,12 +5,17 @@
     reason = "test code: a broken environment ends the test"
 )]
 
+mod cancel;
 mod crash;
 mod dump_faults;
+mod filters;
 mod harness;
+mod loops;
 mod main_job;
 mod many;
 mod outage;
 mod scenes;
 mod shutdown;
 mod storage_faults;
+mod target_faults;
+mod timeout;

@@ -4,7 +4,7 @@ use std::io::{Seek, Write};
 
 use crate::support::{drain, plan};
 use pgdumpd::dump::PgDump;
-use pgdumpd::spec::Spec;
+use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{Cluster, Database, FakePgDump, Then, cluster};
 use tokio::process::Command;
 
@@ -13,27 +13,27 @@ fn patterns(patterns: &[&str]) -> Vec<String> {
 }
 
 /// Each kind of filter, also such as name the queue.
-fn specs() -> Vec<(&'static str, Spec)> {
-    let none = Spec::default;
+fn specs() -> Vec<(&'static str, BackupSpec)> {
+    let none = BackupSpec::default;
     vec![
         ("none", none()),
         (
             "schemas",
-            Spec {
+            BackupSpec {
                 schemas: patterns(&["public", "pgdumpd", "pg*"]),
                 ..none()
             },
         ),
         (
             "exclude_schemas",
-            Spec {
+            BackupSpec {
                 exclude_schemas: patterns(&["audit"]),
                 ..none()
             },
         ),
         (
             "tables",
-            Spec {
+            BackupSpec {
                 tables: patterns(&[
                     "public.*",
                     "pgdumpd.*",
@@ -45,21 +45,21 @@ fn specs() -> Vec<(&'static str, Spec)> {
         ),
         (
             "exclude_tables",
-            Spec {
+            BackupSpec {
                 exclude_tables: patterns(&["audit.*"]),
                 ..none()
             },
         ),
         (
             "exclude_table_data",
-            Spec {
+            BackupSpec {
                 exclude_table_data: patterns(&["audit.*"]),
                 ..none()
             },
         ),
         (
             "schemas and tables",
-            Spec {
+            BackupSpec {
                 schemas: patterns(&["pgdumpd", "audit"]),
                 tables: patterns(&["public.t", "*.*"]),
                 ..none()
@@ -146,13 +146,13 @@ async fn a_dump_does_not_even_lock_the_queue() {
 async fn a_filter_that_matches_nothing_is_told() {
     let (cluster, db) = application().await;
     for spec in [
-        Spec {
+        BackupSpec {
             tables: patterns(&["public.nothing"]),
-            ..Spec::default()
+            ..BackupSpec::default()
         },
-        Spec {
+        BackupSpec {
             schemas: patterns(&["--nothing"]),
-            ..Spec::default()
+            ..BackupSpec::default()
         },
     ] {
         let plan = plan(&cluster.bin_dir(), &db.url(), spec).await;
@@ -178,12 +178,14 @@ async fn the_arguments_of_each_kind_of_filter() {
     none:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --exclude-schema=pgdumpd
     schemas:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --schema=public
@@ -193,6 +195,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     exclude_schemas:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --exclude-schema=audit
@@ -200,6 +203,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     tables:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --table=public.*
@@ -211,6 +215,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     exclude_tables:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --exclude-table=audit.*
@@ -219,6 +224,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     exclude_table_data:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --exclude-table-data=audit.*
@@ -227,6 +233,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     schemas and tables:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --schema=pgdumpd

@@ -3,8 +3,8 @@
 use crate::support::{SOON, drain, plan, url};
 use pgdumpd::compression::Compression;
 use pgdumpd::dump::{PgDump, find};
-use pgdumpd::spec::Spec;
 use pgdumpd::target::Target;
+use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{cluster_of, eventually};
 
 async fn a_server_of(major: u32, compression: Compression, version: [u8; 2]) {
@@ -20,7 +20,7 @@ async fn a_server_of(major: u32, compression: Compression, version: [u8; 2]) {
 
     let program = find(&[cluster.bin_dir()], target.server_major()).await;
     assert_eq!(target.check(&program).await, []);
-    let plan = plan(&cluster.bin_dir(), &db.url(), Spec::default()).await;
+    let plan = plan(&cluster.bin_dir(), &db.url(), BackupSpec::default()).await;
     assert_eq!(&program.unwrap(), plan.program());
     assert_eq!(plan.compression(), compression);
     assert_eq!(plan.caveats(), Vec::<String>::new());

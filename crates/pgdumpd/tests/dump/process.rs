@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::support::{SOON, drain, plan, url};
 use bytes::BytesMut;
 use pgdumpd::dump::{PgDump, find};
-use pgdumpd::spec::Spec;
 use pgdumpd::target::Target;
+use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{FakePgDump, Then, cluster, eventually};
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn a_whole_dump_comes_out_and_ends_cleanly() {
     db.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS id")
         .await;
     let (mut dump, output) =
-        PgDump::start(&plan(&cluster.bin_dir(), &db.url(), Spec::default()).await).unwrap();
+        PgDump::start(&plan(&cluster.bin_dir(), &db.url(), BackupSpec::default()).await).unwrap();
     let meter = output.meter();
     let archive = drain(output).await.unwrap();
     let exit = dump.wait().await.unwrap();
@@ -45,7 +45,12 @@ async fn a_password_reaches_the_server_by_scram_and_shows_nowhere() {
         .await
         .unwrap();
 
-    let plan = plan(&cluster.bin_dir(), &db.tcp_url(&role), Spec::default()).await;
+    let plan = plan(
+        &cluster.bin_dir(),
+        &db.tcp_url(&role),
+        BackupSpec::default(),
+    )
+    .await;
     let target = Target::connect("t", plan.url()).await.unwrap();
     let (mut dump, output) = PgDump::start(&plan).unwrap();
     let reader = drain(output);
@@ -90,7 +95,12 @@ async fn a_wrong_password_is_told_without_being_shown() {
     let db = cluster.database().await;
     let mut role = cluster.role("SUPERUSER").await;
     role.password.push_str("-wrong");
-    let plan = plan(&cluster.bin_dir(), &db.tcp_url(&role), Spec::default()).await;
+    let plan = plan(
+        &cluster.bin_dir(),
+        &db.tcp_url(&role),
+        BackupSpec::default(),
+    )
+    .await;
     let (mut dump, output) = PgDump::start(&plan).unwrap();
     let fault = dump.wait().await.unwrap_err();
     drop(output);
@@ -108,7 +118,7 @@ async fn secrets_in_stderr_are_masked_in_warnings_and_errors() {
         "pg_dump: warning: it is {0}\npg_dump: error: not {0}, nor password=other\n",
         role.password
     ));
-    let plan = plan(fake.dir(), &db.tcp_url(&role), Spec::default()).await;
+    let plan = plan(fake.dir(), &db.tcp_url(&role), BackupSpec::default()).await;
     let (mut dump, output) = PgDump::start(&plan).unwrap();
     drain(output).await.unwrap();
     let fault = dump.wait().await.unwrap_err();
@@ -130,7 +140,12 @@ async fn an_exit_after_output_that_is_not_0_is_no_clean_exit() {
         (Then::Signal(15), "dump_killed"),
     ] {
         let fake = FakePgDump::new(15, &[b'x'; 300_000], then.clone());
-        let plan = plan(fake.dir(), "postgres://u@127.0.0.1:1/d", Spec::default()).await;
+        let plan = plan(
+            fake.dir(),
+            "postgres://u@127.0.0.1:1/d",
+            BackupSpec::default(),
+        )
+        .await;
         let (mut dump, output) = PgDump::start(&plan).unwrap();
         assert_eq!(drain(output).await.unwrap().len(), 300_000);
         let fault = dump.wait().await.unwrap_err();
@@ -147,7 +162,12 @@ async fn a_pg_dump_that_hangs_is_stopped_and_one_that_ignores_it_is_killed() {
         (Then::HangIgnoringSignals, false),
     ] {
         let fake = FakePgDump::new(15, b"PGDMP", then.clone());
-        let plan = plan(fake.dir(), "postgres://u@127.0.0.1:1/d", Spec::default()).await;
+        let plan = plan(
+            fake.dir(),
+            "postgres://u@127.0.0.1:1/d",
+            BackupSpec::default(),
+        )
+        .await;
         let (mut dump, mut output) = PgDump::start(&plan).unwrap();
         let mut buffer = BytesMut::new();
         output.read(&mut buffer).await.unwrap();
@@ -168,7 +188,12 @@ async fn a_pg_dump_that_hangs_is_stopped_and_one_that_ignores_it_is_killed() {
 #[tokio::test]
 async fn a_pg_dump_that_is_dropped_is_killed() {
     let fake = FakePgDump::new(15, b"PGDMP", Then::HangIgnoringSignals);
-    let plan = plan(fake.dir(), "postgres://u@127.0.0.1:1/d", Spec::default()).await;
+    let plan = plan(
+        fake.dir(),
+        "postgres://u@127.0.0.1:1/d",
+        BackupSpec::default(),
+    )
+    .await;
     let (dump, _output) = PgDump::start(&plan).unwrap();
     let process = PathBuf::from(format!("/proc/{}", dump.pid()));
     assert!(process.exists());
@@ -188,7 +213,7 @@ async fn a_stop_leaves_no_session_within_2_s_although_nobody_reads() {
         "CREATE TABLE t AS SELECT md5(i::text) || md5((-i)::text) AS x FROM generate_series(1, 200000) i",
     )
     .await;
-    let plan = plan(&cluster.bin_dir(), &db.url(), Spec::default()).await;
+    let plan = plan(&cluster.bin_dir(), &db.url(), BackupSpec::default()).await;
     let target = Target::connect("t", plan.url()).await.unwrap();
     let (mut dump, _unread) = PgDump::start(&plan).unwrap();
     // The COPY stands still once pipe and sockets are full.
@@ -253,7 +278,7 @@ async fn a_newer_program_is_named_as_a_caveat() {
         14,
         url("postgres://u@127.0.0.1:1/d"),
         "x".to_owned(),
-        Spec::default(),
+        BackupSpec::default(),
         pgdumpd::compression::Compression::Auto,
         SOON,
     )

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use pgdumpd::compression::Compression;
 use pgdumpd::database_url::DatabaseUrl;
 use pgdumpd::dump::{DumpOutput, Plan, Program};
-use pgdumpd::spec::Spec;
 use pgdumpd::target;
+use pgdumpd_client::BackupSpec;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub(crate) fn url(text: &str) -> DatabaseUrl {
 }
 
 /// A plan with `pg_dump` from `directory`.
-pub(crate) async fn plan(directory: &Path, address: &str, spec: Spec) -> Plan {
+pub(crate) async fn plan(directory: &Path, address: &str, spec: BackupSpec) -> Plan {
     let program = Program::ask(&directory.join("pg_dump")).await.unwrap();
     Plan::new(
         program.clone(),

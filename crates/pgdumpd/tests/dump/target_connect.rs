@@ -3,8 +3,9 @@
 use crate::support::{SOON, drain, plan, url};
 use pgdumpd::dump::{PgDump, find};
 use pgdumpd::fault::Fault;
-use pgdumpd::spec::Spec;
-use pgdumpd::target::{Finding, Severity, Target};
+use pgdumpd::finding::{Finding, Severity};
+use pgdumpd::target::Target;
+use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{Cluster, FakePgDump, Then, cluster, eventually};
 
 async fn refusal(address: &str) -> Fault {
@@ -102,7 +103,7 @@ async fn a_server_that_goes_down_ends_the_dump_and_a_later_look_works_again() {
         .execute(&mut holder)
         .await
         .unwrap();
-    let plan = plan(&cluster.bin_dir(), &db.url(), Spec::default()).await;
+    let plan = plan(&cluster.bin_dir(), &db.url(), BackupSpec::default()).await;
     let target = Target::connect("app", plan.url()).await.unwrap();
     let (mut dump, output) = PgDump::start(&plan).unwrap();
     let reader = drain(output);
@@ -192,7 +193,7 @@ async fn a_role_without_privileges_fails_as_the_check_foretold() {
     assert!(
         findings
             .iter()
-            .all(|found| found.code == "permission_denied" && found.severity == Severity::Failure)
+            .all(|found| found.code == "permission_denied" && found.severity == Severity::Error)
     );
     let fault = dump_fault(cluster, &db.url_as(&role.name)).await;
     assert_eq!(fault.code(), "permission_denied", "{}", fault.report());
@@ -207,7 +208,7 @@ async fn row_security_fails_as_the_check_foretold() {
     db.execute("CREATE TABLE t (id int); ALTER TABLE t ENABLE ROW LEVEL SECURITY;")
         .await;
     let findings = check(cluster, &db.url_as(&role.name)).await;
-    let codes: Vec<&str> = findings.iter().map(|found| found.code).collect();
+    let codes: Vec<&str> = findings.iter().map(|found| found.code.as_ref()).collect();
     assert_eq!(codes, ["row_security"], "{findings:?}");
     let fault = dump_fault(cluster, &db.url_as(&role.name)).await;
     assert_eq!(fault.code(), "row_security", "{}", fault.report());
@@ -244,14 +245,19 @@ async fn a_subscription_is_foretold_and_warned_of() {
     let findings = check(cluster, &db.url_as(&role.name)).await;
     let codes: Vec<_> = findings
         .iter()
-        .map(|found| (found.code, found.severity))
+        .map(|found| (found.code.as_ref(), found.severity))
         .collect();
     assert_eq!(
         codes,
         [("subscriptions_skipped", Severity::Warning)],
         "{findings:?}"
     );
-    let plan = plan(&cluster.bin_dir(), &db.url_as(&role.name), Spec::default()).await;
+    let plan = plan(
+        &cluster.bin_dir(),
+        &db.url_as(&role.name),
+        BackupSpec::default(),
+    )
+    .await;
     let (mut dump, output) = PgDump::start(&plan).unwrap();
     drain(output).await.unwrap();
     let exit = dump.wait().await.unwrap();
@@ -277,7 +283,7 @@ async fn a_failure_in_another_language_is_explained_by_asking_the_server() {
     let fake = FakePgDump::new(15, b"", Then::Exit(1))
         .says("pg_dump: error: query failed: FEHLER:  keine Berechtigung für Tabelle secret\n");
     let ended = async |address: &str| {
-        let plan = plan(fake.dir(), address, Spec::default()).await;
+        let plan = plan(fake.dir(), address, BackupSpec::default()).await;
         let (mut dump, _output) = PgDump::start(&plan).unwrap();
         dump.wait().await.unwrap_err()
     };
@@ -311,7 +317,7 @@ async fn check(cluster: &Cluster, address: &str) -> Vec<Finding> {
 }
 
 async fn dump_fault(cluster: &Cluster, address: &str) -> Fault {
-    let plan = plan(&cluster.bin_dir(), address, Spec::default()).await;
+    let plan = plan(&cluster.bin_dir(), address, BackupSpec::default()).await;
     let (mut dump, output) = PgDump::start(&plan).unwrap();
     let reader = drain(output);
     let fault = dump.wait().await.unwrap_err();

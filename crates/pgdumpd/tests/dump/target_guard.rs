@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use crate::support::{SOON, drain, plan};
 use pgdumpd::dump::PgDump;
 use pgdumpd::fault::Fault;
-use pgdumpd::spec::Spec;
 use pgdumpd::target::Target;
 use pgdumpd::target::guard::LockGuard;
+use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{cluster, eventually};
 
 const SCHEMA: &str = "CREATE TABLE t (id int); CREATE TABLE other (id int);
@@ -27,7 +27,7 @@ async fn dump_behind(statement: &'static str) -> (i32, Fault) {
     sqlx::raw_sql("BEGIN").execute(&mut holder).await.unwrap();
     sqlx::raw_sql(statement).execute(&mut holder).await.unwrap();
 
-    let plan = plan(&cluster.bin_dir(), &db.url(), Spec::default()).await;
+    let plan = plan(&cluster.bin_dir(), &db.url(), BackupSpec::default()).await;
     let target = Target::connect("t", plan.url()).await.unwrap();
     let mut guard = LockGuard::new(LIMIT);
     let (mut dump, output) = PgDump::start(&plan).unwrap();
@@ -90,7 +90,7 @@ async fn a_session_that_a_killed_pg_dump_left_in_a_queue_for_a_lock_is_ended() {
         .execute(&mut holder)
         .await
         .unwrap();
-    let plan = plan(&cluster.bin_dir(), &db.url(), Spec::default()).await;
+    let plan = plan(&cluster.bin_dir(), &db.url(), BackupSpec::default()).await;
     let target = Target::connect("t", plan.url()).await.unwrap();
     let (mut dump, _output) = PgDump::start(&plan).unwrap();
     eventually("it waits", SOON, async || {

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use pgdumpd::spec::Spec;
 use pgdumpd::store::{
     Archive, ArchiveState, Daemon, Database, FORMAT, Manifest, Object, ObjectKey, PgDump, Restore,
     Storage, StoredObject,
 };
+use pgdumpd_client::BackupSpec;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ pub(crate) fn sha256(content: &[u8]) -> String {
 
 /// A manifest in which every field has a value.
 pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
-    let spec = Spec {
+    let spec = BackupSpec {
         schemas: vec!["app".into()],
         exclude_schemas: vec!["scratch".into()],
         tables: vec!["app.orders".into()],
@@ -65,7 +65,7 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
             arguments: vec!["--format=custom".into()],
         },
         spec: (&spec).into(),
-        partial: spec.is_partial(),
+        partial: pgdumpd::spec::is_partial(&spec),
         archive: Archive {
             state: ArchiveState::Unread,
             unread_reason: Some("version 1.17".into()),

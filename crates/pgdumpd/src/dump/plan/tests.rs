@@ -49,16 +49,16 @@ fn gzip_and_none_are_written_so_that_every_version_understands() {
 fn an_empty_pattern_and_a_null_byte_are_refused_by_key() {
     for (spec, key) in [
         (
-            Spec {
+            BackupSpec {
                 exclude_tables: vec![String::new()],
-                ..Spec::default()
+                ..BackupSpec::default()
             },
             "exclude_table",
         ),
         (
-            Spec {
+            BackupSpec {
                 schemas: vec!["a\0b".to_owned()],
-                ..Spec::default()
+                ..BackupSpec::default()
             },
             "schema",
         ),

@@ -1,0 +1,79 @@
+//! Clears up after attempts whose daemons died and whose jobs have ended: a job that runs again does so itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::Services;
+use crate::job;
+use crate::queue::Leftover;
+
+/// Attempts cleared in one round; more wait for the next.
+const A_ROUND: i64 = 20;
+/// What could not be cleared is tried again after this long: its target or its storage is away, or served by
+/// another daemon alone.
+const TRY_AGAIN: Duration = Duration::from_secs(300);
+
+/// Looks for something to clear every heartbeat, until `rest` is cancelled.
+pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
+    let mut tried: HashMap<Uuid, Instant> = HashMap::new();
+    loop {
+        tokio::select! {
+            () = rest.cancelled() => return,
+            () = tokio::time::sleep(services.daemon.heartbeat) => {}
+        }
+        tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
+        tokio::select! {
+            () = rest.cancelled() => return,
+            () = round(&services, &mut tried) => {}
+        }
+    }
+}
+
+/// May be dropped at any point: each step can be repeated.
+async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
+    let served = services.served();
+    let targets: Vec<String> = served.targets.keys().cloned().collect();
+    let without: Vec<Uuid> = tried.keys().copied().collect();
+    let left = match services.queue.leftovers(&targets, A_ROUND, &without).await {
+        Ok(left) => left,
+        Err(error) => {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "the queue cannot be asked what is left of lost attempts"
+            );
+            return;
+        }
+    };
+    for Leftover { token, .. } in &left {
+        tried.insert(*token, Instant::now());
+    }
+    for attempt in &left {
+        match job::clear(attempt, &served).await {
+            Ok(true) => note(services, attempt.token).await,
+            Ok(false) => {
+                debug!(job.id = %attempt.job, "what a lost attempt left is for another daemon to clear");
+            }
+            Err(fault) => warn!(
+                job.id = %attempt.job,
+                target = attempt.target,
+                "what a lost attempt left could not be cleared: {}",
+                fault.report()
+            ),
+        }
+    }
+}
+
+async fn note(services: &Services, token: Uuid) {
+    if let Err(error) = services.queue.mark_cleared(token).await {
+        debug!(
+            error = &error as &dyn std::error::Error,
+            "that a lost attempt is cleared could not be noted"
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! What is left of attempts whose daemons died, once their jobs have ended.
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::{Queue, QueueError};
+
+const LEFTOVERS: &str = include_str!("sql/leftovers.sql");
+const MARK_CLEARED: &str = include_str!("sql/mark_cleared.sql");
+
+/// An attempt that nobody cleared up after.
+#[derive(Debug, Clone)]
+pub struct Leftover {
+    /// Its lease token: sessions on the target carry it in their name.
+    pub token: Uuid,
+    /// Its job, which has ended.
+    pub job: Uuid,
+    /// The target's name.
+    pub target: String,
+    /// The storage it wrote to, once it had begun.
+    pub storage: Option<String>,
+    /// That storage's id.
+    pub storage_id: Option<Uuid>,
+    /// Its object's key.
+    pub object_key: Option<String>,
+    /// Its upload id, where the storage has such.
+    pub upload_id: Option<String>,
+}
+
+impl Queue {
+    /// Lost attempts of these targets' ended jobs, oldest first, but for those in `without`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn leftovers(
+        &self,
+        targets: &[String],
+        limit: i64,
+        without: &[Uuid],
+    ) -> Result<Vec<Leftover>, QueueError> {
+        let statement = sqlx::query(LEFTOVERS)
+            .bind(targets)
+            .bind(limit)
+            .bind(without);
+        let rows = self.inner.link.fetch_all(statement).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Leftover {
+                    token: row.try_get("lease_token")?,
+                    job: row.try_get("job_id")?,
+                    target: row.try_get("target")?,
+                    storage: row.try_get("storage")?,
+                    storage_id: row.try_get("storage_id")?,
+                    object_key: row.try_get("object_key")?,
+                    upload_id: row.try_get("upload_id")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Notes that nothing is left of an attempt. False: another daemon had noted it.
+    ///
+    /// # Errors
+    /// The database's; may be repeated.
+    pub async fn mark_cleared(&self, token: Uuid) -> Result<bool, QueueError> {
+        let statement = sqlx::query(MARK_CLEARED).bind(token);
+        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+    }
+}
