@@ -38,6 +38,7 @@ pub(super) struct Pace {
 /// A running heart. Stop it after the job's end is written.
 #[derive(Debug)]
 pub(super) struct Heart {
+    ending: CancellationToken,
     /// Dropped with a job that panicked, too: its lease must be left to expire.
     stop: DropGuard,
     task: JoinHandle<()>,
@@ -54,6 +55,7 @@ impl Heart {
         reporter: Arc<Reporter>,
         switch: Arc<HaltSwitch>,
     ) -> Self {
+        let ending = CancellationToken::new();
         let stop = CancellationToken::new();
         let beating = Beating {
             queue,
@@ -62,13 +64,21 @@ impl Heart {
             hint,
             reporter,
             switch,
+            ending: ending.clone(),
             stop: stop.clone(),
         };
         let task = tokio::spawn(beating.run(claimed).in_current_span());
         Self {
+            ending,
             stop: stop.drop_guard(),
             task,
         }
+    }
+
+    /// Says that the job's end is about to be written. The heart goes on, because that may take long, but to find
+    /// the lease gone is no news then: whoever writes the end is told whether it was still ours.
+    pub(super) fn job_ends(&self) {
+        self.ending.cancel();
     }
 
     /// Stops the heart and waits until it is still.
@@ -94,6 +104,7 @@ struct Beating {
     hint: watch::Receiver<u64>,
     reporter: Arc<Reporter>,
     switch: Arc<HaltSwitch>,
+    ending: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -129,7 +140,7 @@ impl Beating {
                         }
                     }
                     Some(Beat::LeaseLost) => {
-                        if !self.stop.is_cancelled() {
+                        if !self.ending.is_cancelled() {
                             warn!("the lease is lost: another daemon owns the job, or it has ended");
                             self.switch.throw(Halt::LeaseLost);
                         }
