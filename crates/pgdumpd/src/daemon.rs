@@ -148,7 +148,7 @@ async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Optio
     loop {
         match Queue::connect(&config.queue).await {
             Ok(queue) => return Ok(Some(queue)),
-            Err(QueueError::Database(error)) => {
+            Err(QueueError::Database(error)) if !is_refusal(&error) => {
                 if !told {
                     warn!(
                         queue.address = %config.queue.url,
@@ -166,6 +166,16 @@ async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Optio
             () = tokio::time::sleep(RECONNECT) => {}
         }
     }
+}
+
+/// Whether waiting cannot help: a wrong password (28), no such database (3D), a missing privilege (42).
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    code.is_some_and(|code| {
+        ["28", "3D", "42"]
+            .iter()
+            .any(|class| code.starts_with(class))
+    })
 }
 
 fn worker(daemon: &DaemonConfig) -> Worker {

@@ -5,7 +5,11 @@
     reason = "test code: a broken environment ends the test"
 )]
 
+mod bad_input;
 mod cancel;
+mod check;
+mod cli;
+mod config_free;
 mod crash;
 mod dump_faults;
 mod filters;
@@ -13,6 +17,7 @@ mod harness;
 mod main_job;
 mod many;
 mod outage;
+mod roles;
 mod scenes;
 mod shutdown;
 mod storage_faults;
