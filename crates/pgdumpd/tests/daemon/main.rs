@@ -5,7 +5,11 @@
     reason = "test code: a broken environment ends the test"
 )]
 
+mod bad_input;
 mod cancel;
+mod check;
+mod cli;
+mod config_free;
 mod crash;
 mod dump_faults;
 mod filters;
@@ -14,6 +18,7 @@ mod loops;
 mod main_job;
 mod many;
 mod outage;
+mod roles;
 mod scenes;
 mod shutdown;
 mod storage_faults;

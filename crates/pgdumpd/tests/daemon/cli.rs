@@ -1,0 +1,295 @@
+//! The command line as a person and a script see it: what it prints and its exit codes.
+
+use std::process::{Command, Stdio};
+
+use pgdumpd_client::{BackupRequest, JobState};
+use pgdumpd_testkit::{Cluster, cluster, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use uuid::Uuid;
+
+use crate::harness::{SOON, World, quoted};
+
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
+#[tokio::test]
+async fn enqueue_with_wait_follows_a_job_to_its_success() {
+    let world = World::new().await;
+    let _daemon = world.daemon().await;
+    let said = world
+        .say(&["enqueue", "shop", "--wait", "--label", "mine"])
+        .code(0);
+    let lines: Vec<&str> = said.out.lines().collect();
+    let id = lines[0];
+    // Plain lines where there is no terminal: no bar, no control characters.
+    assert!(
+        !said.out.contains(['\r', '\x1b']) && said.err.is_empty(),
+        "{said_out:?}{said_err:?}",
+        said_out = said.out,
+        said_err = said.err
+    );
+    assert!(lines[1..].iter().all(|line| line.starts_with(id)));
+    assert!(
+        lines.last().unwrap().contains(" succeeded after 0:0"),
+        "{lines:?}"
+    );
+
+    // What can be asked about it afterwards.
+    assert!(world.say(&["watch", id]).code(0).out.contains("succeeded"));
+    assert!(world.say(&["status", id]).code(0).out.contains("sha256:"));
+    let status = world.say(&["status", id, "--json"]).code(0).json();
+    assert_eq!(status["state"], "succeeded");
+    assert_eq!(status["label"], "mine");
+    let listed = world.say(&["list", "--json"]).code(0).json();
+    assert_eq!(listed[0]["id"], id);
+    assert_eq!(
+        world.say(&["list", "--state", "failed"]).code(0).out,
+        "no jobs\n"
+    );
+    assert_eq!(world.say(&["status"]).code(0).out, "no jobs\n");
+    let said = world.say(&["cancel", id]).code(0);
+    assert!(said.out.contains("already succeeded"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn a_failed_job_ends_a_wait_with_4_and_says_why_and_what_to_do() {
+    let mut world = World::new().await;
+    let url = format!("{}_gone", world.shop.url());
+    world.set("targets.shop", "url", quoted(&url));
+    let _daemon = world.daemon().await;
+    let said = world.say(&["enqueue", "shop", "--wait"]).code(4);
+    assert!(said.out.contains("error in step connect:"), "{}", said.out);
+    assert!(said.out.contains("does not exist"), "{}", said.out);
+    assert!(said.out.contains("\nhint: "), "{}", said.out);
+    let id = said.out.lines().next().unwrap();
+    let again = world.say(&["status", id]).code(4);
+    assert!(again.out.contains("hint: "), "{}", again.out);
+    world.say(&["watch", id, "--json"]).code(4);
+}
+
+#[tokio::test]
+async fn a_cancelled_job_is_told_by_5_and_an_unknown_one_by_3() {
+    let world = World::new().await;
+    let id = world.enqueue().await.to_string();
+    world.say(&["status", &id]).code(0);
+    let said = world.say(&["cancel", &id, "--json"]).code(0);
+    assert_eq!(said.json()["outcome"], "cancelled");
+    world.say(&["status", &id]).code(5);
+    let watched = world.say(&["watch", &id, "--json"]).code(5);
+    assert_eq!(watched.json()["state"], "cancelled");
+    let again = world.say(&["cancel", &id]).code(0);
+    assert!(again.out.contains("cancelled before"), "{}", again.out);
+    for command in ["status", "watch", "cancel", "delete"] {
+        let said = world.say(&[command, NOBODY]).code(3);
+        assert!(
+            format!("{}{}", said.out, said.err).contains(NOBODY),
+            "{command}"
+        );
+        let said = world.say(&[command, "abc"]).code(2);
+        assert!(said.err.contains("a UUID such as"), "{}", said.err);
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_watch_leaves_the_job_alone_and_says_how_to_cancel_it() {
+    let world = World::new().await;
+    let id = world.enqueue().await;
+    let watch = Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
+        .arg("--config")
+        .arg(world.config())
+        .args(["watch", &id.to_string()])
+        .env_remove("DATABASE_URL")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("the watch listens", SOON, async || {
+        sqlx::query_scalar::<_, bool>(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %')",
+        )
+        .fetch_one(&world.pool)
+        .await
+        .unwrap()
+        .then_some(())
+    })
+    .await;
+    kill_process(Pid::from_child(&watch), Signal::INT).unwrap();
+    let output = watch.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains(&format!("`pgdumpd cancel {id}` cancels it")),
+        "{said}"
+    );
+    assert_eq!(world.status(id).await.state, JobState::Queued);
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
+    let world = World::new().await;
+    let output = Command::new("bash")
+        .args([
+            "-c",
+            "set -o pipefail; { \"$0\" --config \"$1\" config; echo \"code $?\" >&2; } | head -c 0",
+        ])
+        .arg(env!("CARGO_BIN_EXE_pgdumpd"))
+        .arg(world.config())
+        .env_remove("DATABASE_URL")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(["code 0\n", "code 1\n"].contains(&said.as_str()), "{said}");
+}
+
+#[tokio::test]
+async fn a_storage_is_listed_while_the_queue_is_down() {
+    let queues = Cluster::start_private(&[]).await;
+    let mut world = World::on(&queues, cluster().await).await;
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    daemon.stop().await;
+    queues.stop().await;
+    let said = world.say(&["list", "--storage", "local"]).code(0);
+    assert!(said.out.contains(&id.to_string()), "{}", said.out);
+    let listed = world
+        .say(&["list", "--storage", "local", "--json"])
+        .code(0)
+        .json();
+    assert_eq!(listed[0]["backup_id"], id.to_string());
+    let other = world
+        .say(&["list", "--storage", "local", "--target", "other"])
+        .code(0);
+    assert_eq!(other.out, "no backups\n");
+    // And what does need it says so at once.
+    let said = world.say(&["list"]).code(1);
+    assert!(
+        said.err.contains("cannot connect to the queue"),
+        "{}",
+        said.err
+    );
+    assert!(
+        said.err
+            .contains("hint: Check that the queue's server runs")
+    );
+    let said = world.say(&["list", "--storage", "shelf"]).code(1);
+    assert!(
+        said.err.contains("hint: Configured storages: local."),
+        "{}",
+        said.err
+    );
+    world.set("storages.local", "path", quoted("/proc/none"));
+    let said = world.say(&["list", "--storage", "local"]).code(1);
+    assert!(said.err.contains("/proc/none"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn delete_says_what_it_would_remove_and_then_removes_it() {
+    let world = World::new().await;
+    let _daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    let id = id.to_string();
+    let said = world.say(&["delete", &id]).code(0);
+    assert!(
+        said.out.contains("would remove") && said.out.contains("--yes"),
+        "{}",
+        said.out
+    );
+    world.assert_clean(1).await;
+    let said = world.say(&["delete", &id, "--yes"]).code(0);
+    assert!(said.out.starts_with("removed "), "{}", said.out);
+    assert_eq!(world.files(), Vec::<String>::new());
+    let status = world.say(&["status", &id, "--json"]).code(0).json();
+    assert_eq!(status["copies"], "0 of 1");
+    world.say(&["delete", &id, "--yes"]).code(3);
+}
+
+#[tokio::test]
+async fn adopt_gives_a_clone_its_own_id_and_ends_what_came_with_it() {
+    let mut world = World::new().await;
+    let old = queue_id(&world).await;
+    world.set("queue", "queue_id", quoted(&old.to_string()));
+    // As in a clone taken in the middle of a job: a row that runs, its daemon elsewhere.
+    let _lock = world.hold_dumps().await;
+    let mut daemon = world.daemon().await;
+    let running = world.enqueue().await;
+    world.held(&daemon).await;
+    daemon.kill();
+    let queued = world.enqueue().await;
+
+    let said = world.say(&["adopt", "--queue-id", NOBODY]).code(1);
+    assert!(said.err.contains(&old.to_string()), "{}", said.err);
+    assert_eq!(queue_id(&world).await, old);
+    let adopted = world
+        .say(&["adopt", "--queue-id", &old.to_string(), "--json"])
+        .code(0)
+        .json();
+    let new = queue_id(&world).await;
+    assert_ne!(new, old);
+    assert_eq!(adopted["new_id"], new.to_string());
+    assert_eq!(
+        (&adopted["cancelled"], &adopted["failed"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(world.status(queued).await.state, JobState::Cancelled);
+    let ended = world.status(running).await;
+    assert_eq!(
+        (ended.state, ended.error_code.as_deref()),
+        (JobState::Failed, Some("queue_adopted"))
+    );
+
+    // A daemon that is configured for the original does not touch the clone.
+    let mut daemon = world.daemon_unready();
+    assert!(!daemon.exited().await);
+    assert!(daemon.log().contains(&old.to_string()), "{}", daemon.log());
+    drop(_lock);
+    world.set("queue", "queue_id", quoted(&new.to_string()));
+    let _daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+}
+
+async fn queue_id(world: &World) -> Uuid {
+    sqlx::query_scalar("SELECT id FROM pgdumpd.queue")
+        .fetch_one(&world.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn config_shows_where_each_value_came_from_and_no_password() {
+    let mut world = World::new().await;
+    let url = "postgres://backup:hunter2@db.example.com/shop";
+    world.set("targets.shop", "url", quoted(url));
+    let said = world.say(&["config"]).code(0);
+    let file = world.config().display().to_string();
+    assert!(said.out.contains(&file), "{}", said.out);
+    assert!(said.out.contains("# default"), "{}", said.out);
+    assert!(said.out.contains("db.example.com"), "{}", said.out);
+    let json = world.say(&["config", "--json"]).code(0);
+    assert!(json.json().is_object() || json.json().is_array());
+    assert!(!format!("{}{}", said.out, json.out).contains("hunter2"));
+    // A misspelt key is named with its file, and what was perhaps meant.
+    world.set("daemon", "heartbeet", quoted("1s"));
+    let said = world.say(&["config"]).code(1);
+    assert!(
+        said.err.contains("daemon.heartbeet") && said.err.contains("did you mean \"heartbeat\"?"),
+        "{}",
+        said.err
+    );
+}
+
+#[tokio::test]
+async fn an_idempotency_key_gives_the_same_job_again() {
+    let world = World::new().await;
+    let request = BackupRequest::new("shop").idempotency_key("2030-01-31");
+    let id = world.enqueue_request(request).await.to_string();
+    let arguments = ["enqueue", "shop", "--idempotency-key", "2030-01-31"];
+    let said = world.say(&arguments).code(0);
+    assert!(said.out.starts_with(&format!("{id} (enqueued before")));
+    let json = world
+        .say(&[&arguments[..], &["--json"]].concat())
+        .code(0)
+        .json();
+    assert_eq!((&json["id"], &json["is_new"]), (&id.into(), &false.into()));
+}
