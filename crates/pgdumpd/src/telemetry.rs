@@ -81,7 +81,9 @@ where
         Format::Text { ansi, time: true } => lines.with_ansi(ansi).boxed(),
         Format::Text { ansi, time: false } => lines.with_ansi(ansi).without_time().boxed(),
     };
-    Ok(Registry::default().with(lines.with_filter(quieted(filter)?)))
+    // A filter of the whole subscriber, not of the layer: a layer's own one remembers, thread by thread, what it
+    // was last asked, and after a library has asked without logging (sqlx, of a server's notice) it drops lines.
+    Ok(Registry::default().with(lines).with(quieted(filter)?))
 }
 
 /// The filter, with [`QUIET`] for the modules that it does not name itself.

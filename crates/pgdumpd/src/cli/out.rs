@@ -13,7 +13,7 @@ pub(super) fn line(text: impl AsRef<str>) -> std::io::Result<()> {
 /// Prints a value as one line of JSON.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(super) fn json(value: &impl serde::Serialize) -> std::io::Result<()> {
     line(serde_json::to_string(value)?)
 }
@@ -21,7 +21,7 @@ pub(super) fn json(value: &impl serde::Serialize) -> std::io::Result<()> {
 /// Prints rows under headings, each column as wide as its widest cell.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
     let width = |column: usize| {
         rows.iter()
