@@ -81,7 +81,9 @@ where
         Format::Text { ansi, time: true } => lines.with_ansi(ansi).boxed(),
         Format::Text { ansi, time: false } => lines.with_ansi(ansi).without_time().boxed(),
     };
-    Ok(Registry::default().with(lines.with_filter(quieted(filter)?)))
+    // One filter for all, not the layer's own: that one forgets to forget an answer "not enabled" that no event
+    // followed (sqlx asks so about a server's notices), and then drops the thread's next line.
+    Ok(Registry::default().with(lines).with(quieted(filter)?))
 }
 
 /// The filter, with [`QUIET`] for the modules that it does not name itself.
@@ -177,6 +179,18 @@ mod tests {
         let log = || tracing::debug!(target: "sqlx::query", "SELECT 1");
         assert_eq!(logged("trace", TEXT, log), "");
         assert!(logged("info,sqlx::query=debug", TEXT, log).contains("SELECT 1"));
+    }
+
+    #[test]
+    fn a_question_whether_something_is_logged_costs_no_line() {
+        // While another subscriber wants it, the question is really asked.
+        let other = subscriber("sqlx=trace", Format::Json, io::sink).unwrap();
+        let _other = tracing::Dispatch::new(other);
+        let text = logged("info", Format::Json, || {
+            assert!(!tracing::enabled!(target: "sqlx::postgres::notice", tracing::Level::INFO));
+            tracing::info!("started");
+        });
+        assert!(text.contains("started"), "{text:?}");
     }
 
     #[test]

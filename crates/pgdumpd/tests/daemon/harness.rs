@@ -305,7 +305,8 @@ impl World {
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         collect(&self.storage(), &self.storage(), &mut files);
-        files.retain(|file| file != "pgdumpd-storage.json");
+        // A daemon's own check writes and removes a small file at any time.
+        files.retain(|file| file != "pgdumpd-storage.json" && !file.starts_with("pgdumpd-probe-"));
         files.sort();
         files
     }
