@@ -17,6 +17,9 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// A LISTEN that takes longer than this is not worth the wait: the first status is due now.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// From a status to one that a notification asks for: any role may notify, as often as it likes.
+const SPACING: Duration = Duration::from_millis(100);
+
 /// Follows a job: [`Watch::next`] gives its status now, and then each change until it ends.
 ///
 /// Nothing is asked of the database before the first `next`. Statuses are read through the pool. Beside it
@@ -33,6 +36,7 @@ pub fn watch(pool: &PgPool, id: Uuid) -> Watch {
         listener: None,
         listen_after: Instant::now(),
         ask_at: Instant::now(),
+        heed_at: Instant::now(),
         last: None,
         over: false,
     }
@@ -51,6 +55,8 @@ pub struct Watch {
     listen_after: Instant,
     /// When the next status is due. Outlives a `next` that is dropped, as what it had learned must.
     ask_at: Instant,
+    /// The soonest that a notification can make it due.
+    heed_at: Instant,
     last: Option<JobStatus>,
     over: bool,
 }
@@ -89,6 +95,7 @@ impl Watch {
             self.wait().await;
             let answer = self.ask().await;
             self.ask_at = Instant::now() + self.poll_interval;
+            self.heed_at = Instant::now() + SPACING;
             let Some(now) = answer? else {
                 self.over = true;
                 return Ok(None);
@@ -116,24 +123,28 @@ impl Watch {
         Ok(self.last.filter(|last| last.state.has_ended()))
     }
 
-    /// Waits until the next status is due. A notification makes it due now.
+    /// Waits until the next status is due. A notification makes it due now, or soon after the one before.
     async fn wait(&mut self) {
-        let ask_at = tokio::time::Instant::from_std(self.ask_at);
-        if self.ask_at <= Instant::now() {
-            return;
+        while self.ask_at > Instant::now() {
+            let ask_at = tokio::time::Instant::from_std(self.ask_at);
+            let Some(listener) = &mut self.listener else {
+                tokio::time::sleep_until(ask_at).await;
+                return;
+            };
+            match tokio::time::timeout_at(ask_at, listener.try_recv()).await {
+                // Those that follow are read meanwhile, and are no further reason to ask.
+                Ok(Ok(Some(_))) => {
+                    let soonest = self.heed_at.max(Instant::now());
+                    self.ask_at = self.ask_at.min(soonest);
+                }
+                // The connection is lost: what it would have told may have happened already.
+                Ok(Ok(None) | Err(_)) => {
+                    self.listener = None;
+                    self.ask_at = Instant::now();
+                }
+                Err(_due) => return,
+            }
         }
-        let Some(listener) = &mut self.listener else {
-            tokio::time::sleep_until(ask_at).await;
-            return;
-        };
-        match tokio::time::timeout_at(ask_at, listener.try_recv()).await {
-            // Several that arrived together are one reason to ask.
-            Ok(Ok(Some(_))) => while listener.next_buffered().is_some() {},
-            // The connection is lost: what it would have told may have happened already.
-            Ok(Ok(None) | Err(_)) => self.listener = None,
-            Err(_poll_is_due) => return,
-        }
-        self.ask_at = Instant::now();
     }
 
     /// Listens, if it does not yet.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, PgDumpConfig, TargetConfig};
@@ -15,10 +17,13 @@ use crate::target::Target;
 /// One subject that does not answer must not keep the others from being told.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Subjects looked at at once: those that do not answer must not add up to hours.
+const AT_ONCE: usize = 8;
+
 /// What was found, subject by subject.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// In the order in which they were looked at.
+    /// The queue, the targets and the storages, each by name.
     pub findings: Vec<Checked>,
 }
 
@@ -70,21 +75,27 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
     if let Some(queue) = queue {
         report.add("queue", check_queue(queue).await);
     }
+    let mut checks: Vec<BoxFuture<'_, (String, Vec<Finding>)>> = Vec::new();
     for (name, target) in &served.targets {
-        let subject = format!("target {name}");
-        report.add(
-            &subject,
-            in_time(check_target(name, target, &config.pg_dump)).await,
-        );
+        checks.push(Box::pin(async move {
+            let findings = check_target(name, target, &config.pg_dump);
+            (format!("target {name}"), in_time(findings).await)
+        }));
     }
     for (name, storage) in &served.storages {
-        let findings = async {
-            match served.known.open(name, storage).await {
-                Ok(storage) => storage.probe().await,
-                Err(fault) => vec![(&fault).into()],
-            }
-        };
-        report.add(&format!("storage {name}"), in_time(findings).await);
+        checks.push(Box::pin(async move {
+            let findings = async {
+                match served.known.open(name, storage).await {
+                    Ok(storage) => storage.probe().await,
+                    Err(fault) => vec![(&fault).into()],
+                }
+            };
+            (format!("storage {name}"), in_time(findings).await)
+        }));
+    }
+    let mut checked = stream::iter(checks).buffered(AT_ONCE);
+    while let Some((subject, findings)) = checked.next().await {
+        report.add(&subject, findings);
     }
     report
 }

@@ -28,7 +28,7 @@ pub async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Arc<Pulse
         pulse.beat();
         services.set_running(jobs.len());
         hints.mark_unchanged();
-        match claim_all(&services, &lifecycle, &mut jobs).await {
+        match claim_all(&services, &lifecycle, &mut jobs, &pulse).await {
             Ok(()) => outage = false,
             Err(reason) => {
                 if !outage {
@@ -40,11 +40,11 @@ pub async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Arc<Pulse
         let wait = if outage {
             services.daemon.poll_interval
         } else {
-            next_look(&services).await
+            pulse.beat_through(next_look(&services)).await
         };
         tokio::select! {
             () = lifecycle.drain.cancelled() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = pulse.beat_through(tokio::time::sleep(wait)) => {}
             () = hinted(&mut hints) => {}
             Some(ended) = jobs.join_next() => report_panic(ended),
         }
@@ -56,6 +56,7 @@ async fn claim_all(
     services: &Arc<Services>,
     lifecycle: &Lifecycle,
     jobs: &mut JoinSet<()>,
+    pulse: &Pulse,
 ) -> Result<(), String> {
     for _ in 0..RUNS_OF_CLAIMS {
         while let Some(ended) = jobs.try_join_next() {
@@ -73,7 +74,8 @@ async fn claim_all(
         let claim = services
             .queue
             .claim(services.worker.id, &targets, services.daemon.lease);
-        let claimed = tokio::time::timeout(CLAIM_PATIENCE, claim)
+        let claimed = pulse
+            .beat_through(tokio::time::timeout(CLAIM_PATIENCE, claim))
             .await
             .map_err(|_| "no answer in time".to_owned())?
             .map_err(|error| crate::fault::chain(&error))?;

@@ -1,10 +1,12 @@
 //! What runs while the daemon runs: the claim loop, the daemon's presence in the queue and the reaper, the
 //! listener for hints, its own checks, reloading, and systemd's watchdog.
 
+mod hints;
 mod known_storages;
 mod presence;
 mod served;
 mod sweep;
+mod upkeep;
 mod watchdog;
 
 pub use known_storages::KnownStorages;
@@ -18,19 +20,21 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::checks::{self, Checked};
 use crate::claim_loop;
-use crate::config::{Config, DaemonConfig, PgDumpConfig, Sources};
+use crate::config::{Config, DaemonConfig, PgDumpConfig};
 use crate::lifecycle::{Lifecycle, tell_systemd};
-use crate::queue::{Queue, QueueError, Worker};
+use crate::queue::{Queue, Worker};
 
 /// Between two tries to reach the queue at the start.
 const RECONNECT: Duration = Duration::from_secs(3);
+/// How often it is said that the queue is still not reached.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// What every job of this daemon shares.
 #[derive(Debug)]
@@ -100,6 +104,8 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         queue,
     });
     introduce(&services).await;
+    // Before the first check, which would else find that no daemon is alive.
+    presence::register(&services, false).await;
 
     let claiming = Arc::new(Pulse::new());
     let present = Arc::new(Pulse::new());
@@ -117,7 +123,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
     tasks.spawn(sweep::run(Arc::clone(&services), rest.clone()));
-    tasks.spawn(look_after(
+    tasks.spawn(upkeep::run(
         Arc::clone(&services),
         config,
         reload,
@@ -143,21 +149,28 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
 }
 
 /// Connects to the queue, waiting while it cannot be reached; none when told to stop meanwhile.
+///
+/// # Errors
+/// The queue's refusal: systemd starts the daemon again later.
 async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Option<Queue>> {
-    let mut told = false;
+    let mut told: Option<Instant> = None;
     loop {
-        match Queue::connect(&config.queue).await {
+        let tried = tokio::select! {
+            () = lifecycle.drain.cancelled() => return Ok(None),
+            tried = Queue::connect(&config.queue) => tried,
+        };
+        match tried {
             Ok(queue) => return Ok(Some(queue)),
-            Err(QueueError::Database(error)) if !is_refusal(&error) => {
-                if !told {
+            Err(error) if error.may_pass() => {
+                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
                     warn!(
                         queue.address = %config.queue.url,
                         error = &error as &dyn std::error::Error,
                         "the queue cannot be reached; trying again"
                     );
                     tell_systemd(&[NotifyState::Status("waiting for the queue's database")]);
+                    told = Some(Instant::now());
                 }
-                told = true;
             }
             Err(error) => return Err(error.into()),
         }
@@ -166,16 +179,6 @@ async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Optio
             () = tokio::time::sleep(RECONNECT) => {}
         }
     }
-}
-
-/// Whether waiting cannot help: a wrong password (28), no such database (3D), a missing privilege (42).
-fn is_refusal(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|refusal| refusal.code());
-    code.is_some_and(|code| {
-        ["28", "3D", "42"]
-            .iter()
-            .any(|class| code.starts_with(class))
-    })
 }
 
 fn worker(daemon: &DaemonConfig) -> Worker {
@@ -219,72 +222,10 @@ async fn introduce(services: &Services) {
 
 /// Turns notifications into hints.
 async fn listen(services: Arc<Services>, rest: CancellationToken) {
-    let mut listener = services.queue.listener();
-    loop {
-        tokio::select! {
-            () = rest.cancelled() => return,
-            _ = listener.next() => services.give_hint(),
-        }
-    }
-}
-
-/// Checks what the daemon will need at the start, at each reload and every `check_interval`, and reads
-/// targets and storages again at SIGHUP. A server's list of databases is read again with each check.
-async fn look_after(
-    services: Arc<Services>,
-    mut config: Config,
-    reload: Option<PathBuf>,
-    lifecycle: Lifecycle,
-    rest: CancellationToken,
-) {
-    loop {
-        tokio::select! {
-            () = rest.cancelled() => return,
-            () = check(&services, &config) => {}
-        }
-        tokio::select! {
-            () = rest.cancelled() => return,
-            () = tokio::time::sleep(config.daemon.check_interval) => {}
-            () = lifecycle.reload.notified() => {
-                match Config::load(&Sources::of_process(reload.clone())) {
-                    Ok(loaded) => {
-                        config = loaded.config;
-                        services.served().known.forget();
-                    }
-                    Err(error) => error!("the configuration stays as it was: {error}"),
-                }
-            }
-        }
-        let served = serve(&config, Some(&services.served())).await;
-        info!(
-            targets = served.targets.len(),
-            storages = served.storages.len(),
-            "targets and storages are read"
-        );
-        services.serve_from_now_on(served);
-    }
-}
-
-async fn check(services: &Services, config: &Config) {
-    let report = checks::run(config, &services.served(), Some(&services.queue)).await;
-    for Checked { subject, finding } in report.problems() {
-        warn!(
-            check.subject = subject,
-            check.hint = finding.hint,
-            "{}",
-            finding.what
-        );
-    }
-    let json = serde_json::to_value(&report).unwrap_or_default();
-    if let Err(error) = services
-        .queue
-        .record_checks(services.worker.id, &json)
-        .await
-    {
-        warn!(
-            error = &error as &dyn std::error::Error,
-            "the results of the checks could not be stored"
-        );
+    let hints = hints::spaced(services.queue.listener(), || services.give_hint());
+    tokio::select! {
+        () = rest.cancelled() => {}
+        () = hints => {}
     }
 }
 

@@ -96,6 +96,7 @@ async fn run_in_span(
             }
         },
     };
+    heart.job_ends();
     let finished =
         settle::finish(&services.queue, &job.lease, &outcome, services.daemon.lease).await;
     heart.stop().await;

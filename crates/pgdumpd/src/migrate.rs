@@ -44,6 +44,13 @@ pub struct Applied {
 pub async fn migrate(pool: &PgPool, grants: &Grants) -> Result<Applied, MigrateError> {
     // A connection of its own, closed at the end: a future dropped in mid-transaction leaves nothing behind.
     let mut connection = pool.acquire().await?.detach();
+    let row = sqlx::raw_sql("SELECT current_setting('server_encoding') AS encoding")
+        .fetch_one(&mut connection)
+        .await?;
+    let found: String = row.try_get("encoding")?;
+    if found != "UTF8" {
+        return Err(MigrateError::Encoding { found });
+    }
     let mut versions = Vec::new();
     let mut applied = history::applied(&mut connection).await?;
     history::check(&applied)?;

@@ -144,6 +144,7 @@ impl Queue {
         address: String,
     ) -> Result<Self, QueueError> {
         const VERSION: &str = include_str!("queue/sql/schema_version.sql");
+        const ENCODING: &str = include_str!("queue/sql/server_encoding.sql");
         let not_migrated = || QueueError::NotMigrated {
             address: address.clone(),
             wanted: migrate::VERSION,
@@ -156,6 +157,12 @@ impl Queue {
         };
         if version < migrate::VERSION {
             return Err(not_migrated());
+        }
+        if let Some(row) = link.fetch_optional(sqlx::query(ENCODING)).await? {
+            let found: String = row.try_get("encoding")?;
+            if found != "UTF8" {
+                return Err(QueueError::Encoding { found });
+            }
         }
         let id = identity::read(&link).await?.id;
         let inner = Inner {

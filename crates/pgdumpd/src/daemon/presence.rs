@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -16,6 +17,8 @@ use sd_notify::NotifyState;
 
 /// A write that is not answered by then counts as an interruption.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often daemons that are long gone are forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Renews the daemon's row and reaps, every heartbeat, until `rest` is cancelled.
 pub(super) async fn run(
@@ -26,22 +29,23 @@ pub(super) async fn run(
 ) {
     let tick = services.daemon.heartbeat;
     let mut writing = Uninterrupted::new(services.daemon.lease);
+    let mut pruned: Option<Instant> = None;
     let mut said = 0;
     loop {
-        pulse.beat();
-        let targets: Vec<String> = services.served().targets.keys().cloned().collect();
-        let register = services
-            .queue
-            .register(&services.worker, &targets, drain.is_cancelled());
-        match tokio::time::timeout(PATIENCE, register).await {
-            Ok(Ok(())) => {
-                if writing.succeeded(Instant::now()) {
-                    reap(&services).await;
+        match pulse
+            .beat_through(register(&services, drain.is_cancelled()))
+            .await
+        {
+            Some(now) => {
+                let reaps = writing.succeeded(now);
+                pulse.beat_through(tidy(&services, reaps)).await;
+                if pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE_EVERY) {
+                    pulse.beat_through(prune(&services)).await;
+                    pruned = Some(Instant::now());
                 }
             }
-            _ => writing.interrupted(),
+            None => writing.interrupted(),
         }
-        pulse.beat();
         let running = services.running();
         if running != said && !drain.is_cancelled() {
             said = running;
@@ -52,16 +56,36 @@ pub(super) async fn run(
         }
         tokio::select! {
             () = rest.cancelled() => return,
-            () = tokio::time::sleep(tick) => {}
+            () = pulse.beat_through(tokio::time::sleep(tick)) => {}
         }
     }
 }
 
-async fn reap(services: &Services) {
-    match tokio::time::timeout(PATIENCE, services.queue.reap(services.daemon.max_rescues)).await {
+/// Writes the daemon's row; gives the database's time, or none where the queue did not take it.
+pub(super) async fn register(services: &Services, draining: bool) -> Option<DateTime<Utc>> {
+    let targets: Vec<String> = services.served().targets.keys().cloned().collect();
+    let register = services
+        .queue
+        .register(&services.worker, &targets, draining);
+    tokio::time::timeout(PATIENCE, register).await.ok()?.ok()
+}
+
+/// Takes back what the daemons that are gone have left, where this one may; else only ends what is cancelled.
+async fn tidy(services: &Services, reaps: bool) {
+    let changed = async {
+        if reaps {
+            services.queue.reap(services.daemon.max_rescues).await
+        } else {
+            services.queue.end_cancelled().await
+        }
+    };
+    match tokio::time::timeout(PATIENCE, changed).await {
         Ok(Ok(0)) => {}
         Ok(Ok(jobs)) => {
-            info!(jobs, "took back jobs whose daemon is gone");
+            info!(
+                jobs,
+                "took back jobs whose daemon is gone, or ended cancelled ones"
+            );
             services.give_hint();
         }
         Ok(Err(error)) => warn!(
@@ -72,17 +96,30 @@ async fn reap(services: &Services) {
     }
 }
 
-/// For how long the daemon has written to the queue without a gap.
+async fn prune(services: &Services) {
+    match tokio::time::timeout(PATIENCE, services.queue.prune_workers()).await {
+        Ok(Ok(0)) | Err(_) => {}
+        Ok(Ok(daemons)) => info!(daemons, "forgot daemons that were not seen for a week"),
+        Ok(Err(error)) => warn!(
+            error = &error as &dyn std::error::Error,
+            "daemons that are gone could not be forgotten"
+        ),
+    }
+}
+
+/// For how long the daemon has written to the queue without a gap, by the database's clock: the machine's
+/// monotonic one stands still while it is suspended.
 #[derive(Debug)]
 struct Uninterrupted {
-    lease: Duration,
-    gap: Duration,
-    since: Option<Instant>,
-    last: Option<Instant>,
+    lease: TimeDelta,
+    gap: TimeDelta,
+    since: Option<DateTime<Utc>>,
+    last: Option<DateTime<Utc>>,
 }
 
 impl Uninterrupted {
     fn new(lease: Duration) -> Self {
+        let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
         // A process that was stopped (SIGSTOP, a suspended machine) has a gap without an error.
         Self {
             lease,
@@ -93,8 +130,12 @@ impl Uninterrupted {
     }
 
     /// A write succeeded; says whether a whole lease has gone by without a gap.
-    fn succeeded(&mut self, now: Instant) -> bool {
-        if self.last.is_some_and(|last| now - last > self.gap) {
+    fn succeeded(&mut self, now: DateTime<Utc>) -> bool {
+        // A clock that was set back says nothing about the time between, either.
+        if self
+            .last
+            .is_some_and(|last| now < last || now - last > self.gap)
+        {
             self.since = None;
         }
         self.last = Some(now);
@@ -113,8 +154,7 @@ mod tests {
     #[test]
     fn a_daemon_reaps_only_after_a_whole_lease_of_writing() {
         let mut writing = Uninterrupted::new(Duration::from_secs(60));
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
+        let at = |seconds| DateTime::UNIX_EPOCH + Duration::from_secs(seconds);
         assert!((0..6).all(|beat| !writing.succeeded(at(beat * 10))));
         assert!(writing.succeeded(at(60)));
         // An outage starts the lease anew.
@@ -124,5 +164,9 @@ mod tests {
         assert!(writing.succeeded(at(130)));
         // So does a gap without an error: the process was stopped.
         assert!(!writing.succeeded(at(500)));
+        assert!((51..56).all(|beat| !writing.succeeded(at(beat * 10))));
+        assert!(writing.succeeded(at(560)));
+        // And a clock that was set back.
+        assert!(!writing.succeeded(at(555)));
     }
 }

@@ -1,13 +1,18 @@
 //! What the daemon serves: the configured targets, with `databases = "*"` unfolded, and the storages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tracing::warn;
+use futures_util::stream::{self, StreamExt as _};
+use tracing::{debug, warn};
 
 use super::known_storages::KnownStorages;
 use crate::config::{Config, Databases, StorageConfig, TargetConfig};
+use crate::fault::Fault;
 use crate::target::Target;
+
+/// Servers asked at once.
+const AT_ONCE: usize = 8;
 
 /// Targets and storages by name.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +21,8 @@ pub struct Served {
     pub targets: BTreeMap<String, TargetConfig>,
     /// By name.
     pub storages: BTreeMap<String, StorageConfig>,
+    /// Configured targets whose server could not be asked for its databases: not all may be served.
+    pub unlisted: BTreeSet<String>,
     /// Which storage each name has turned out to be.
     pub known: Arc<KnownStorages>,
 }
@@ -23,18 +30,24 @@ pub struct Served {
 /// Unfolds the configuration. Where a server cannot be asked for its databases, those known `before` stay.
 pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
     let mut targets = BTreeMap::new();
+    let mut unlisted = BTreeSet::new();
+    let mut asking = Vec::new();
     for (name, target) in &config.targets {
-        let Databases::All { exclude } = &target.databases else {
+        if target.databases == Databases::One {
             targets.insert(name.clone(), target.clone());
-            continue;
+        } else {
+            asking.push(list(name, target));
+        }
+    }
+    let answers: Vec<_> = stream::iter(asking).buffered(AT_ONCE).collect().await;
+    for (name, target, listed) in answers {
+        let excluded = |database: &String| match &target.databases {
+            Databases::One => false,
+            Databases::All { exclude } => exclude.contains(database),
         };
-        let asked = async { Target::connect(name, &target.url).await?.databases().await };
-        match asked.await {
+        match listed {
             Ok(databases) => {
-                for database in databases
-                    .into_iter()
-                    .filter(|database| !exclude.contains(database))
-                {
+                for database in databases.into_iter().filter(|database| !excluded(database)) {
                     if database.chars().any(char::is_control) {
                         warn!(
                             target = name,
@@ -52,11 +65,19 @@ pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
                 }
             }
             Err(fault) => {
-                warn!(
-                    target = name,
-                    "the server's databases cannot be listed: {}",
-                    fault.report()
-                );
+                let reason = fault.report();
+                if before.is_some_and(|served| served.unlisted.contains(name)) {
+                    debug!(
+                        target = name,
+                        reason, "the server's databases cannot be listed yet"
+                    );
+                } else {
+                    warn!(
+                        target = name,
+                        "the server's databases cannot be listed: {reason}"
+                    );
+                }
+                unlisted.insert(name.clone());
                 let prefix = format!("{name}/");
                 let known = before.into_iter().flat_map(|served| &served.targets);
                 targets.extend(
@@ -70,6 +91,15 @@ pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
     Served {
         targets,
         storages: config.storages.clone(),
+        unlisted,
         known: before.map_or_else(Arc::default, |before| Arc::clone(&before.known)),
     }
+}
+
+async fn list<'a>(
+    name: &'a String,
+    target: &'a TargetConfig,
+) -> (&'a String, &'a TargetConfig, Result<Vec<String>, Fault>) {
+    let asked = async { Target::connect(name, &target.url).await?.databases().await };
+    (name, target, asked.await)
 }

@@ -1,6 +1,7 @@
 //! systemd's watchdog follows the loops' liveness, never the database's answers: an outage of the queue
 //! must not restart a daemon whose dumps run well.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +12,10 @@ use tracing::error;
 
 use crate::lifecycle::tell_systemd;
 
-/// When a loop last went round.
+/// How often a loop that waits says that it lives: far below any limit that a unit will set.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// When a loop last showed that it lives.
 #[derive(Debug)]
 pub struct Pulse {
     origin: Instant,
@@ -35,6 +39,18 @@ impl Pulse {
     pub fn beat(&self) {
         self.last
             .store(self.origin.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Waits, beating meanwhile: a wait may be longer than the watchdog's limit. `wait` must end by itself.
+    pub async fn beat_through<T>(&self, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        loop {
+            self.beat();
+            if let Ok(done) = tokio::time::timeout(BEAT, wait.as_mut()).await {
+                self.beat();
+                return done;
+            }
+        }
     }
 
     fn silent_for(&self) -> Duration {
@@ -62,5 +78,26 @@ pub(super) async fn run(pulses: Vec<Arc<Pulse>>, rest: CancellationToken) {
                 "a loop stands still: leaving the daemon to the watchdog"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_longer_than_the_limit_is_no_silence() {
+        let pulse = Pulse::new();
+        let mut longest = Duration::ZERO;
+        let wait = async {
+            let end = Instant::now() + BEAT * 5 / 2;
+            while Instant::now() < end {
+                longest = longest.max(pulse.silent_for());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        pulse.beat_through(wait).await;
+        assert!(longest < BEAT * 2, "{longest:?}");
+        assert!(pulse.silent_for() < BEAT);
     }
 }

@@ -80,6 +80,8 @@ impl Plan {
         let mut arguments = vec![
             "--format=custom".to_owned(),
             "--no-password".to_owned(),
+            // A misspelt table must not leave a backup without it that says "succeeded".
+            "--strict-names".to_owned(),
             format!("--compress={}", compress_argument(self.compression)),
             format!("--lock-wait-timeout={lock_wait}"),
         ];

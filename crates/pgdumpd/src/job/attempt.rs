@@ -17,12 +17,12 @@ use crate::config::{StorageConfig, TargetConfig};
 use crate::daemon::{Served, Services};
 use crate::dump::{self, Plan};
 use crate::fault::Fault;
-use crate::queue::{ClaimedJob, Success};
+use crate::queue::{ClaimedJob, Progress, Success};
 use crate::spec;
 use crate::store::{Manifest, ObjectKey, Storage};
 use crate::target::{self, Target};
 
-/// How long pg_dump's session and an upload may take to be cleaned up beyond what they are given anyway.
+/// One attempt of one job.
 pub(super) struct Attempt<'a> {
     pub(super) services: &'a Services,
     pub(super) served: &'a Served,
@@ -51,11 +51,16 @@ impl Attempt<'_> {
             self.unless_halted(Target::connect(&self.job.target, &target_config.url)),
         );
         let storage = storage?.in_step(Step::Prepare)?;
-        if let Some((manifest, place)) = earlier::adopt(self.job, self.served, &storage).await {
+        // Both may be left off in the middle and repeated: hashing a large archive takes its time.
+        let adopted = self
+            .unless_halted(earlier::adopt(self.job, self.served, &storage))
+            .await?;
+        if let Some((manifest, place)) = adopted {
             return Ok(self.success(&manifest, &place));
         }
         let target = target?.in_step(Step::Connect)?;
-        earlier::end_sessions(self.job, &target).await;
+        self.unless_halted(earlier::end_sessions(self.job, &target))
+            .await?;
         let size = self
             .unless_halted(target.database_size())
             .await?
@@ -97,6 +102,7 @@ impl Attempt<'_> {
             queue: &self.services.queue,
             lease: &self.job.lease,
             lease_time: self.services.daemon.lease,
+            limit: target_config.stall_timeout,
             progress: self.reporter.progress(),
             storage: &storage,
             switch: self.switch,
@@ -203,7 +209,29 @@ impl Attempt<'_> {
             sha256: manifest.object.sha256.clone(),
             warnings: manifest.warnings.clone(),
             warnings_total: i32::try_from(manifest.warnings_total).unwrap_or(i32::MAX),
-            progress: self.reporter.progress(),
+            progress: self.final_progress(manifest),
+        }
+    }
+
+    /// What the row of a success says, from what its manifest proves: an adopted backup's, too.
+    fn final_progress(&self, manifest: &Manifest) -> Progress {
+        let counted = self.reporter.progress();
+        let tables = manifest
+            .archive
+            .tables
+            .and_then(|tables| i32::try_from(tables).ok());
+        let bytes = i64::try_from(manifest.object.size_bytes).ok();
+        let message = match tables {
+            Some(tables) => format!("the backup of {tables} tables is stored and proved"),
+            None => "the backup is stored, its archive unread".to_owned(),
+        };
+        Progress {
+            message,
+            tables_done: tables,
+            tables_total: tables,
+            bytes_dumped: i64::try_from(manifest.archive.dump_bytes).ok(),
+            bytes_stored: bytes,
+            ..counted
         }
     }
 }

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::attempt::STOP_GRACE;
+use super::flowing::counts;
 use super::halt::{Halt, HaltSwitch};
-use super::measure::Watch;
+use super::measure::{self, Watch};
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use crate::config::TargetConfig;
@@ -26,8 +27,12 @@ use crate::target::Target;
 const SESSION_GRACE: Duration = Duration::from_secs(3);
 /// How long pg_dump may take to exit after it has closed its output; less where a target's stall_timeout is less.
 const EXIT_GRACE: Duration = Duration::from_secs(60);
-/// Codes of the pipeline that speak of what pg_dump wrote, not of where it went.
-const OF_THE_STREAM: [&str; 3] = ["archive_incomplete", "archive_corrupt", "dump_read_failed"];
+/// Codes of the pipeline that say that the stream ended early.
+const ENDED_EARLY: [&str; 2] = ["archive_incomplete", "dump_read_failed"];
+/// What is not an archive at all: pg_dump may be well, and still be writing into the closed pipe.
+const NO_ARCHIVE: &str = "archive_corrupt";
+/// How long a storage may take to remove a partial object. What it does not manage, a later daemon does.
+const ABORT_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a dump is run with.
 pub(super) struct Dumping<'a> {
@@ -130,9 +135,13 @@ impl Dumping<'_> {
         };
         info!(pg_dump.pid = dump.pid(), "pg_dump started");
         self.reporter.enter(Phase::Catalog);
-        let end = self.flow(&plan, &mut dump, output, &mut upload, mode).await;
+        let meter = Meter::new();
+        let end = self
+            .flow(&plan, &mut dump, output, &mut upload, mode, &meter)
+            .await;
         let ended = match end {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
+                self.reporter.advance(1.0, counts(&meter.snapshot()));
                 self.reporter.enter(Phase::Finishing);
                 self.clean_exit(&mut dump)
                     .await
@@ -140,6 +149,9 @@ impl Dumping<'_> {
             }
             End::Flowed(Ok(Outcome::Unreadable { reason })) => Ok(Err(reason)),
             End::Flowed(Err(fault)) => Err(self.blame(&mut dump, fault).await),
+            End::Guarded(fault) if fault.code() == measure::STORAGE_STALLED => {
+                Err(failed(Step::Store, fault))
+            }
             End::Guarded(fault) => Err(failed(Step::Dump, fault)),
             End::Flowed(Ok(Outcome::Cancelled)) | End::Halted => Err(Stop::Halted),
         };
@@ -170,14 +182,14 @@ impl Dumping<'_> {
         output: DumpOutput,
         upload: &mut Upload,
         mode: Mode,
+        meter: &Arc<Meter>,
     ) -> End {
-        let meter = Meter::new();
         let watch = Watch {
             target: self.target,
             config: self.config,
             application_name: plan.application_name(),
             output: output.meter(),
-            meter: Arc::clone(&meter),
+            meter: Arc::clone(meter),
             reporter: self.reporter,
         };
         let stop = CancellationToken::new();
@@ -186,6 +198,7 @@ impl Dumping<'_> {
             buffer: BytesMut::new(),
         };
         let mut sink = Into { upload };
+        let meter = Arc::clone(meter);
         let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, mode, meter, &stop));
         let end = tokio::select! {
             biased;
@@ -220,8 +233,13 @@ impl Dumping<'_> {
 
     /// A stream that ended early is pg_dump's doing where pg_dump failed: its own words say why.
     async fn blame(&self, dump: &mut PgDump, fault: Fault) -> Stop {
-        if !OF_THE_STREAM.contains(&fault.code()) {
-            return failed(Step::Store, fault);
+        if !ENDED_EARLY.contains(&fault.code()) {
+            let step = if fault.code() == NO_ARCHIVE {
+                Step::Dump
+            } else {
+                Step::Store
+            };
+            return failed(step, fault);
         }
         let grace = STOP_GRACE.min(self.config.stall_timeout);
         tokio::select! {
@@ -278,12 +296,18 @@ impl pipeline::Sink for Into<'_> {
     }
 }
 
-async fn abort(upload: Upload) {
-    if let Err(fault) = upload.abort().await {
-        warn!(
+/// Gives an upload up, within a limit: a storage that hangs must not keep the job, or the daemon's stop.
+pub(super) async fn abort(upload: Upload) {
+    match tokio::time::timeout(ABORT_LIMIT, upload.abort()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => warn!(
             "the partial object could not be removed: {}",
             fault.report()
-        );
+        ),
+        Err(_) => warn!(
+            "the partial object could not be removed: no answer from the storage in {} s",
+            ABORT_LIMIT.as_secs()
+        ),
     }
 }
 

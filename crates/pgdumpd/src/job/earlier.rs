@@ -121,7 +121,7 @@ pub async fn clear(left: &Leftover, served: &Served) -> Result<bool, Fault> {
         let Some(config) = served.storages.get(name) else {
             return Ok(false);
         };
-        let storage = Storage::open(name, config).await?;
+        let storage = served.known.open(name, config).await?;
         // A storage of the same name on another host may be another storage.
         if left.storage_id != Some(storage.id()) {
             return Ok(false);

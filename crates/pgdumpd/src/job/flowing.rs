@@ -102,13 +102,22 @@ impl Flow {
         });
         let counts = Counts {
             current_table: at_hand.map(|block| block.name.clone()),
-            tables_done: i32::try_from(now.tables_done).ok(),
-            tables_total: i32::try_from(now.tables_total).ok(),
-            rows_done: None,
-            bytes_dumped: i64::try_from(now.bytes_in).ok(),
-            bytes_stored: i64::try_from(now.bytes_out).ok(),
+            ..counts(now)
         };
         (self.estimate.share(flowing.as_ref()), counts)
+    }
+}
+
+/// What can be counted without knowing any sizes. Rows cannot: pg_dump has compressed them.
+pub(super) fn counts(now: &Snapshot) -> Counts {
+    let known = now.toc.is_some();
+    Counts {
+        current_table: None,
+        tables_done: i32::try_from(now.tables_done).ok().filter(|_| known),
+        tables_total: i32::try_from(now.tables_total).ok().filter(|_| known),
+        rows_done: None,
+        bytes_dumped: i64::try_from(now.bytes_in).ok(),
+        bytes_stored: i64::try_from(now.bytes_out).ok(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The heartbeat of one job: from its claim to its end it renews the lease, writes the progress, and
 //! hears of a cancel or of the lease's loss.
 //!
-//! A beat is sent at once when a hint says that somebody may have cancelled, a second after the last when
-//! the progress has changed, and every tick otherwise. When no beat has been acknowledged for the lease
+//! A beat is sent a second after the last when the progress has changed, and every tick otherwise. A hint that
+//! somebody may have cancelled is followed up at once, by reading only. When no beat has been acknowledged for the lease
 //! less one tick, counted from when the last good one was *sent*, the job must stop: by then another
 //! daemon may be about to take it over.
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, debug, warn};
 
 use super::halt::{Halt, HaltSwitch};
@@ -21,8 +21,10 @@ use crate::queue::{Beat, Lease, Queue};
 
 /// Between two writes of progress: the row of a running job is written at most this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// Between a beat and one that a hint asks for, so that nobody can make a daemon hammer its queue.
+/// Between two hints that are followed up, so that nobody can make a daemon hammer its queue.
 const HINT_INTERVAL: Duration = Duration::from_millis(200);
+/// A beat whose time is all but over is still given this long.
+const SHORTEST_RETRY: Duration = Duration::from_millis(50);
 
 /// How often the heart beats, and how long its lease lasts.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +38,9 @@ pub(super) struct Pace {
 /// A running heart. Stop it after the job's end is written.
 #[derive(Debug)]
 pub(super) struct Heart {
-    stop: CancellationToken,
+    ending: CancellationToken,
+    /// Dropped with a job that panicked, too: its lease must be left to expire.
+    stop: DropGuard,
     task: JoinHandle<()>,
 }
 
@@ -51,6 +55,7 @@ impl Heart {
         reporter: Arc<Reporter>,
         switch: Arc<HaltSwitch>,
     ) -> Self {
+        let ending = CancellationToken::new();
         let stop = CancellationToken::new();
         let beating = Beating {
             queue,
@@ -59,19 +64,37 @@ impl Heart {
             hint,
             reporter,
             switch,
+            ending: ending.clone(),
             stop: stop.clone(),
         };
         let task = tokio::spawn(beating.run(claimed).in_current_span());
-        Self { stop, task }
+        Self {
+            ending,
+            stop: stop.drop_guard(),
+            task,
+        }
+    }
+
+    /// Says that the job's end is about to be written. The heart goes on, because that may take long, but to find
+    /// the lease gone is no news then: whoever writes the end is told whether it was still ours.
+    pub(super) fn job_ends(&self) {
+        self.ending.cancel();
     }
 
     /// Stops the heart and waits until it is still.
     pub(super) async fn stop(self) {
-        self.stop.cancel();
+        drop(self.stop);
         if let Err(error) = self.task.await {
             warn!(%error, "the heartbeat task ended badly");
         }
     }
+}
+
+/// What the heart has to do next.
+enum Due {
+    Beat,
+    Probe,
+    Stop,
 }
 
 struct Beating {
@@ -81,6 +104,7 @@ struct Beating {
     hint: watch::Receiver<u64>,
     reporter: Arc<Reporter>,
     switch: Arc<HaltSwitch>,
+    ending: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -88,15 +112,24 @@ impl Beating {
     async fn run(mut self, claimed: Instant) {
         let mut good = claimed;
         let mut sent = claimed;
+        let mut probed = claimed;
         // The first beat is due at once: a cancel may have met the claim.
         let mut first = true;
         loop {
-            if !first && !self.wait(sent).await {
-                return;
+            let deadline = good + self.pace.lease.saturating_sub(self.pace.tick);
+            if !first {
+                match self.wait(sent, probed, deadline).await {
+                    Due::Stop => return,
+                    Due::Probe => {
+                        probed = Instant::now();
+                        self.probe().await;
+                        continue;
+                    }
+                    Due::Beat => {}
+                }
             }
             first = false;
             sent = Instant::now();
-            let deadline = good + self.pace.lease.saturating_sub(self.pace.tick);
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 beat = self.beat(deadline) => match beat {
@@ -107,7 +140,7 @@ impl Beating {
                         }
                     }
                     Some(Beat::LeaseLost) => {
-                        if !self.stop.is_cancelled() {
+                        if !self.ending.is_cancelled() {
                             warn!("the lease is lost: another daemon owns the job, or it has ended");
                             self.switch.throw(Halt::LeaseLost);
                         }
@@ -127,19 +160,28 @@ impl Beating {
         }
     }
 
-    /// Waits until the next beat is due; false when the heart is to stop.
-    async fn wait(&mut self, sent: Instant) -> bool {
+    /// Waits until there is something to do: a beat at the deadline at the latest, to find that it has passed.
+    async fn wait(&mut self, sent: Instant, probed: Instant, deadline: Instant) -> Due {
+        let tick = (sent + self.pace.tick).min(deadline.max(sent + SHORTEST_RETRY));
         tokio::select! {
-            () = self.stop.cancelled() => false,
-            () = tokio::time::sleep_until(sent + self.pace.tick) => true,
-            () = async {
-                hinted(&mut self.hint).await;
-                tokio::time::sleep_until(sent + HINT_INTERVAL).await;
-            } => true,
+            () = self.stop.cancelled() => Due::Stop,
+            () = tokio::time::sleep_until(tick) => Due::Beat,
             () = async {
                 tokio::time::sleep_until(sent + PROGRESS_INTERVAL.min(self.pace.tick)).await;
                 self.reporter.changed().await;
-            } => true,
+            } => Due::Beat,
+            () = async {
+                hinted(&mut self.hint).await;
+                tokio::time::sleep_until(probed + HINT_INTERVAL).await;
+            } => Due::Probe,
+        }
+    }
+
+    /// Asks whether to cancel, without writing. What it misses, the next beat finds.
+    async fn probe(&self) {
+        let asked = self.queue.cancel_requested(&self.lease);
+        if let Ok(Ok(true)) = tokio::time::timeout(self.pace.tick, asked).await {
+            self.switch.throw(Halt::Cancelled);
         }
     }
 
@@ -149,7 +191,7 @@ impl Beating {
         let patience = self.pace.tick.max(PROGRESS_INTERVAL).min(
             deadline
                 .saturating_duration_since(Instant::now())
-                .max(Duration::from_millis(50)),
+                .max(SHORTEST_RETRY),
         );
         let beat = self
             .queue
@@ -157,10 +199,18 @@ impl Beating {
         match tokio::time::timeout(patience, beat).await {
             Ok(Ok(beat)) => Some(beat),
             Ok(Err(error)) => {
-                debug!(
-                    error = &error as &dyn std::error::Error,
-                    "a heartbeat failed"
-                );
+                // A refusal will not pass by itself, and costs the job its lease.
+                if error.sqlstate().is_some() {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the queue refused a heartbeat"
+                    );
+                } else {
+                    debug!(
+                        error = &error as &dyn std::error::Error,
+                        "a heartbeat failed"
+                    );
+                }
                 None
             }
             Err(_) => {

@@ -6,19 +6,24 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
-use super::flowing::Flow;
+use super::flowing::{Flow, counts};
 use super::reporter::{Phase, Reporter};
 use crate::config::TargetConfig;
 use crate::dump::OutputMeter;
 use crate::fault::Fault;
-use crate::pipeline::Meter;
+use crate::pipeline::{Meter, Snapshot, Waiting};
 use crate::target::guard::{LockGuard, StallGuard};
-use crate::target::{Sizes, Target};
+use crate::target::{SessionLook, Sizes, Target};
 
 /// Between two looks at the session and the meter.
 const LOOK: Duration = Duration::from_millis(500);
 /// Until the first byte has come: the catalog phase of a small database is short.
 const EARLY_LOOK: Duration = Duration::from_millis(100);
+
+/// A look that takes longer is given up: the guards must not wait for it.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// The storage takes no byte for too long.
+pub(super) const STORAGE_STALLED: &str = "storage_stalled";
 
 /// What the watch needs.
 pub(super) struct Watch<'a> {
@@ -40,27 +45,25 @@ impl Watch<'_> {
         let mut measuring = std::pin::pin!(self.sizes());
         let mut sizes: Option<Sizes> = None;
         loop {
-            let look = match self.target.look(self.application_name).await {
-                Ok(look) => Some(look),
-                Err(fault) => {
-                    debug!("the dump's session cannot be looked at: {}", fault.report());
-                    None
-                }
-            };
+            let look = self.look().await;
             let now = Instant::now();
             let locked = look.as_ref().and_then(|look| locks.observe(now, look));
             let (bytes, reader_waits) = (self.output.bytes(), self.output.reader_waits());
-            let ended = locked.or_else(|| stalls.observe(now, bytes, reader_waits, look.as_ref()));
+            let seen = self.meter.snapshot();
+            let ended = locked
+                .or_else(|| stalls.observe(now, bytes, reader_waits, look.as_ref()))
+                .or_else(|| self.storage_stalled(&seen));
             if let Some(fault) = ended {
                 return fault;
             }
-            let seen = self.meter.snapshot();
-            if let (Some(toc), Some(sizes)) = (&seen.toc, &sizes) {
-                let flow = flow.get_or_insert_with(|| {
-                    self.reporter.enter(Phase::Data);
-                    Flow::new(toc, sizes)
-                });
-                let (share, counts) = flow.update(&seen, look.and_then(|look| look.copy).as_ref());
+            if let Some(toc) = &seen.toc {
+                self.reporter.enter(Phase::Data);
+                let (share, counts) = match &sizes {
+                    Some(sizes) => flow
+                        .get_or_insert_with(|| Flow::new(toc, sizes))
+                        .update(&seen, look.and_then(|look| look.copy).as_ref()),
+                    None => (0.0, counts(&seen)),
+                };
                 self.reporter.advance(share, counts);
             }
             tokio::select! {
@@ -68,6 +71,36 @@ impl Watch<'_> {
                 () = tokio::time::sleep(if flow.is_none() { EARLY_LOOK } else { LOOK }) => {}
             }
         }
+    }
+
+    async fn look(&self) -> Option<SessionLook> {
+        let look = self.target.look(self.application_name);
+        match tokio::time::timeout(LOOK_LIMIT, look).await {
+            Ok(Ok(look)) => Some(look),
+            Ok(Err(fault)) => {
+                debug!("the dump's session cannot be looked at: {}", fault.report());
+                None
+            }
+            Err(_) => {
+                debug!("the dump's session cannot be looked at: no answer");
+                None
+            }
+        }
+    }
+
+    /// While the storage takes nothing, pg_dump holds its locks on production's tables.
+    fn storage_stalled(&self, seen: &Snapshot) -> Option<Fault> {
+        let limit = self.config.stall_timeout;
+        (seen.waiting == Waiting::Sink && seen.idle() >= limit).then(|| {
+            Fault::transient(
+                STORAGE_STALLED,
+                format!(
+                    "the storage has taken no byte for {}",
+                    humantime::format_duration(limit)
+                ),
+            )
+            .hint("Look at the storage's file system; the target's stall_timeout is the limit.")
+        })
     }
 
     /// What the tables weigh; nothing known is no reason to end a dump.

@@ -1,19 +1,30 @@
 //! The only place where an upload is committed. What it takes proves what it needs: pg_dump's clean exit,
 //! the archive's end, and a lease confirmed just before.
 
+use std::time::Duration;
+
+use tracing::warn;
+
 use crate::dump::CleanExit;
 use crate::fault::Fault;
+use crate::job::dumping::abort;
 use crate::job::halt::{Halt, HaltSwitch};
+use crate::job::measure::STORAGE_STALLED;
 use crate::job::stop::{InStep, Step, Stop};
 use crate::pipeline::Streamed;
 use crate::queue::{Beat, Lease, Progress, Queue};
-use crate::store::{Manifest, Storage, Upload};
+use crate::store::{Manifest, ObjectKey, Storage, Upload};
+
+/// How long a storage may take to remove an object that is no backup.
+const REMOVE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What is needed to publish, beside the proofs.
 pub(super) struct Publication<'a> {
     pub(super) queue: &'a Queue,
     pub(super) lease: &'a Lease,
-    pub(super) lease_time: std::time::Duration,
+    pub(super) lease_time: Duration,
+    /// How long the storage may take for each step.
+    pub(super) limit: Duration,
     pub(super) progress: Progress,
     pub(super) storage: &'a Storage,
     pub(super) switch: &'a HaltSwitch,
@@ -21,8 +32,8 @@ pub(super) struct Publication<'a> {
 
 /// Confirms the lease, commits the object, then writes the manifest, which is what makes the backup exist.
 ///
-/// A cancel that was asked for before the confirmation wins; a later one loses. On an error nothing of the
-/// object stays visible.
+/// A cancel that was asked for before the confirmation wins; a later one loses. On an error no backup exists
+/// that could be read back; what a storage that does not answer may keep is settled by the next attempt.
 pub(super) async fn publish(
     exit: &CleanExit,
     streamed: &Streamed,
@@ -32,12 +43,18 @@ pub(super) async fn publish(
 ) -> Result<Manifest, Stop> {
     let key = upload.key().clone();
     if let Err(stop) = confirm(&publication).await {
-        if let Err(fault) = upload.abort().await {
-            tracing::warn!("the upload could not be removed: {}", fault.report());
-        }
+        abort(upload).await;
         return Err(stop);
     }
-    let stored = upload.commit().await.in_step(Step::Publish)?;
+    let limit = publication.limit;
+    let stored = in_time(limit, upload.commit())
+        .await
+        .in_step(Step::Publish)?;
+    if publication.switch.reason() == Some(Halt::LeaseLost) {
+        // Lost while the object was being made durable: no manifest, so no backup.
+        remove(publication.storage, &key).await;
+        return Err(Stop::Halted);
+    }
     let written = async {
         if stored.size != streamed.size() {
             return Err(Fault::transient(
@@ -54,14 +71,47 @@ pub(super) async fn publish(
         publication.storage.write_manifest(&manifest).await?;
         Ok(manifest)
     };
-    match written.await {
+    match in_time(limit, written).await {
         Ok(manifest) => Ok(manifest),
         Err(fault) => {
-            if let Err(left) = publication.storage.remove_partial(&key, None).await {
-                tracing::warn!("the object could not be removed: {}", left.report());
+            // The answer may be wrong: what can be read back whole is a backup.
+            let kept = in_time(limit, publication.storage.find_backup(&key)).await;
+            if let Ok(Some(manifest)) = kept {
+                warn!(
+                    "the manifest is there although its write failed: {}",
+                    fault.report()
+                );
+                return Ok(manifest);
             }
+            remove(publication.storage, &key).await;
             Err(fault).in_step(Step::Publish)
         }
+    }
+}
+
+/// A storage that hangs must not keep the job for ever.
+async fn in_time<T>(
+    limit: Duration,
+    step: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    match tokio::time::timeout(limit, step).await {
+        Ok(done) => done,
+        Err(_) => Err(Fault::transient(
+            STORAGE_STALLED,
+            format!(
+                "no answer from the storage within {}",
+                humantime::format_duration(limit)
+            ),
+        )),
+    }
+}
+
+async fn remove(storage: &Storage, key: &ObjectKey) {
+    let removed = tokio::time::timeout(REMOVE_LIMIT, storage.remove_partial(key, None)).await;
+    match removed {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => warn!("the object could not be removed: {}", fault.report()),
+        Err(_) => warn!("the object could not be removed: no answer from the storage"),
     }
 }
 
@@ -97,7 +147,7 @@ async fn confirm(publication: &Publication<'_>) -> Result<(), Stop> {
             Err(_) => {
                 tokio::select! {
                     () = switch.token().cancelled() => return Err(Stop::Halted),
-                    () = tokio::time::sleep(std::time::Duration::from_millis(300)) => {}
+                    () = tokio::time::sleep(Duration::from_millis(300)) => {}
                 }
             }
         }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::queue::Progress;
 use crate::telemetry::BACKUP_PROGRESS;
 
-/// Where a job stands. The words are documented in docs/SQL.md.
+/// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     /// Connecting to the target and the storage; clearing up after earlier attempts.
@@ -112,6 +112,9 @@ impl Reporter {
         }
         state.phase = phase;
         state.percent = state.percent.max(phase.range().0);
+        if phase > Phase::Data {
+            state.counts.current_table = None;
+        }
         if phase == Phase::Data {
             state.data_began = Some(Instant::now());
         }

@@ -22,6 +22,12 @@ pub enum MigrateError {
         /// Its name in the database.
         name: String,
     },
+    /// Names from other databases could not be written.
+    #[error("the queue's database has the encoding {found}, not UTF8")]
+    Encoding {
+        /// Of the database.
+        found: String,
+    },
     /// Somebody held a lock all the time.
     #[error("a lock that the migration needs was not to be had in {tries} tries")]
     Locked {
@@ -61,6 +67,9 @@ impl MigrateError {
             Self::Changed { .. } => Some(
                 "Migrations never change once they are released: compare with `pgdumpd migrate --print`, and use an official build.".into(),
             ),
+            Self::Encoding { .. } => Some(
+                "Give the queue a database made with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0: progress and errors hold names from any database.".into(),
+            ),
             Self::Locked { .. } => Some(
                 "Look for long transactions on the tables of schema pgdumpd in pg_stat_activity, then run `pgdumpd migrate` again.".into(),
             ),
@@ -84,7 +93,7 @@ impl MigrateError {
         }
     }
 
-    pub(super) fn in_grant(role: &str, source: sqlx::Error) -> Self {
+    pub(crate) fn in_grant(role: &str, source: sqlx::Error) -> Self {
         Self::Grant {
             role: role.to_owned(),
             source,

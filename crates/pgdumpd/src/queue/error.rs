@@ -26,6 +26,12 @@ pub enum QueueError {
         /// In the configuration.
         wanted: Uuid,
     },
+    /// Names from other databases could not be written.
+    #[error("the queue's database has the encoding {found}, not UTF8")]
+    Encoding {
+        /// Of the database.
+        found: String,
+    },
     /// The row with the queue's id is missing.
     #[error("the table pgdumpd.queue is empty")]
     NoIdentity,
@@ -73,10 +79,28 @@ impl QueueError {
             Self::WrongQueue { .. } => Some(
                 "If this database is a clone, run `pgdumpd adopt` and put the new id into the configuration; else correct queue.url or queue.queue_id.",
             ),
+            Self::Encoding { .. } => Some(
+                "Give the queue a database made with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0: progress and errors hold names from any database.",
+            ),
             Self::NoIdentity => Some("Restore the row: INSERT INTO pgdumpd.queue DEFAULT VALUES."),
             Self::Timeout(_) => Some(UNREACHABLE),
             Self::Database(error) => advice(error),
             Self::Migrate(_) => None,
+        }
+    }
+
+    /// Whether waiting may help: the database was not reached, or could not answer at the time. A refusal
+    /// (a wrong password, a missing right or database, a foreign schema) stays until a person changes something.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Timeout(_) | Self::Migrate(MigrateError::Locked { .. }) => true,
+            Self::Database(error)
+            | Self::Migrate(
+                MigrateError::Database(error)
+                | MigrateError::Migration { source: error, .. }
+                | MigrateError::Grant { source: error, .. },
+            ) => passes(error),
+            _ => false,
         }
     }
 
@@ -103,5 +127,43 @@ impl QueueError {
     /// undefined_table or invalid_schema_name: nothing was ever migrated here.
     pub(super) fn is_missing_schema(&self) -> bool {
         matches!(self.sqlstate().as_deref(), Some("42P01" | "3F000"))
+    }
+}
+
+fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_none_or(|code| {
+            // Connection trouble (a pooler's, too), rollbacks, no resources, the server starting or stopping,
+            // a disk; locks and timeouts; a standby that is not promoted yet.
+            ["08", "40", "53", "57", "58"].contains(&code.get(..2).unwrap_or_default())
+                || ["25006", "55P03"].contains(&code.as_ref())
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn an_unreachable_queue_may_come_back_and_a_foreign_one_does_not() {
+        let lost = || sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into());
+        assert!(QueueError::Database(lost()).may_pass());
+        assert!(QueueError::Migrate(MigrateError::Database(lost())).may_pass());
+        assert!(QueueError::Migrate(MigrateError::in_grant("r", lost())).may_pass());
+        assert!(QueueError::Migrate(MigrateError::Locked { tries: 3 }).may_pass());
+        assert!(QueueError::Timeout(Duration::from_secs(1)).may_pass());
+        assert!(!QueueError::NoIdentity.may_pass());
+        assert!(!QueueError::Migrate(MigrateError::Newer { found: 9, known: 4 }).may_pass());
+        assert!(!QueueError::Database(sqlx::Error::RowNotFound).may_pass());
     }
 }

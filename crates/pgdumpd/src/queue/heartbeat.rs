@@ -8,11 +8,12 @@ use super::text::{LINE_BYTES, WORD_BYTES, fitted};
 use super::{Lease, Queue, QueueError};
 
 const HEARTBEAT: &str = include_str!("sql/heartbeat.sql");
+const CANCEL_REQUESTED: &str = include_str!("sql/cancel_requested.sql");
 
 /// What a heartbeat writes beside the lease.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
-    /// Such as `dumping`.
+    /// `preparing`, `catalog`, `data`, `finishing`, `publishing`; docs/SQL.md lists them.
     pub phase: String,
     /// 0 to 99.9; the row never falls back.
     pub percent: f32,
@@ -50,6 +51,15 @@ pub enum Beat {
 const LONGEST_ESTIMATE: Duration = Duration::from_secs(30 * 86_400);
 
 impl Queue {
+    /// Whether somebody has asked to cancel the job. Reads only.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn cancel_requested(&self, lease: &Lease) -> Result<bool, QueueError> {
+        let statement = sqlx::query(CANCEL_REQUESTED).bind(lease.job);
+        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+    }
+
     /// Renews the lease, writes progress, and says whether to go on. Uses a connection of its own and gives
     /// up after a third of the lease at most, so that there is time to try again.
     ///

@@ -57,6 +57,7 @@ pub struct LiveWorker {
 
 impl Queue {
     /// Registers this process, or renews last_seen_at, its targets and whether it is stopping.
+    /// Returns the database's time.
     ///
     /// # Errors
     /// The database's; may be repeated.
@@ -65,7 +66,7 @@ impl Queue {
         worker: &Worker,
         targets: &[String],
         stopping: bool,
-    ) -> Result<(), QueueError> {
+    ) -> Result<DateTime<Utc>, QueueError> {
         let statement = sqlx::query(REGISTER)
             .bind(worker.id)
             .bind(&worker.host)
@@ -76,7 +77,8 @@ impl Queue {
             .bind(worker.max_jobs)
             .bind(worker.lease.as_secs_f64())
             .bind(stopping);
-        self.inner.link.fetch_all(statement).await.map(drop)
+        let row = self.inner.link.fetch_optional(statement).await?;
+        Ok(row.ok_or(sqlx::Error::RowNotFound)?.try_get("now")?)
     }
 
     /// Stores the results of the daemon's own checks.

@@ -26,14 +26,20 @@ impl Target {
         if application_names.is_empty() {
             return Ok(0);
         }
-        let ended: Option<(i64,)> = self
-            .connections
-            .about_sessions(
-                "the sessions of earlier dumps",
-                include_str!("sql/end_sessions.sql"),
-                application_names,
-            )
-            .await?;
+        let ask = self.connections.about_sessions(
+            "the sessions of earlier dumps",
+            include_str!("sql/end_sessions.sql"),
+            application_names,
+        );
+        let ended: Option<(i64,)> = match tokio::time::timeout(limit, ask).await {
+            Ok(ended) => ended?,
+            Err(_) => {
+                return Err(Fault::transient(
+                    "target_slow",
+                    format!("target {}: no answer in {} s", self.name, limit.as_secs()),
+                ));
+            }
+        };
         if !self.gone(application_names, limit).await? {
             return Err(Fault::transient(
                 "session_remains",

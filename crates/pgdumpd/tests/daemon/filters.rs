@@ -210,7 +210,8 @@ async fn a_pattern_that_looks_like_an_option_stays_a_pattern() {
     let world = shared_world().await;
     let _daemon = world.daemon().await;
     let spec = BackupSpec {
-        tables: patterns(&["--data-only", "-N audit", "orders"]),
+        tables: patterns(&["orders"]),
+        exclude_tables: patterns(&["--data-only", "-N audit"]),
         ..BackupSpec::default()
     };
     let (listing, manifest) = back_up(&world, spec).await;
@@ -219,6 +220,23 @@ async fn a_pattern_that_looks_like_an_option_stays_a_pattern() {
         manifest
             .pg_dump
             .arguments
-            .contains(&"--table=--data-only".to_owned())
+            .contains(&"--exclude-table=--data-only".to_owned())
     );
+}
+
+#[tokio::test]
+async fn a_misspelt_table_beside_a_right_one_fails_the_job() {
+    let world = shared_world().await;
+    let _daemon = world.daemon().await;
+    let spec = BackupSpec {
+        tables: patterns(&["orders", "ordres"]),
+        ..BackupSpec::default()
+    };
+    let id = world
+        .enqueue_request(BackupRequest::new("shop").spec(spec))
+        .await;
+    let status = world.failed(id).await;
+    assert_eq!(status.error_code.as_deref(), Some("nothing_matched"));
+    assert!(status.error.unwrap().contains("ordres"));
+    assert_eq!(status.attempt, 1, "trying again cannot help");
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Long enough for a machine that does something else, too.
-pub(crate) const SOON: Duration = Duration::from_secs(15);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A queue in a database of its own, one target `shop`, one storage `local`.
 pub(crate) struct World {
@@ -301,11 +301,11 @@ impl World {
         .await
     }
 
-    /// The storage's files, relative to its root, without its marker.
+    /// The storage's files, relative to its root, without its marker and the daemon's own probes.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         collect(&self.storage(), &self.storage(), &mut files);
-        // A daemon's own check writes and removes a small file at any time.
+        // The daemon's own check of its storages comes and goes beside the jobs.
         files.retain(|file| file != "pgdumpd-storage.json" && !file.starts_with("pgdumpd-probe-"));
         files.sort();
         files

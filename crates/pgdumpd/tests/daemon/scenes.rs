@@ -13,7 +13,6 @@ use crate::harness::{Daemon, SOON, World, quoted};
 /// One row of `backup_attempts`.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    pub(crate) attempt: i16,
     pub(crate) worker_id: Uuid,
     pub(crate) outcome: String,
     pub(crate) started_at: DateTime<Utc>,
@@ -33,12 +32,11 @@ impl World {
     /// The job's attempts, in order.
     pub(crate) async fn attempts(&self, job: Uuid) -> Vec<Attempt> {
         sqlx::query(
-            "SELECT attempt, worker_id, outcome, started_at, ended_at, object_key
+            "SELECT worker_id, outcome, started_at, ended_at, object_key
              FROM pgdumpd.backup_attempts WHERE job_id = $1 ORDER BY started_at",
         )
         .bind(job)
         .map(|row: PgRow| Attempt {
-            attempt: row.get("attempt"),
             worker_id: row.get("worker_id"),
             outcome: row.get("outcome"),
             started_at: row.get("started_at"),

@@ -164,6 +164,9 @@ async fn sighup_makes_a_new_target_served_and_a_broken_file_changes_nothing() {
     world.succeeded(running).await;
     let status = world.status(orphaned).await;
     assert_eq!(status.state, JobState::Queued);
+    let shown = world.cli(&["status", &orphaned.to_string()]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("no daemon serves target"), "{shown}");
     daemon.stop().await;
 }
 
@@ -194,7 +197,8 @@ async fn systemd_is_told_when_the_daemon_is_ready_alive_busy_and_stopping() {
                 told.extend(text.lines().map(str::to_owned));
             }
             let at = told.iter().position(|line| line == what)?;
-            Some(told.drain(..=at).for_each(drop))
+            told.drain(..=at);
+            Some(())
         })
         .await;
     };

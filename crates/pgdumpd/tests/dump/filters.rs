@@ -178,12 +178,14 @@ async fn the_arguments_of_each_kind_of_filter() {
     none:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --exclude-schema=pgdumpd
     schemas:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --schema=public
@@ -193,6 +195,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     exclude_schemas:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --exclude-schema=audit
@@ -200,6 +203,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     tables:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --table=public.*
@@ -211,6 +215,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     exclude_tables:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --exclude-table=audit.*
@@ -219,6 +224,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     exclude_table_data:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --exclude-table-data=audit.*
@@ -227,6 +233,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     schemas and tables:
       --format=custom
       --no-password
+      --strict-names
       --compress=6
       --lock-wait-timeout=610000
       --schema=pgdumpd

@@ -245,7 +245,9 @@ async fn two_hundred_heartbeats_are_hot_updates() {
     )
     .await;
     // The claim's own update is none, and a full page now and then makes one that is not.
-    assert!(hot >= 195, "{hot} of {all} updates were HOT");
+    // Now and then the page has no room because another test's snapshot keeps dead rows; with an index on a
+    // column that heartbeats write, none at all would be.
+    assert!(hot >= 180, "{hot} of {all} updates were HOT");
 }
 
 #[tokio::test]

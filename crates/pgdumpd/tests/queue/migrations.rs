@@ -250,3 +250,21 @@ async fn an_owner_without_the_right_to_create_schemas_can_migrate_a_schema_that_
         VERSION
     );
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_write_every_name_is_refused() {
+    let db = cluster().await.database().await;
+    let name = format!("{}_latin1", db.name());
+    db.execute(&format!(
+        "CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+    ))
+    .await;
+    let pool = sqlx::PgPool::connect(&db.url().replace(db.name(), &name))
+        .await
+        .unwrap();
+    let refused = pgdumpd::migrate::migrate(&pool, &Default::default()).await;
+    assert!(
+        matches!(&refused, Err(pgdumpd::migrate::MigrateError::Encoding { found }) if found == "LATIN1"),
+        "{refused:?}"
+    );
+}

@@ -1,4 +1,4 @@
--- Says that this process lives, and what it serves.
+-- Says that this process lives, and what it serves. Tells the time, which decides who may reap.
 -- $1 id, $2 host, $3 pid, $4 version, $5 targets, $6 spec versions, $7 jobs at once, $8 lease in seconds, $9 stopping.
 INSERT INTO pgdumpd.workers AS w (id, host, pid, version, targets, spec_versions, max_jobs, lease, stopping)
 VALUES ($1, $2, $3, $4, $5, $6, $7, make_interval(secs => $8), $9)
@@ -6,3 +6,4 @@ ON CONFLICT (id) DO UPDATE
 SET host = excluded.host, pid = excluded.pid, version = excluded.version, targets = excluded.targets,
     spec_versions = excluded.spec_versions, max_jobs = excluded.max_jobs, lease = excluded.lease,
     stopping = excluded.stopping, last_seen_at = clock_timestamp()
+RETURNING clock_timestamp() AS now

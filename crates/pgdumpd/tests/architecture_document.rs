@@ -1,0 +1,306 @@
+//! Holds docs/ARCHITECTURE.md and docs/OPERATIONS.md to the sources: tests, files and error codes that they name
+//! exist, and those that exist are named.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every Rust and SQL file below `crates/`, with its path from there and its text.
+type Sources = BTreeMap<String, String>;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn document(name: &str) -> String {
+    fs::read_to_string(repository().join("docs").join(name)).unwrap()
+}
+
+fn sources() -> Sources {
+    let mut sources = Sources::new();
+    let crates = repository().join("crates");
+    collect(&crates, &crates, &mut sources);
+    sources
+}
+
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn collect(root: &Path, folder: &Path, sources: &mut Sources) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() {
+            collect(root, &path, sources);
+        } else if path
+            .extension()
+            .is_some_and(|kind| kind == "rs" || kind == "sql")
+        {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            sources.insert(name.to_owned(), fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// The words in back-quotes, outside of blocks of code.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split("```")
+        .step_by(2)
+        .flat_map(|prose| prose.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+/// The files whose path ends with these whole components.
+fn files<'s>(sources: &'s Sources, end: &str) -> Vec<&'s str> {
+    sources
+        .iter()
+        .filter(|(path, _)| Path::new(path).ends_with(end))
+        .map(|(_, text)| text.as_str())
+        .collect()
+}
+
+/// Whether a text has a test of this name.
+fn has_test(text: &str, name: &str) -> bool {
+    let lines: Vec<&str> = text.lines().collect();
+    let head = format!("fn {name}(");
+    lines.iter().enumerate().any(|(number, line)| {
+        line.contains(&head)
+            && lines[number.saturating_sub(6)..number]
+                .iter()
+                .any(|above| above.contains("#[test]") || above.contains("#[tokio::test"))
+    })
+}
+
+#[test]
+fn every_test_that_the_architecture_names_exists() {
+    let sources = sources();
+    let text = document("ARCHITECTURE.md");
+    let named: BTreeSet<&str> = quoted(&text)
+        .into_iter()
+        .filter(|word| word.contains(".rs::"))
+        .collect();
+    assert!(named.len() > 30, "{named:?}");
+    let missing: Vec<&&str> = named
+        .iter()
+        .filter(|word| {
+            let (file, test) = word.split_once("::").unwrap();
+            !files(&sources, file)
+                .iter()
+                .any(|text| has_test(text, test))
+        })
+        .collect();
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
+
+#[test]
+fn every_invariant_names_a_test() {
+    let text = document("ARCHITECTURE.md");
+    let invariants: Vec<&str> = text
+        .split("\n\n")
+        .filter(|paragraph| paragraph.starts_with("Invariant:"))
+        .collect();
+    assert_eq!(invariants.len(), 11);
+    for invariant in invariants {
+        assert!(invariant.contains(".rs::"), "{invariant}");
+    }
+}
+
+#[test]
+fn every_file_that_the_architecture_names_exists_and_every_room_is_named() {
+    let sources = sources();
+    let text = document("ARCHITECTURE.md");
+    let named: BTreeSet<&str> = quoted(&text)
+        .into_iter()
+        .filter(|word| word.ends_with(".rs") || word.ends_with(".sql"))
+        .collect();
+    let missing: Vec<&&str> = named
+        .iter()
+        .filter(|file| files(&sources, file).is_empty() && !repository().join(file).exists())
+        .collect();
+    assert!(missing.is_empty(), "no such files: {missing:#?}");
+    let unnamed: Vec<&str> = sources
+        .keys()
+        .filter_map(|path| path.strip_prefix("pgdumpd/src/"))
+        .filter(|path| path.ends_with(".rs") && (!path.contains('/') || path.starts_with("job/")))
+        .filter(|path| !named.contains(path))
+        .collect();
+    assert!(
+        unnamed.is_empty(),
+        "not in the code map, as they should be: {unnamed:#?}"
+    );
+}
+
+#[test]
+fn only_the_manifest_takes_a_time_from_the_daemons_clock() {
+    let sources = sources();
+    let daemon = || {
+        sources
+            .iter()
+            .filter(|(path, _)| path.starts_with("pgdumpd/src/"))
+    };
+    let clocks: Vec<&str> = daemon()
+        .filter(|(_, text)| text.contains("Utc::now(") || text.contains("SystemTime::now("))
+        .map(|(path, _)| path.as_str())
+        .collect();
+    assert_eq!(
+        clocks,
+        ["pgdumpd/src/job/attempt.rs", "pgdumpd/src/job/manifest.rs"]
+    );
+    for (path, text) in daemon().filter(|(path, _)| path.ends_with(".sql")) {
+        for cast in text.split('$').skip(1) {
+            let cast = cast.trim_start_matches(|c: char| c.is_ascii_digit());
+            assert!(
+                !cast.starts_with("::timestamp"),
+                "{path} takes a time as a parameter"
+            );
+        }
+    }
+}
+
+#[test]
+fn dump_pipeline_and_store_do_not_know_one_another() {
+    let rooms = ["dump", "pipeline", "store"];
+    for (path, text) in sources() {
+        let Some(room) = rooms.iter().find(|room| {
+            path.starts_with(&format!("pgdumpd/src/{room}/"))
+                || path == format!("pgdumpd/src/{room}.rs")
+        }) else {
+            continue;
+        };
+        let mut strangers = vec!["sqlx::".to_owned(), "crate::queue".to_owned()];
+        strangers.extend(
+            rooms
+                .iter()
+                .filter(|other| *other != room)
+                .map(|other| format!("crate::{other}::")),
+        );
+        for stranger in strangers {
+            assert!(!text.contains(&stranger), "{path} uses {stranger}");
+        }
+    }
+}
+
+#[test]
+fn only_publish_commits_an_upload() {
+    let committing: Vec<String> = sources()
+        .into_iter()
+        .filter(|(path, text)| {
+            path.starts_with("pgdumpd/src/")
+                && !path.starts_with("pgdumpd/src/store")
+                // Transactions have a commit too.
+                && text.replace("transaction.commit()", "").contains(".commit()")
+        })
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(committing, ["pgdumpd/src/job/publish.rs"]);
+}
+
+#[test]
+fn only_the_queue_writes_its_tables() {
+    for (path, text) in sources() {
+        let library = path.starts_with("pgdumpd/src/") || path.starts_with("pgdumpd-client/src/");
+        // The history of migrations is the migrations' own.
+        if !library
+            || path.starts_with("pgdumpd/src/queue")
+            || path.starts_with("pgdumpd/src/migrate")
+        {
+            continue;
+        }
+        for verb in [
+            "UPDATE pgdumpd.",
+            "INSERT INTO pgdumpd.",
+            "DELETE FROM pgdumpd.",
+        ] {
+            assert!(!text.contains(verb), "{path} has a statement {verb}");
+        }
+    }
+}
+
+/// What follows each `marker`, without the space between.
+fn after<'t>(text: &'t str, marker: &str) -> Vec<&'t str> {
+    text.split(marker).skip(1).map(str::trim_start).collect()
+}
+
+fn literal(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.split('"').next()
+}
+
+/// The codes that the daemon's sources can write to a row or a log, with whether each is transient: true, false, or
+/// both. Codes that the queue's statements write have neither.
+fn codes(sources: &Sources) -> BTreeMap<String, BTreeSet<bool>> {
+    let mut codes: BTreeMap<String, BTreeSet<bool>> = BTreeMap::new();
+    let daemon = || {
+        sources
+            .iter()
+            .filter(|(path, _)| path.starts_with("pgdumpd/src/") && !path.ends_with("tests.rs"))
+            .map(|(path, text)| (path, text.split("#[cfg(test)]").next().unwrap_or_default()))
+    };
+    for (path, text) in daemon() {
+        if path.ends_with(".sql") {
+            for line in text.lines().filter(|line| line.contains("error_code = ")) {
+                let written = line.split("error_code = ").nth(1).unwrap_or_default();
+                let code = match written.split_once("THEN '") {
+                    Some((_, code)) => Some(code),
+                    None => written.strip_prefix('\''),
+                };
+                if let Some(code) = code.and_then(|code| code.split('\'').next()) {
+                    codes.entry(code.to_owned()).or_default();
+                }
+            }
+            continue;
+        }
+        for (marker, transient) in [("Fault::transient(", true), ("Fault::permanent(", false)] {
+            for rest in after(text, marker) {
+                let name = rest.split([',', ')']).next().unwrap_or_default();
+                let code = literal(rest).or_else(|| {
+                    // A constant of the crate.
+                    let constant = format!("const {name}: &str =");
+                    daemon()
+                        .find_map(|(_, text)| after(text, &constant).into_iter().find_map(literal))
+                });
+                if let Some(code) = code {
+                    codes.entry(code.to_owned()).or_default().insert(transient);
+                }
+            }
+        }
+        for rest in after(text, "code:") {
+            if let (Some(code), Some(transient)) =
+                (literal(rest), after(rest, "transient:").first())
+            {
+                let transient = transient.starts_with("true");
+                codes.entry(code.to_owned()).or_default().insert(transient);
+            }
+        }
+    }
+    codes
+}
+
+#[test]
+fn every_error_code_is_in_the_operators_table_and_no_other() {
+    let codes = codes(&sources());
+    assert!(codes.len() > 40, "{codes:?}");
+    let text = document("OPERATIONS.md");
+    let section = text.split("\n## Error codes").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let mut documented = BTreeMap::new();
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        for code in quoted(cells[1]) {
+            documented.insert(code.to_owned(), cells[3].to_owned());
+        }
+    }
+    let names: BTreeSet<&String> = codes.keys().collect();
+    assert_eq!(documented.keys().collect::<BTreeSet<_>>(), names);
+    for (code, transient) in codes {
+        let wanted = match (transient.contains(&true), transient.contains(&false)) {
+            (true, true) => "depends",
+            (true, false) => "yes",
+            (false, true) => "no",
+            (false, false) => continue,
+        };
+        let said = &documented[&code];
+        assert!(
+            said.starts_with(wanted),
+            "{code} is said to be tried again: {said}, and should be: {wanted}"
+        );
+    }
+}

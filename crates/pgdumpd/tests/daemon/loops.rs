@@ -1,0 +1,68 @@
+//! What the daemon's loops do beside its jobs: waiting for the queue, and for servers that are down.
+
+use pgdumpd_testkit::{Cluster, cluster, eventually};
+
+use crate::harness::{SOON, World, quoted};
+
+#[tokio::test]
+async fn a_daemon_that_migrates_at_its_start_waits_for_its_queue() {
+    let queues = Cluster::start_private(&[]).await;
+    let mut world = World::on(&queues, cluster().await).await;
+    world.set("queue", "migrate_at_start", "true");
+    queues.stop().await;
+    let daemon = world.daemon_unready();
+    eventually("the daemon says that it waits", SOON, async || {
+        daemon
+            .log()
+            .contains("the queue cannot be reached; trying again")
+            .then_some(())
+    })
+    .await;
+    queues.start().await;
+    eventually("the daemon has started", SOON, async || {
+        daemon.log().contains(" started ").then_some(())
+    })
+    .await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_refuses_the_daemon_ends_it() {
+    let mut world = World::new().await;
+    let url = world
+        .queue
+        .url()
+        .replace(world.queue.name(), "no_such_queue");
+    world.set("queue", "url", quoted(&url));
+    for migrates in ["true", "false"] {
+        world.set("queue", "migrate_at_start", migrates);
+        let mut daemon = world.daemon_unready();
+        assert!(!daemon.exited().await);
+        assert!(daemon.log().contains("no_such_queue"), "{}", daemon.log());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_down_at_the_start_is_served_soon_after_it_is_up() {
+    let server = Cluster::start_private(&[]).await;
+    let database = server.database().await;
+    let mut world = World::new().await;
+    world.set("targets.all", "url", quoted(&database.url()));
+    world.set("targets.all", "databases", quoted("*"));
+    server.stop().await;
+    let daemon = world.daemon().await;
+    server.start().await;
+    let name = format!("all/{}", database.name());
+    eventually("the database is served", SOON * 2, async || {
+        let served: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pgdumpd.workers WHERE $1 = ANY (targets))",
+        )
+        .bind(&name)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        served.then_some(())
+    })
+    .await;
+    daemon.stop().await;
+}
