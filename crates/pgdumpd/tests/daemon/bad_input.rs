@@ -11,10 +11,8 @@ async fn refusal(world: &World, columns: &str, values: &str) -> String {
     let refused = sqlx::query(sqlx::AssertSqlSafe(statement.clone()))
         .execute(&world.pool)
         .await;
-    match refused {
-        Ok(_) => panic!("{statement} was taken"),
-        Err(error) => error.as_database_error().unwrap().message().to_owned(),
-    }
+    let error = refused.expect_err(&statement);
+    error.as_database_error().unwrap().message().to_owned()
 }
 
 async fn jobs(world: &World) -> i64 {

@@ -37,6 +37,18 @@ fn finds(world: &World, expected: &[(&str, &str)]) {
     assert_eq!(found, expected);
 }
 
+/// Waits until the world's one daemon has stored what it found.
+async fn has_checked(world: &World) {
+    eventually("the daemon has stored its checks", SOON, async || {
+        let stored: i64 = sqlx::query_scalar("SELECT count(checks) FROM pgdumpd.workers")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+        (stored == 1).then_some(())
+    })
+    .await;
+}
+
 /// The role with a wrong password.
 fn mistaken(role: &Role) -> Role {
     Role {
@@ -55,14 +67,7 @@ async fn a_check_of_what_works_ends_with_0_and_shows_what_the_daemon_found_itsel
         said.out
     );
     let daemon = world.daemon().await;
-    eventually("the daemon has stored its checks", SOON, async || {
-        sqlx::query_scalar::<_, bool>("SELECT bool_and(checks IS NOT NULL) FROM pgdumpd.workers")
-            .fetch_one(&world.pool)
-            .await
-            .unwrap()
-            .then_some(())
-    })
-    .await;
+    has_checked(&world).await;
     let said = world.say(&["check"]).code(0);
     let pid = daemon.pid().as_raw_nonzero().to_string();
     assert!(
@@ -87,14 +92,7 @@ async fn a_check_of_what_works_ends_with_0_and_shows_what_the_daemon_found_itsel
 async fn what_only_the_daemon_cannot_do_ends_the_check_with_6_too() {
     let world = World::new().await;
     let _daemon = world.daemon().await;
-    eventually("the daemon has stored its checks", SOON, async || {
-        sqlx::query_scalar::<_, bool>("SELECT bool_and(checks IS NOT NULL) FROM pgdumpd.workers")
-            .fetch_one(&world.pool)
-            .await
-            .unwrap()
-            .then_some(())
-    })
-    .await;
+    has_checked(&world).await;
     // As a sandbox would have it.
     let checks = r#"{"findings": [{"subject": "storage local", "severity": "error", "code": "storage_readonly",
         "what": "the file system is read-only", "hint": "Add ReadWritePaths."}]}"#;

@@ -45,7 +45,6 @@ async fn a_database_url_is_all_it_takes() {
         .unwrap();
     eventually("the daemon has started", SOON, async || {
         let log = std::fs::read_to_string(&log).unwrap();
-        eprintln!("{log}");
         log.contains(" started ").then_some(())
     })
     .await;
