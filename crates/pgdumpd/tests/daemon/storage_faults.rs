@@ -189,7 +189,7 @@ async fn another_storage_in_its_place_is_used_only_after_a_reload() {
         async || {
             daemon
                 .log()
-                .contains("targets and storages are read")
+                .contains("targets and storages in service")
                 .then_some(())
         },
     )
