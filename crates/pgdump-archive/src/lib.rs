@@ -29,7 +29,7 @@ pub use encode::{EncodeError, encode};
 pub use error::{ArchiveError, Awaited, Bound};
 pub use event::{DataKind, Event};
 pub use header::{Compression, Created, Header};
-pub use index::{Index, IndexEntry, LayoutError};
+pub use index::{Index, IndexEntry, LayoutError, SoFar};
 pub use indexing::{IndexError, IndexingParser};
 pub use limits::Limits;
 pub use offsets::{FillOffsetsError, fill_offsets};

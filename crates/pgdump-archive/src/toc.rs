@@ -112,7 +112,8 @@ impl TocEntry {
     }
 
     /// Whether the data is for COPY: a row a line.
-    pub(crate) fn is_copy(&self) -> bool {
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
         self.copy_statement
             .as_ref()
             .is_some_and(|statement| !statement.is_empty())

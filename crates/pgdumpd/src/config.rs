@@ -25,6 +25,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::compression::Compression;
+use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
 
 pub use describe::{Entry, Loaded};
@@ -140,6 +141,8 @@ pub struct TargetConfig {
     pub storage: String,
     /// How data is compressed.
     pub compression: Compression,
+    /// Who compresses it; none: the faster one.
+    pub compressor: Option<Compressor>,
     /// How long pg_dump's session may wait for one lock.
     pub lock_wait_timeout: Duration,
     /// How long no byte may come.

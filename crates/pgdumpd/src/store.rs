@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use pgdump_archive::Index;
 use uuid::Uuid;
 
 pub use self::key::{InvalidKey, ObjectKey};
@@ -214,9 +215,13 @@ impl Storage {
     /// `object_missing` when no object of that size lies under the manifest's key; `manifest_invalid`; and as
     /// [`Upload::write`]. After an error, or a cancelled call, it is unknown whether the manifest exists:
     /// [`Storage::find_backup`] tells.
-    pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), Fault> {
+    pub async fn write_manifest(
+        &self,
+        manifest: &Manifest,
+        index: Option<&Index>,
+    ) -> Result<(), Fault> {
         let key = &manifest.object.key;
-        let text = manifest.to_json()?;
+        let text = manifest.to_json(index)?;
         self.expect_object(manifest).await?;
         self.put(key.manifest(), text).await?;
         let still_there = self.expect_object(manifest).await;

@@ -133,6 +133,12 @@ pub const KEYS: &[Key] = &[
     key("targets.*", "exclude_databases", Kind::List, Some("")),
     key("targets.*", "storage", Kind::Text, None),
     key("targets.*", "compression", Kind::Text, Some("auto")),
+    key(
+        "targets.*",
+        "compressor",
+        Kind::Choice(&["auto", "pg_dump", "pgdumpd"]),
+        Some("auto"),
+    ),
     key("targets.*", "lock_wait_timeout", span(100, DAY), Some("5m")),
     key(
         "targets.*",

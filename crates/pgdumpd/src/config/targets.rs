@@ -6,6 +6,7 @@ use super::reader::{Reader, Section};
 use super::sources::Origin;
 use super::{Databases, StorageConfig, TargetConfig, secrets};
 use crate::compression::Compression;
+use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
 
 const NAME_MAX: usize = 200;
@@ -86,6 +87,8 @@ fn read_one(
     let databases = databases(reader, section);
     let storage = storage(reader, section, storages);
     let compression = compression(reader, section);
+    let compressor = reader.text(section, "compressor");
+    let compressor = compressor.and_then(|name| Compressor::named(&name));
     let lock_wait_timeout = reader.duration(section, "lock_wait_timeout");
     let stall_timeout = reader.duration(section, "stall_timeout");
     let timeout = reader.optional_duration(section, "timeout");
@@ -94,6 +97,7 @@ fn read_one(
         databases,
         storage: storage?,
         compression,
+        compressor,
         lock_wait_timeout,
         stall_timeout,
         timeout,

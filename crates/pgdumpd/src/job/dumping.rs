@@ -73,12 +73,15 @@ impl Dumping<'_> {
     /// Dumps. On an error pg_dump, its session and the upload are gone, as far as they can be reached.
     pub(super) async fn run(&self, plan: Plan) -> Result<Dumped, Stop> {
         self.note_upload().await?;
-        match self.once(plan.clone(), Mode::Read).await {
+        match self.once(plan.clone(), mode_of(&plan)).await {
             Ok(Once::Dumped(dumped)) => Ok(*dumped),
             // We cannot read what this pg_dump writes: store it as it comes, and say so.
             Ok(Once::Unreadable { reason }) => {
                 warn!("dumping again without reading the archive: {reason}");
-                match self.once(plan, Mode::Unread { reason }).await? {
+                match self
+                    .once(plan.by_pg_dump(), Mode::Unread { reason })
+                    .await?
+                {
                     Once::Dumped(dumped) => Ok(*dumped),
                     Once::Unreadable { reason } => Err(failed(
                         Step::Store,
@@ -141,7 +144,8 @@ impl Dumping<'_> {
             .await;
         let ended = match end {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
-                self.reporter.advance(1.0, counts(&meter.snapshot()));
+                self.reporter
+                    .advance(1.0, counts(&meter.snapshot(), &meter.counted_from(0)));
                 self.reporter.enter(Phase::Finishing);
                 match self.clean_exit(&mut dump).await {
                     Ok(_) if self.partial && is_empty(&streamed) => {
@@ -273,6 +277,10 @@ impl Dumping<'_> {
             warn!("pg_dump's end is unknown: {}", fault.report());
         }
     }
+}
+
+fn mode_of(plan: &Plan) -> Mode {
+    plan.recompression().map_or(Mode::Read, Mode::Recompress)
 }
 
 fn is_empty(streamed: &Streamed) -> bool {

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::hex::hex;
+
 /// What an archive's name ends with.
 const ARCHIVE_SUFFIX: &str = ".dump";
 /// What a manifest's name has behind its archive's.
@@ -133,13 +135,6 @@ fn encode_target(target: &str) -> String {
     let hash = hex(&Sha256::digest(target.as_bytes())[..8]);
     encoded.truncate(LONGEST_TARGET - hash.len() - 1);
     format!("{encoded}={hash}")
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }
 
 #[cfg(test)]

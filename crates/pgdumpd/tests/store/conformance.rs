@@ -21,7 +21,7 @@ async fn what_is_committed_reads_back(storage: &Storage) {
         assert_eq!(stored.size, size as u64);
         assert_eq!(stored.key, key);
         let manifest = manifest_of(&key, &content);
-        storage.write_manifest(&manifest).await.unwrap();
+        storage.write_manifest(&manifest, None).await.unwrap();
         assert_eq!(
             storage.find_backup(&key).await.unwrap(),
             Some(manifest.clone())
@@ -42,12 +42,12 @@ async fn nothing_is_a_backup_without_its_manifest(storage: &Storage) {
 
 async fn a_manifest_without_its_object_is_refused(storage: &Storage) {
     let manifest = manifest_of(&new_key(), &content(1000));
-    let fault = storage.write_manifest(&manifest).await.unwrap_err();
+    let fault = storage.write_manifest(&manifest, None).await.unwrap_err();
     assert_eq!(fault.code(), "object_missing");
     let shorter = new_key();
     store(storage, &shorter, &content(999)).await;
     let fault = storage
-        .write_manifest(&manifest_of(&shorter, &content(1000)))
+        .write_manifest(&manifest_of(&shorter, &content(1000)), None)
         .await
         .unwrap_err();
     assert_eq!(fault.code(), "object_missing");
@@ -64,7 +64,7 @@ async fn an_aborted_or_dropped_upload_is_never_visible(storage: &Storage) {
     upload.write(content(3_000_000)).await.unwrap();
     drop(upload);
     let manifest = manifest_of(&key, &content(3_000_000));
-    let fault = storage.write_manifest(&manifest).await.unwrap_err();
+    let fault = storage.write_manifest(&manifest, None).await.unwrap_err();
     assert_eq!(fault.code(), "object_missing");
     storage.remove_partial(&key, None).await.unwrap();
 }
@@ -84,7 +84,7 @@ async fn remove_partial_leaves_backups_alone_and_may_be_repeated(storage: &Stora
         storage.remove_partial(&partial, None).await.unwrap();
     }
     let fault = storage
-        .write_manifest(&manifest_of(&partial, &content(1000)))
+        .write_manifest(&manifest_of(&partial, &content(1000)), None)
         .await
         .unwrap_err();
     assert_eq!(fault.code(), "object_missing");
@@ -123,7 +123,7 @@ async fn a_changed_object_is_no_backup(storage: &Storage, objects: &dyn ObjectSt
 async fn a_broken_manifest_spoils_no_list(storage: &Storage, objects: &dyn ObjectStore) {
     let mut older = back_up(storage, &content(10)).await;
     older.started_at -= chrono::Duration::days(1);
-    storage.write_manifest(&older).await.unwrap();
+    storage.write_manifest(&older, None).await.unwrap();
     let newer = back_up(storage, &content(10)).await;
 
     let text = serde_json::to_string(&newer).unwrap();

@@ -285,7 +285,11 @@ async fn a_zombie_whose_partial_was_removed_cannot_commit() {
     storage.remove_partial(&key, None).await.unwrap();
     let manifest = manifest_of(&key, &content(1000));
     assert_eq!(
-        storage.write_manifest(&manifest).await.unwrap_err().code(),
+        storage
+            .write_manifest(&manifest, None)
+            .await
+            .unwrap_err()
+            .code(),
         "object_missing"
     );
     assert_eq!(directory.files(), Vec::<String>::new());
@@ -302,7 +306,7 @@ async fn a_zombies_manifest_and_a_clean_up_at_once_leave_all_or_nothing() {
         let manifest = manifest_of(&key, &content(10));
         let zombie = tokio::spawn({
             let storage = storage.clone();
-            async move { storage.write_manifest(&manifest).await }
+            async move { storage.write_manifest(&manifest, None).await }
         });
         let cleaner = tokio::spawn({
             let (storage, key) = (storage.clone(), key.clone());

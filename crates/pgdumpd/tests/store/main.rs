@@ -9,6 +9,7 @@ mod conformance;
 mod full;
 mod local;
 mod manifest;
+mod press;
 mod speed;
 mod stream;
 mod support;
