@@ -146,6 +146,8 @@ pub struct TargetConfig {
     pub stall_timeout: Duration,
     /// How long a dump may take at most, unless the job says less.
     pub timeout: Option<Duration>,
+    /// How many backups of each set of filters stay, at least 1; all, if none.
+    pub keep_last: Option<u32>,
 }
 
 /// What a target section stands for.

@@ -4,12 +4,14 @@
 mod hints;
 mod known_storages;
 mod presence;
+mod retention;
 mod served;
 mod sweep;
 mod upkeep;
 mod watchdog;
 
 pub use known_storages::KnownStorages;
+pub use retention::Retention;
 pub use served::{Served, serve};
 pub use watchdog::Pulse;
 
@@ -47,6 +49,8 @@ pub struct Services {
     pub daemon: DaemonConfig,
     /// `[pg_dump]`, as read at the start.
     pub pg_dump: PgDumpConfig,
+    /// Where successes are told, after which older backups may go.
+    pub retention: Retention,
     served: RwLock<Arc<Served>>,
     running: AtomicUsize,
     hint: watch::Sender<u64>,
@@ -98,6 +102,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         worker: worker(&config.daemon),
         daemon: config.daemon.clone(),
         pg_dump: config.pg_dump.clone(),
+        retention: Retention::default(),
         served: RwLock::new(Arc::new(serve(&config, None).await)),
         running: AtomicUsize::new(0),
         hint: watch::Sender::new(0),
@@ -123,6 +128,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
     tasks.spawn(sweep::run(Arc::clone(&services), rest.clone()));
+    tasks.spawn(retention::run(Arc::clone(&services), rest.clone()));
     tasks.spawn(upkeep::run(
         Arc::clone(&services),
         config,

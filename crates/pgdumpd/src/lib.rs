@@ -18,6 +18,7 @@ pub mod lifecycle;
 pub mod migrate;
 pub mod pipeline;
 pub mod queue;
+pub mod retention;
 pub mod spec;
 pub mod store;
 pub mod target;

@@ -31,7 +31,7 @@ mod text;
 mod upload;
 mod workers;
 
-pub use copies::CopyRow;
+pub use copies::{CopyRow, StoredBackup};
 pub use error::{QueueError, advice};
 pub use finish::{Failure, Finished, Outcome, Success};
 pub use heartbeat::{Beat, Progress};

@@ -137,6 +137,7 @@ pub const KEYS: &[Key] = &[
         Some("15m"),
     ),
     key("targets.*", "timeout", span(1000, 30 * DAY), None),
+    key("targets.*", "keep_last", Kind::Integer(1, 100_000), None),
 ];
 
 /// The keys of one section.

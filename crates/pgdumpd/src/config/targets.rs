@@ -89,6 +89,7 @@ fn read_one(
     let lock_wait_timeout = reader.duration(section, "lock_wait_timeout");
     let stall_timeout = reader.duration(section, "stall_timeout");
     let timeout = reader.optional_duration(section, "timeout");
+    let keep_last = reader.optional_integer(section, "keep_last");
     Some(TargetConfig {
         url: url?,
         databases,
@@ -97,6 +98,7 @@ fn read_one(
         lock_wait_timeout,
         stall_timeout,
         timeout,
+        keep_last,
     })
 }
 

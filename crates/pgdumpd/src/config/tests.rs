@@ -97,6 +97,7 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
     assert_eq!(target.lock_wait_timeout, Duration::from_secs(300));
     assert_eq!(target.stall_timeout, Duration::from_secs(900));
     assert_eq!(target.timeout, None);
+    assert_eq!(target.keep_last, None);
     assert_eq!(config.storages["local"].min_free, 1 << 30);
     assert_eq!(config.log.filter, "info");
     assert!(!config.log.json);
@@ -162,6 +163,7 @@ fn every_problem_is_told_at_once() {
         storage = "tape"
         compression = "zip"
         stall_timeout = "forever"
+        keep_last = 0
         exclude_databases = ["x"]
         [targets."a/b"]
         databases = "some"

@@ -18,6 +18,7 @@ mod loops;
 mod main_job;
 mod many;
 mod outage;
+mod retention;
 mod roles;
 mod scenes;
 mod shutdown;
