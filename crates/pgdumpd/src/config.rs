@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::compression::Compression;
 use crate::database_url::DatabaseUrl;
+use crate::schedule::Schedule;
 
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
@@ -146,6 +147,8 @@ pub struct TargetConfig {
     pub stall_timeout: Duration,
     /// How long a dump may take at most, unless the job says less.
     pub timeout: Option<Duration>,
+    /// When the daemons themselves ask for a backup; never, if none.
+    pub schedule: Option<Schedule>,
     /// How many backups of each set of filters stay, at least 1; all, if none.
     pub keep_last: Option<u32>,
 }

@@ -19,6 +19,7 @@ pub mod migrate;
 pub mod pipeline;
 pub mod queue;
 pub mod retention;
+pub mod schedule;
 pub mod spec;
 pub mod store;
 pub mod target;

@@ -27,6 +27,7 @@ mod leftovers;
 mod link;
 mod listener;
 mod reap;
+mod schedules;
 mod text;
 mod upload;
 mod workers;
@@ -39,6 +40,7 @@ pub use identity::Adopted;
 pub use lease::{ClaimedJob, EarlierAttempt, Lease};
 pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
+pub use schedules::{KeptSchedule, Settled};
 pub use workers::{LiveWorker, Worker};
 
 use claim::Doubt;

@@ -74,7 +74,7 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
                 () = rest.cancelled() => return,
                 applied = tokio::time::timeout(PATIENCE, apply) => if applied.is_err() {
                     warn!(
-                        target,
+                        target = %target,
                         event = %BACKUP_NOT_DELETED,
                         "older backups stay for now: no answer from the storage"
                     );

@@ -21,6 +21,7 @@ mod outage;
 mod retention;
 mod roles;
 mod scenes;
+mod schedules;
 mod shutdown;
 mod storage_faults;
 mod target_faults;
