@@ -170,6 +170,8 @@ pub enum Databases {
 pub struct StorageConfig {
     /// A local directory.
     pub path: PathBuf,
+    /// The storage that must be there: any other is refused, and none is made.
+    pub storage_id: Option<Uuid>,
     /// Free bytes that a dump must leave on the file system.
     pub min_free: u64,
 }

@@ -66,7 +66,8 @@ pub struct StoredObject {
 }
 
 impl Storage {
-    /// Opens a storage, and makes it where it is new: the directory (0700) and its marker with a random id.
+    /// Opens a storage, and makes it where it is new and the configuration names no id: the directory (0700) and
+    /// its marker with a random id.
     ///
     /// A directory that has no marker but contains anything is refused: it may be somebody's own, or a storage
     /// whose file system is not the one that was meant.
@@ -75,6 +76,9 @@ impl Storage {
     /// `storage_denied`, `storage_readonly`, `storage_missing`, `storage_foreign`, `storage_marker_invalid`,
     /// `storage_newer`, `storage_full`, `storage_failed`.
     pub async fn open(name: &str, config: &StorageConfig) -> Result<Self, Fault> {
+        if config.storage_id.is_some() {
+            return Self::open_existing(name, config, None).await;
+        }
         Self::open_by(name, config, |path| {
             let root = Root::create(path)?;
             let id = marker::read_or_create(&root)?;
@@ -83,15 +87,21 @@ impl Storage {
         .await
     }
 
-    /// Opens a storage that was seen before, and makes nothing.
+    /// Opens a storage that is there, and makes nothing. It must have the id that the configuration names, else
+    /// the one that it is `known` by, if any.
     ///
     /// # Errors
     /// A transient `storage_missing` where it is not there, a transient `storage_replaced` where another one is;
     /// else as [`Storage::open`].
-    pub async fn open_known(name: &str, config: &StorageConfig, id: Uuid) -> Result<Self, Fault> {
+    pub async fn open_existing(
+        name: &str,
+        config: &StorageConfig,
+        known: Option<Uuid>,
+    ) -> Result<Self, Fault> {
+        let expected = config.storage_id.or(known);
         Self::open_by(name, config, move |path| {
             let root = Root::open(path)?;
-            marker::expect(&root, id)?;
+            let id = marker::expect(&root, expected)?;
             Ok((root, id))
         })
         .await

@@ -1,11 +1,10 @@
-//! What the tests share: the golden archives, a record of events, and an encoder that writes a
-//! header and a table of contents again from their typed forms.
+//! What the tests share: the golden archives, larger ones, and a record of events.
 
 use std::path::PathBuf;
 
 use pgdump_archive::{
-    ArchiveError, ArchiveVersion, Compression, DataKind, DataOffset, Event, Header, Parser, Proof,
-    Section, Text, Toc,
+    ArchiveError, Assembler, DataKind, Event, Header, Index, Packer, Parser, Proof, Recompression,
+    Recompressor, Toc, encode,
 };
 
 /// The name and the bytes of each golden archive.
@@ -80,6 +79,7 @@ impl Record {
             Event::DataEnd {
                 dump_id,
                 stored_bytes,
+                ..
             } => Seen::End(dump_id.get(), stored_bytes),
             other => panic!("an event that the tests do not know: {other:?}"),
         };
@@ -123,112 +123,6 @@ pub(crate) fn head(archive: &[u8]) -> (Header, Toc, usize) {
     panic!("there is no table of contents");
 }
 
-pub(crate) fn int(out: &mut Vec<u8>, value: i64) {
-    out.push(u8::from(value < 0));
-    let magnitude = u32::try_from(value.unsigned_abs()).expect("32 bits");
-    out.extend_from_slice(&magnitude.to_le_bytes());
-}
-
-pub(crate) fn string(out: &mut Vec<u8>, value: Option<&[u8]>) {
-    int(
-        out,
-        value.map_or(-1, |bytes| {
-            i64::try_from(bytes.len()).expect("a short string")
-        }),
-    );
-    out.extend_from_slice(value.unwrap_or_default());
-}
-
-/// Writes a header and a table of contents, in the layout of `header.version`.
-pub(crate) fn encode(header: &Header, toc: &Toc) -> Vec<u8> {
-    let ArchiveVersion {
-        major,
-        minor,
-        revision,
-    } = header.version;
-    let mut out = b"PGDMP".to_vec();
-    out.extend([major, minor, revision, header.int_size, header.off_size, 1]);
-    if minor >= 15 {
-        out.push(match header.compression {
-            Compression::None => 0,
-            Compression::Gzip => 1,
-            Compression::Lz4 => 2,
-            Compression::Zstd => 3,
-            other => panic!("a compression that the tests do not know: {other}"),
-        });
-    } else {
-        int(&mut out, header.compression_level.unwrap_or(-1).into());
-    }
-    let at = header.created;
-    let time = [
-        at.second,
-        at.minute,
-        at.hour,
-        at.day,
-        at.month0,
-        at.year_since_1900,
-        at.is_dst,
-    ];
-    time.into_iter().for_each(|part| int(&mut out, part.into()));
-    for text in [
-        &header.database,
-        &header.server_version,
-        &header.dump_version,
-    ] {
-        string(&mut out, Some(text.as_bytes()));
-    }
-    int(
-        &mut out,
-        i64::try_from(toc.entries().len()).expect("few entries"),
-    );
-    for entry in toc.entries() {
-        let optional = |out: &mut Vec<u8>, text: &Option<Text>| {
-            string(out, text.as_ref().map(Text::as_bytes));
-        };
-        int(&mut out, entry.dump_id.get().into());
-        int(&mut out, entry.owes_data.into());
-        string(&mut out, Some(entry.catalog_oid.to_string().as_bytes()));
-        string(&mut out, Some(entry.oid.to_string().as_bytes()));
-        string(&mut out, Some(entry.tag.as_bytes()));
-        string(&mut out, Some(entry.description.as_bytes()));
-        let section = match entry.section {
-            Section::None => 1,
-            Section::PreData => 2,
-            Section::Data => 3,
-            Section::PostData => 4,
-        };
-        int(&mut out, section);
-        optional(&mut out, &entry.definition);
-        optional(&mut out, &entry.drop_statement);
-        optional(&mut out, &entry.copy_statement);
-        optional(&mut out, &entry.schema);
-        optional(&mut out, &entry.tablespace);
-        if minor >= 14 {
-            optional(&mut out, &entry.access_method);
-        }
-        if minor >= 16 {
-            int(&mut out, entry.relkind.unwrap_or(0).into());
-        }
-        optional(&mut out, &entry.owner);
-        string(
-            &mut out,
-            Some(if entry.with_oids { b"true" } else { b"false" }),
-        );
-        for dependency in &entry.dependencies {
-            string(&mut out, Some(dependency.to_string().as_bytes()));
-        }
-        string(&mut out, None);
-        let (flag, offset) = match entry.data_offset {
-            DataOffset::Unknown => (1, 0),
-            DataOffset::At(offset) => (2, offset),
-            DataOffset::NoData => (3, 0),
-        };
-        out.push(flag);
-        out.extend_from_slice(&offset.to_le_bytes()[..usize::from(header.off_size)]);
-    }
-    out
-}
-
 /// The ranges of an archive's data blocks.
 pub(crate) fn blocks(archive: &[u8]) -> Vec<std::ops::Range<usize>> {
     let (_, _, first) = head(archive);
@@ -247,4 +141,88 @@ pub(crate) fn blocks(archive: &[u8]) -> Vec<std::ops::Range<usize>> {
         }
     }
     found
+}
+
+/// An archive as a golden one, without compression, with much more data: many rows of many sizes in
+/// the first table, and a large, a small and an incompressible large object each many times over.
+pub(crate) fn large(name: &str) -> Vec<u8> {
+    let archive = golden(name);
+    let (header, toc, _) = head(&archive);
+    let mut out = encode(&header, &toc.with_offsets(|_| None)).expect("a golden head");
+    let mut random = 1_u64;
+    let mut next = move || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        random >> 33
+    };
+    let int = |value: usize| {
+        let bytes = u32::try_from(value).expect("small").to_le_bytes();
+        [0, bytes[0], bytes[1], bytes[2], bytes[3]]
+    };
+    let mut is_first = true;
+    for range in blocks(&archive) {
+        let block = &archive[range];
+        // The type, the dump id.
+        out.extend_from_slice(&block[..6]);
+        if block[0] == 1 && is_first {
+            is_first = false;
+            for row in 0..40_000 {
+                let width = usize::try_from(next() % 200).expect("small");
+                let text = format!("{row}\t{:x}\t{}\n", next(), "wide ".repeat(width / 5));
+                out.extend(int(text.len()));
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+        if block[0] == 3 {
+            for oid in 0..600_usize {
+                let bytes = match oid {
+                    0 => 3 << 20,
+                    1 => 1 << 20,
+                    _ => oid % 50,
+                };
+                let content: Vec<_> = (0..bytes).map(|_| next().to_le_bytes()[1]).collect();
+                out.extend(int(200_000_000 + oid));
+                for chunk in content.chunks(16 << 10) {
+                    out.extend(int(chunk.len()));
+                    out.extend_from_slice(chunk);
+                }
+                out.extend(int(0));
+            }
+        }
+        out.extend_from_slice(&block[6..]);
+    }
+    out
+}
+
+/// The archive compressed anew (raised where the codec needs it), its proof and its index.
+pub(crate) fn recompress(source: &[u8], codec: &str) -> (Vec<u8>, Proof, Index) {
+    recompress_in([source], codec)
+}
+
+/// The same for an archive that comes in these pieces.
+pub(crate) fn recompress_in<'a>(
+    source: impl IntoIterator<Item = &'a [u8]>,
+    codec: &str,
+) -> (Vec<u8>, Proof, Index) {
+    let codec = codec.parse().expect("a codec");
+    let mut recompressor = Recompressor::new(Recompression::new(codec).with_raise_version(true));
+    let mut packer = Packer::new(codec).expect("a packer");
+    let (mut assembler, mut out) = (Assembler::new(), Vec::new());
+    let mut write = |piece: pgdump_archive::Piece| {
+        let packed = piece.pack(&mut packer).expect("it can be packed");
+        out.extend(assembler.push(packed).expect("the piece that is due"));
+    };
+    for bytes in source {
+        recompressor
+            .push(bytes, &mut |_| {})
+            .expect("a good archive");
+        while let Some(piece) = recompressor.take_piece() {
+            write(piece);
+        }
+    }
+    let (last, source) = recompressor.finish().expect("a whole archive");
+    last.into_iter().for_each(&mut write);
+    let (proof, index) = assembler.finish(source).expect("all pieces");
+    (out, proof, index)
 }

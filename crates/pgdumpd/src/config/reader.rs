@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use figment::value::{Dict, Value};
+use uuid::Uuid;
 
 use super::describe::{Entry, Loaded};
 use super::error::{ConfigError, Problem};
@@ -216,6 +217,14 @@ impl<'a> Reader<'a> {
             values::boolean(value).ok_or("is neither")
         })
         .unwrap_or_default()
+    }
+
+    /// An id; none if not set.
+    pub(super) fn uuid(&mut self, section: &Section, name: &str) -> Option<Uuid> {
+        self.read(section, name, |_, value| {
+            let text = values::text(value).ok_or("is not in quotes")?;
+            Uuid::parse_str(&text).map_err(|_| "is no UUID")
+        })
     }
 
     /// A text, or one of the allowed words; none if not set.

@@ -18,7 +18,7 @@ use crate::config::TargetConfig;
 use crate::daemon::Services;
 use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
 use crate::fault::Fault;
-use crate::pipeline::{self, Meter, Mode, Outcome, Streamed};
+use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, Storage, Upload};
 use crate::target::Target;
@@ -143,9 +143,12 @@ impl Dumping<'_> {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
                 self.reporter.advance(1.0, counts(&meter.snapshot()));
                 self.reporter.enter(Phase::Finishing);
-                self.clean_exit(&mut dump)
-                    .await
-                    .map(|exit| Ok((exit, streamed)))
+                match self.clean_exit(&mut dump).await {
+                    Ok(_) if self.partial && is_empty(&streamed) => {
+                        Err(failed(Step::Dump, nothing_matched()))
+                    }
+                    exit => exit.map(|exit| Ok((exit, streamed))),
+                }
             }
             End::Flowed(Ok(Outcome::Unreadable { reason })) => Ok(Err(reason)),
             End::Flowed(Err(fault)) => Err(self.blame(&mut dump, fault).await),
@@ -270,6 +273,17 @@ impl Dumping<'_> {
             warn!("pg_dump's end is unknown: {}", fault.report());
         }
     }
+}
+
+fn is_empty(streamed: &Streamed) -> bool {
+    matches!(streamed.end(), ArchiveEnd::Proved(proved) if proved.is_empty())
+}
+
+/// pg_dump finds a match for each pattern, and then leaves out what is excluded: the queue, or all that matched.
+fn nothing_matched() -> Fault {
+    Fault::permanent("nothing_matched", "the filters leave nothing to back up").hint(
+        "Correct the schemas and tables of the job's spec: what is excluded, and the queue's own schema, is never in a dump.",
+    )
 }
 
 /// pg_dump's output, as the pipeline's source.

@@ -63,6 +63,23 @@ impl Proved {
         &self.header
     }
 
+    /// Whether nothing inside the database is in it: only what pg_dump notes of its session, and of the database
+    /// itself even where filters leave all else out.
+    pub fn is_empty(&self) -> bool {
+        let kinds = [
+            "ENCODING",
+            "STDSTRINGS",
+            "SEARCHPATH",
+            "DATABASE",
+            "DATABASE PROPERTIES",
+        ];
+        self.toc.entries().iter().all(|entry| {
+            // Its comment, its grants.
+            let of_database = entry.tag.as_bytes().starts_with(b"DATABASE ");
+            of_database || kinds.iter().any(|kind| entry.description == *kind)
+        })
+    }
+
     /// The table of contents.
     pub fn toc(&self) -> &Arc<Toc> {
         &self.toc

@@ -231,6 +231,7 @@ async fn a_local_directory_conforms() {
     let path = directory.path().join("root");
     let config = StorageConfig {
         path: path.clone(),
+        storage_id: None,
         min_free: 0,
     };
     let storage = Storage::open("local", &config).await.unwrap();

@@ -26,6 +26,7 @@ impl Directory {
     fn config(&self) -> StorageConfig {
         StorageConfig {
             path: self.root.clone(),
+            storage_id: None,
             min_free: 0,
         }
     }
@@ -329,6 +330,7 @@ async fn room_is_asked_for_before_a_dump() {
     assert_eq!(fault.code(), "storage_full");
     assert!(fault.is_transient());
     let strict = StorageConfig {
+        storage_id: None,
         min_free: free.saturating_mul(2),
         ..directory.config()
     };
@@ -351,6 +353,7 @@ async fn a_dump_that_would_leave_too_little_free_ends_in_mid_flight() {
     let directory = Directory::new();
     directory.open().await;
     let config = StorageConfig {
+        storage_id: None,
         min_free: u64::MAX,
         ..directory.config()
     };
