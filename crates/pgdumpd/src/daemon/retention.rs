@@ -106,7 +106,8 @@ async fn try_to_apply(
             newest.storage
         ));
     };
-    let opened = served.known.open(&newest.storage, config).await;
+    // Nothing is made, and nothing deleted, where another one is mounted or configured by now.
+    let opened = Storage::open_existing(&newest.storage, config, Some(storage_id)).await;
     let storage = opened.map_err(|fault| fault.report())?;
     if storage.id() != storage_id {
         return Err(format!(
