@@ -20,6 +20,8 @@ pub mod lifecycle;
 pub mod migrate;
 pub mod pipeline;
 pub mod queue;
+pub mod retention;
+pub mod schedule;
 pub mod spec;
 pub mod store;
 pub mod target;
