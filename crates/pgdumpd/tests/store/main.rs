@@ -1,6 +1,7 @@
 //! Storage and pipeline: real directories, hostile streams.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "test code: a broken environment ends the test"
 )]
 
