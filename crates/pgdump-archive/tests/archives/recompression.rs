@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::support::{Seen, blocks, golden, goldens, head, large, read, recompress, recompress_in};
 use pgdump_archive::{
-    AssembleError, Assembler, Codec, Compression, DataKind, DataOffset, Decoder, Index, IndexEntry,
-    IndexingParser, Limits, Packer, RecompressError, Recompression, Recompressor, encode,
-    fill_offsets,
+    AssembleError, Assembler, Checksum, Codec, Compression, DataKind, DataOffset, Decoder, Index,
+    IndexEntry, IndexingParser, Limits, Packer, RecompressError, Recompression, Recompressor,
+    encode, fill_offsets,
 };
 use proptest::collection::vec;
 use proptest::prelude::any;
@@ -136,6 +136,33 @@ fn the_index_says_what_is_in_each_block_and_where() {
     }
     let inserts = index_of(&golden("pg16-pipe-inserts"));
     assert!(inserts.entries.iter().all(|entry| entry.rows.is_none()));
+}
+
+#[test]
+fn the_checksums_are_what_they_are_said_to_be() {
+    let archive = golden("pg18-pipe-zstd");
+    let index = index_of(&archive);
+    let end = usize::try_from(index.head_bytes).unwrap();
+    assert_eq!(index.head_xxh3_128, Checksum::of(&archive[..end]));
+    let contents = contents(&archive);
+    for (entry, range) in index.entries.iter().zip(blocks(&archive)) {
+        assert_eq!(entry.block_xxh3_128, Checksum::of(&archive[range]));
+        let mut raw = Vec::new();
+        // pg_dump writes large objects in the order of their oids.
+        for ((dump_id, oid), content) in &contents {
+            if *dump_id == entry.dump_id.get() && *oid == 0 {
+                raw.extend_from_slice(content);
+            } else if *dump_id == entry.dump_id.get() {
+                raw.extend(oid.to_le_bytes());
+                raw.extend_from_slice(content);
+                raw.extend((content.len() as u64).to_le_bytes());
+            }
+        }
+        if entry.kind == DataKind::LargeObjects {
+            assert!(raw.len() as u64 > entry.raw_bytes);
+        }
+        assert_eq!(entry.raw_xxh3_128, Checksum::of(&raw), "{}", entry.name);
+    }
 }
 
 #[test]
