@@ -53,6 +53,16 @@ impl Compression {
         })
     }
 
+    /// The inverse of [`from_byte`](Self::from_byte).
+    pub(crate) fn byte(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Lz4 => 2,
+            Self::Zstd => 3,
+        }
+    }
+
     /// The level of archives up to 1.14, which knew only gzip.
     pub(crate) fn from_level(level: i32) -> Self {
         if level == 0 { Self::None } else { Self::Gzip }

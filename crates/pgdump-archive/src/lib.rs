@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod encode;
 mod error;
 mod event;
 mod header;
@@ -10,6 +11,7 @@ mod text;
 mod toc;
 mod version;
 
+pub use encode::{EncodeError, encode};
 pub use error::{ArchiveError, Awaited, Bound};
 pub use event::{DataKind, Event};
 pub use header::{Compression, Created, Header};

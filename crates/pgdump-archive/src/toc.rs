@@ -30,6 +30,11 @@ impl Toc {
         &self.entries
     }
 
+    /// For changes that leave the dump ids as they are.
+    pub(crate) fn entries_mut(&mut self) -> &mut [TocEntry] {
+        &mut self.entries
+    }
+
     /// The entries that owe data, in the archive's order, which is that of pg_dump's data blocks.
     pub fn data_entries(&self) -> impl Iterator<Item = &TocEntry> {
         self.entries.iter().filter(|entry| entry.owes_data)

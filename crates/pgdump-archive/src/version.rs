@@ -30,6 +30,13 @@ impl ArchiveVersion {
         revision: u8::MAX,
     };
 
+    /// The first version that names the compression algorithm.
+    pub(crate) const FIRST_WITH_ALGORITHM: Self = Self {
+        major: 1,
+        minor: 15,
+        revision: 0,
+    };
+
     /// Whether this crate can read archives of this version.
     #[must_use]
     pub fn is_supported(self) -> bool {

@@ -5,6 +5,8 @@ mod any_input;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod encoding;
+#[cfg(test)]
 mod real_archives;
 #[cfg(test)]
 mod support;

@@ -1,12 +1,8 @@
-//! What the tests share: the golden archives, a record of events, and an encoder that writes a
-//! header and a table of contents again from their typed forms.
+//! What the tests share: the golden archives and a record of events.
 
 use std::path::PathBuf;
 
-use pgdump_archive::{
-    ArchiveError, ArchiveVersion, Compression, DataKind, DataOffset, Event, Header, Parser, Proof,
-    Section, Text, Toc,
-};
+use pgdump_archive::{ArchiveError, DataKind, Event, Header, Parser, Proof, Toc};
 
 /// The name and the bytes of each golden archive.
 pub(crate) fn goldens() -> Vec<(String, Vec<u8>)> {
@@ -121,112 +117,6 @@ pub(crate) fn head(archive: &[u8]) -> (Header, Toc, usize) {
         }
     }
     panic!("there is no table of contents");
-}
-
-pub(crate) fn int(out: &mut Vec<u8>, value: i64) {
-    out.push(u8::from(value < 0));
-    let magnitude = u32::try_from(value.unsigned_abs()).expect("32 bits");
-    out.extend_from_slice(&magnitude.to_le_bytes());
-}
-
-pub(crate) fn string(out: &mut Vec<u8>, value: Option<&[u8]>) {
-    int(
-        out,
-        value.map_or(-1, |bytes| {
-            i64::try_from(bytes.len()).expect("a short string")
-        }),
-    );
-    out.extend_from_slice(value.unwrap_or_default());
-}
-
-/// Writes a header and a table of contents, in the layout of `header.version`.
-pub(crate) fn encode(header: &Header, toc: &Toc) -> Vec<u8> {
-    let ArchiveVersion {
-        major,
-        minor,
-        revision,
-    } = header.version;
-    let mut out = b"PGDMP".to_vec();
-    out.extend([major, minor, revision, header.int_size, header.off_size, 1]);
-    if minor >= 15 {
-        out.push(match header.compression {
-            Compression::None => 0,
-            Compression::Gzip => 1,
-            Compression::Lz4 => 2,
-            Compression::Zstd => 3,
-            other => panic!("a compression that the tests do not know: {other}"),
-        });
-    } else {
-        int(&mut out, header.compression_level.unwrap_or(-1).into());
-    }
-    let at = header.created;
-    let time = [
-        at.second,
-        at.minute,
-        at.hour,
-        at.day,
-        at.month0,
-        at.year_since_1900,
-        at.is_dst,
-    ];
-    time.into_iter().for_each(|part| int(&mut out, part.into()));
-    for text in [
-        &header.database,
-        &header.server_version,
-        &header.dump_version,
-    ] {
-        string(&mut out, Some(text.as_bytes()));
-    }
-    int(
-        &mut out,
-        i64::try_from(toc.entries().len()).expect("few entries"),
-    );
-    for entry in toc.entries() {
-        let optional = |out: &mut Vec<u8>, text: &Option<Text>| {
-            string(out, text.as_ref().map(Text::as_bytes));
-        };
-        int(&mut out, entry.dump_id.get().into());
-        int(&mut out, entry.owes_data.into());
-        string(&mut out, Some(entry.catalog_oid.to_string().as_bytes()));
-        string(&mut out, Some(entry.oid.to_string().as_bytes()));
-        string(&mut out, Some(entry.tag.as_bytes()));
-        string(&mut out, Some(entry.description.as_bytes()));
-        let section = match entry.section {
-            Section::None => 1,
-            Section::PreData => 2,
-            Section::Data => 3,
-            Section::PostData => 4,
-        };
-        int(&mut out, section);
-        optional(&mut out, &entry.definition);
-        optional(&mut out, &entry.drop_statement);
-        optional(&mut out, &entry.copy_statement);
-        optional(&mut out, &entry.schema);
-        optional(&mut out, &entry.tablespace);
-        if minor >= 14 {
-            optional(&mut out, &entry.access_method);
-        }
-        if minor >= 16 {
-            int(&mut out, entry.relkind.unwrap_or(0).into());
-        }
-        optional(&mut out, &entry.owner);
-        string(
-            &mut out,
-            Some(if entry.with_oids { b"true" } else { b"false" }),
-        );
-        for dependency in &entry.dependencies {
-            string(&mut out, Some(dependency.to_string().as_bytes()));
-        }
-        string(&mut out, None);
-        let (flag, offset) = match entry.data_offset {
-            DataOffset::Unknown => (1, 0),
-            DataOffset::At(offset) => (2, offset),
-            DataOffset::NoData => (3, 0),
-        };
-        out.push(flag);
-        out.extend_from_slice(&offset.to_le_bytes()[..usize::from(header.off_size)]);
-    }
-    out
 }
 
 /// The ranges of an archive's data blocks.
