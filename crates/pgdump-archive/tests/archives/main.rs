@@ -8,5 +8,6 @@ mod damage;
 mod encoding;
 #[cfg(test)]
 mod real_archives;
+mod selection;
 #[cfg(test)]
 mod support;
