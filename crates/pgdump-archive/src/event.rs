@@ -44,11 +44,15 @@ pub enum Event<'a> {
         dump_id: DumpId,
         /// The bytes that [`Event::Data`] gave for it.
         stored_bytes: u64,
+        /// Where the block ends in the archive, and the next begins if there is one.
+        end_offset: u64,
     },
 }
 
 /// What a data block holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum DataKind {
     /// One table's rows: one stream, COPY text or INSERT commands.

@@ -8,6 +8,8 @@ use blocks::Blocks;
 use cursor::{Cursor, Stop};
 use entry::TocReader;
 
+pub(crate) use blocks::{LARGE_OBJECTS_BLOCK, TABLE_BLOCK};
+
 mod blocks;
 mod cursor;
 mod entry;
@@ -69,6 +71,15 @@ impl Parser {
         }
     }
 
+    /// A parser at the start of a data block at `offset`, beyond the head that gave `toc`.
+    pub(crate) fn at_block(toc: Arc<Toc>, offset: u64) -> Self {
+        let mut parser = Self::new();
+        parser.position = offset;
+        parser.state = State::Blocks(Blocks::new(Arc::clone(&toc)));
+        parser.toc = Some(toc);
+        parser
+    }
+
     /// Reads the next bytes of the archive, and calls `sink` for each event in order.
     ///
     /// # Errors
@@ -82,18 +93,28 @@ impl Parser {
     ) -> Result<(), ArchiveError> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            match self.advance(rest, sink) {
-                Ok(used) => {
-                    self.position += used as u64;
-                    rest = &rest[used..];
-                }
-                Err(error) => {
-                    self.state = State::Failed(error.clone());
-                    return Err(error);
-                }
-            }
+            rest = &rest[self.push_some(rest, sink)?..];
         }
         Ok(())
+    }
+
+    /// Reads some of `bytes`, which are not empty, and says how much. Never reads beyond the end of
+    /// the table of contents in one call.
+    pub(crate) fn push_some(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<usize, ArchiveError> {
+        match self.advance(bytes, sink) {
+            Ok(used) => {
+                self.position += used as u64;
+                Ok(used)
+            }
+            Err(error) => {
+                self.state = State::Failed(error.clone());
+                Err(error)
+            }
+        }
     }
 
     /// The end of the stream: proves that a whole archive went through.

@@ -100,17 +100,29 @@ pub struct TocEntry {
 }
 
 impl TocEntry {
+    /// The description of a table's data.
+    pub(crate) const TABLE_DATA: &str = "TABLE DATA";
+    /// The description of large objects' data.
+    pub(crate) const LARGE_OBJECTS: &str = "BLOBS";
+
     /// Whether this is the data of one table.
     #[must_use]
     pub fn is_table_data(&self) -> bool {
-        self.description == "TABLE DATA"
+        self.description == Self::TABLE_DATA
+    }
+
+    /// Whether the data is for COPY: a row a line.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.copy_statement
+            .as_ref()
+            .is_some_and(|statement| !statement.is_empty())
     }
 
     /// What the data block of this entry holds, if it owes one.
     #[must_use]
     pub fn data_kind(&self) -> Option<DataKind> {
         // As pg_dump decides it: by this one name.
-        let kind = if self.description == "BLOBS" {
+        let kind = if self.description == Self::LARGE_OBJECTS {
             DataKind::LargeObjects
         } else {
             DataKind::Table
@@ -166,6 +178,21 @@ impl DumpId {
     #[must_use]
     pub fn get(self) -> i32 {
         self.0
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for DumpId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for DumpId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = i32::deserialize(deserializer)?;
+        Self::new(id).ok_or_else(|| serde::de::Error::custom("a dump id is below 1"))
     }
 }
 

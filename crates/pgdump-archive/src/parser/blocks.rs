@@ -10,9 +10,9 @@ use super::cursor::{Cursor, Stop};
 use crate::{ArchiveError, Awaited, DataKind, DataOffset, DumpId, Event, Proof, Toc, TocEntry};
 
 /// `BLK_DATA`
-const TABLE_BLOCK: u8 = 1;
+pub(crate) const TABLE_BLOCK: u8 = 1;
 /// `BLK_BLOBS`
-const LARGE_OBJECTS_BLOCK: u8 = 3;
+pub(crate) const LARGE_OBJECTS_BLOCK: u8 = 3;
 
 pub(super) struct Blocks {
     toc: Arc<Toc>,
@@ -93,11 +93,11 @@ impl Blocks {
                 if length > 0 {
                     self.at = At::Data(length);
                 } else {
-                    self.end_stream(sink);
+                    self.end_stream(cursor.end_offset(), sink);
                 }
             }
             At::Object => match cursor.int()? {
-                0 => self.end_block(sink),
+                0 => self.end_block(cursor.end_offset(), sink),
                 signed => {
                     // pg_dump passes the unsigned oid through a signed integer.
                     let oid = signed.cast_unsigned();
@@ -164,8 +164,8 @@ impl Blocks {
         Ok(())
     }
 
-    /// The chunks of a table or of a large object have ended.
-    fn end_stream(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+    /// The chunks of a table or of a large object have ended, at `offset`.
+    fn end_stream(&mut self, offset: u64, sink: &mut impl FnMut(Event<'_>)) {
         match self.block.object.take() {
             Some((oid, stored_bytes)) => {
                 sink(Event::LargeObjectEnd { oid, stored_bytes });
@@ -173,18 +173,19 @@ impl Blocks {
             }
             None => {
                 self.tables += 1;
-                self.end_block(sink);
+                self.end_block(offset, sink);
             }
         }
     }
 
-    fn end_block(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+    fn end_block(&mut self, end_offset: u64, sink: &mut impl FnMut(Event<'_>)) {
         let stored_bytes = self.block.stored_bytes;
         self.data_bytes += stored_bytes;
         self.at = At::Block;
         sink(Event::DataEnd {
             dump_id: self.entry().dump_id,
             stored_bytes,
+            end_offset,
         });
     }
 

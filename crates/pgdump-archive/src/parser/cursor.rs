@@ -74,6 +74,11 @@ impl<'a> Cursor<'a> {
         self.base + self.value_at as u64
     }
 
+    /// Where the value read last ends in the archive.
+    pub(super) fn end_offset(&self) -> u64 {
+        self.base + self.at as u64
+    }
+
     /// The next `count` bytes.
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Stop> {
         self.value_at = self.at;

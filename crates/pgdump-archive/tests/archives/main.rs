@@ -3,11 +3,17 @@
 #[cfg(test)]
 mod any_input;
 #[cfg(test)]
+mod block_checks;
+#[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod decoding;
 #[cfg(test)]
 mod encoding;
 #[cfg(test)]
 mod real_archives;
+#[cfg(test)]
+mod recompression;
 mod selection;
 #[cfg(test)]
 mod support;

@@ -1,8 +1,11 @@
-//! What the tests share: the golden archives and a record of events.
+//! What the tests share: the golden archives, larger ones, and a record of events.
 
 use std::path::PathBuf;
 
-use pgdump_archive::{ArchiveError, DataKind, Event, Header, Parser, Proof, Toc};
+use pgdump_archive::{
+    ArchiveError, Assembler, DataKind, Event, Header, Index, Packer, Parser, Proof, Recompression,
+    Recompressor, Toc, encode,
+};
 
 /// The name and the bytes of each golden archive.
 pub(crate) fn goldens() -> Vec<(String, Vec<u8>)> {
@@ -76,6 +79,7 @@ impl Record {
             Event::DataEnd {
                 dump_id,
                 stored_bytes,
+                ..
             } => Seen::End(dump_id.get(), stored_bytes),
             other => panic!("an event that the tests do not know: {other:?}"),
         };
@@ -137,4 +141,88 @@ pub(crate) fn blocks(archive: &[u8]) -> Vec<std::ops::Range<usize>> {
         }
     }
     found
+}
+
+/// An archive as a golden one, without compression, with much more data: many rows of many sizes in
+/// the first table, and a large, a small and an incompressible large object each many times over.
+pub(crate) fn large(name: &str) -> Vec<u8> {
+    let archive = golden(name);
+    let (header, toc, _) = head(&archive);
+    let mut out = encode(&header, &toc.with_offsets(|_| None)).expect("a golden head");
+    let mut random = 1_u64;
+    let mut next = move || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        random >> 33
+    };
+    let int = |value: usize| {
+        let bytes = u32::try_from(value).expect("small").to_le_bytes();
+        [0, bytes[0], bytes[1], bytes[2], bytes[3]]
+    };
+    let mut is_first = true;
+    for range in blocks(&archive) {
+        let block = &archive[range];
+        // The type, the dump id.
+        out.extend_from_slice(&block[..6]);
+        if block[0] == 1 && is_first {
+            is_first = false;
+            for row in 0..40_000 {
+                let width = usize::try_from(next() % 200).expect("small");
+                let text = format!("{row}\t{:x}\t{}\n", next(), "wide ".repeat(width / 5));
+                out.extend(int(text.len()));
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+        if block[0] == 3 {
+            for oid in 0..600_usize {
+                let bytes = match oid {
+                    0 => 3 << 20,
+                    1 => 1 << 20,
+                    _ => oid % 50,
+                };
+                let content: Vec<_> = (0..bytes).map(|_| next().to_le_bytes()[1]).collect();
+                out.extend(int(200_000_000 + oid));
+                for chunk in content.chunks(16 << 10) {
+                    out.extend(int(chunk.len()));
+                    out.extend_from_slice(chunk);
+                }
+                out.extend(int(0));
+            }
+        }
+        out.extend_from_slice(&block[6..]);
+    }
+    out
+}
+
+/// The archive compressed anew (raised where the codec needs it), its proof and its index.
+pub(crate) fn recompress(source: &[u8], codec: &str) -> (Vec<u8>, Proof, Index) {
+    recompress_in([source], codec)
+}
+
+/// The same for an archive that comes in these pieces.
+pub(crate) fn recompress_in<'a>(
+    source: impl IntoIterator<Item = &'a [u8]>,
+    codec: &str,
+) -> (Vec<u8>, Proof, Index) {
+    let codec = codec.parse().expect("a codec");
+    let mut recompressor = Recompressor::new(Recompression::new(codec).with_raise_version(true));
+    let mut packer = Packer::new(codec).expect("a packer");
+    let (mut assembler, mut out) = (Assembler::new(), Vec::new());
+    let mut write = |piece: pgdump_archive::Piece| {
+        let packed = piece.pack(&mut packer).expect("it can be packed");
+        out.extend(assembler.push(packed).expect("the piece that is due"));
+    };
+    for bytes in source {
+        recompressor
+            .push(bytes, &mut |_| {})
+            .expect("a good archive");
+        while let Some(piece) = recompressor.take_piece() {
+            write(piece);
+        }
+    }
+    let (last, source) = recompressor.finish().expect("a whole archive");
+    last.into_iter().for_each(&mut write);
+    let (proof, index) = assembler.finish(source).expect("all pieces");
+    (out, proof, index)
 }
