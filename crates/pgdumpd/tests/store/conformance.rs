@@ -166,7 +166,7 @@ async fn a_target_is_listed_without_its_neighbours(storage: &Storage) {
         let key = ObjectKey::new(queue, target, Uuid::new_v4(), Uuid::new_v4(), started);
         store(storage, &key, &content(10)).await;
         let manifest = manifest_of(&key, &content(10));
-        storage.write_manifest(&manifest).await.unwrap();
+        storage.write_manifest(&manifest, None).await.unwrap();
         keys.push(key);
     }
     for (key, target) in keys.iter().zip(["shop/orders %", "shop/orders", "shop"]) {
