@@ -24,5 +24,6 @@ pub mod retention;
 pub mod schedule;
 pub mod spec;
 pub mod store;
+pub mod stored;
 pub mod target;
 pub mod telemetry;
