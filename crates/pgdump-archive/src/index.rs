@@ -63,6 +63,15 @@ impl IndexEntry {
     }
 }
 
+/// What has been counted of a block that is not complete.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SoFar {
+    /// Bytes of its data without compression.
+    pub raw_bytes: u64,
+    /// Newlines in them: of COPY data, rows.
+    pub newlines: u64,
+}
+
 /// Why an index is none of an archive of this size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@ use crate::checksum::Checksummer;
 use crate::tally::{Block, Tally, newlines};
 use crate::{
     ArchiveError, Compression, DataKind, DecodeError, Decoder, DumpId, Event, Header, Index,
-    IndexEntry, Limits, Parser, Proof, Toc, TocEntry,
+    IndexEntry, Limits, Parser, Proof, SoFar, Toc, TocEntry,
 };
 
 /// Why no index could be made.
@@ -167,6 +167,20 @@ impl IndexingParser {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.parser.position()
+    }
+
+    /// What has been counted of the block at hand, which is not among the [entries](Self::entries) yet.
+    #[must_use]
+    pub fn so_far(&self) -> SoFar {
+        let open = self.watch.at.is_some();
+        SoFar {
+            raw_bytes: if open {
+                self.watch.tally.raw_bytes()
+            } else {
+                0
+            },
+            newlines: if open { self.watch.newlines } else { 0 },
+        }
     }
 
     /// The entries of the blocks that are complete.

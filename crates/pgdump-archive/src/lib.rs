@@ -16,6 +16,7 @@ mod offsets;
 mod parser;
 mod proof;
 mod recompress;
+mod select;
 mod tally;
 mod text;
 mod toc;
@@ -29,7 +30,7 @@ pub use encode::{EncodeError, encode};
 pub use error::{ArchiveError, Awaited, Bound};
 pub use event::{DataKind, Event};
 pub use header::{Compression, Created, Header};
-pub use index::{Index, IndexEntry, LayoutError};
+pub use index::{Index, IndexEntry, LayoutError, SoFar};
 pub use indexing::{IndexError, IndexingParser};
 pub use limits::Limits;
 pub use offsets::{FillOffsetsError, fill_offsets};
@@ -39,6 +40,7 @@ pub use recompress::{
     AssembleError, Assembler, PackError, Packed, Packer, Piece, RecompressError, Recompression,
     Recompressor,
 };
+pub use select::{LeftOut, Reason, SelectError, Selection, TableName};
 pub use text::Text;
 pub use toc::{DataOffset, DumpId, Section, Toc, TocEntry};
 pub use version::ArchiveVersion;

@@ -160,6 +160,12 @@ impl Recompressor {
         Ok((self.splitter.ready.into(), proof))
     }
 
+    /// The header of what is written, once that of what is read is complete.
+    #[must_use]
+    pub fn stored_header(&self) -> Option<&Header> {
+        self.splitter.header.as_ref()
+    }
+
     /// The header of what is read, once it is complete.
     #[must_use]
     pub fn header(&self) -> Option<&Header> {

@@ -53,6 +53,11 @@ impl Tally {
         self.tail[kept..].copy_from_slice(&raw[raw.len() - (tail_bytes - kept)..]);
     }
 
+    /// Bytes of the block so far.
+    pub(crate) fn raw_bytes(&self) -> u64 {
+        self.raw_bytes
+    }
+
     /// The large object at hand ends.
     pub(crate) fn end_object(&mut self) {
         self.checksum.add(&self.object_bytes.to_le_bytes());

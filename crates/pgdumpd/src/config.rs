@@ -25,7 +25,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::compression::Compression;
+use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
+use crate::schedule::Schedule;
 
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
@@ -140,12 +142,18 @@ pub struct TargetConfig {
     pub storage: String,
     /// How data is compressed.
     pub compression: Compression,
+    /// Who compresses it; none: the faster one.
+    pub compressor: Option<Compressor>,
     /// How long pg_dump's session may wait for one lock.
     pub lock_wait_timeout: Duration,
     /// How long no byte may come.
     pub stall_timeout: Duration,
     /// How long a dump may take at most, unless the job says less.
     pub timeout: Option<Duration>,
+    /// When the daemons themselves ask for a backup; never, if none.
+    pub schedule: Option<Schedule>,
+    /// How many backups of each set of filters stay, at least 1; all, if none.
+    pub keep_last: Option<u32>,
 }
 
 /// What a target section stands for.
@@ -165,6 +173,8 @@ pub enum Databases {
 pub struct StorageConfig {
     /// A local directory.
     pub path: PathBuf,
+    /// The storage that must be there: any other is refused, and none is made.
+    pub storage_id: Option<Uuid>,
     /// Free bytes that a dump must leave on the file system.
     pub min_free: u64,
 }

@@ -1,30 +1,36 @@
 //! The stages between dump and storage: what comes from pg_dump is parsed, counted and hashed on a thread of
-//! its own, and goes on to the storage, with back-pressure all the way.
+//! its own, compressed on more where that is asked for, and goes on to the storage, with back-pressure all the way.
 //!
 //! ```text
-//! Source ──▶ feed ──▶ [BUFFERS_BEFORE] ──▶ inspector thread ──▶ [BUFFERS_AFTER] ──▶ drain ──▶ Sink
+//! Source ──▶ feed ──▶ [BUFFERS_BEFORE] ──▶ inspector thread ─────────────────────▶ [BUFFERS_AFTER] ──▶ drain ──▶ Sink
+//!                                    or ──▶ splitting thread ──▶ packers ──▶ assembling thread
 //! ```
-//! Bytes are passed on, not copied. In flight are at most [`BUFFERS_IN_FLIGHT`] of the source's buffers; the
-//! parser keeps the table of contents beside that, within pgdump-archive's limits.
+//! An archive that pg_dump compressed is passed on, not copied. In flight are at most [`BUFFERS_IN_FLIGHT`] of the
+//! source's buffers, and [`pieces_in_flight`] pieces that are compressed; the parser keeps the table of contents
+//! beside that, within pgdump-archive's limits, and the index.
 //!
 //! A pipeline knows neither pg_dump nor storages: [`Source`] and [`Sink`] are whatever its caller has.
 
 mod end;
+mod hash;
 mod inspector;
 mod meter;
+mod press;
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use pgdump_archive::Recompression;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::end::{ArchiveEnd, Proved, Streamed, Unread};
-pub use self::meter::{Meter, Snapshot, Waiting};
+pub use self::meter::{Counted, Meter, Snapshot, Waiting};
 
 use self::inspector::{Inspector, Stop};
+pub use self::press::pieces_in_flight;
 use crate::fault::Fault;
 
 /// Buffers that wait to be inspected: so that the source is read on while the thread wakes up.
@@ -55,8 +61,10 @@ pub trait Sink: Send {
 /// Whether the archive is read on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
-    /// It is parsed, and must be whole.
+    /// It is parsed and its data decompressed for counting; it must be whole. It is passed on as it is.
     Read,
+    /// It comes without compression, is parsed as above, and is passed on compressed by us.
+    Recompress(Recompression),
     /// It is passed on as it is: this build cannot read it.
     Unread {
         /// Why, as the manifest will say.
@@ -96,8 +104,13 @@ pub async fn run(
 ) -> Result<Outcome, Fault> {
     let (to_inspect, inspect) = mpsc::channel(BUFFERS_BEFORE);
     let (to_drain, drain) = mpsc::channel(BUFFERS_AFTER);
-    let inspector = Inspector::new(mode, Arc::clone(&meter));
-    let thread = tokio::task::spawn_blocking(move || inspector.run(inspect, &to_drain));
+    let runtime = tokio::runtime::Handle::current();
+    let counting = Arc::clone(&meter);
+    let thread = tokio::task::spawn_blocking(move || match mode {
+        Mode::Read => Inspector::reading(counting).run(inspect, &to_drain),
+        Mode::Unread { reason } => Inspector::unread(reason, counting).run(inspect, &to_drain),
+        Mode::Recompress(how) => press::run(how, &counting, inspect, &to_drain, &runtime),
+    });
     let flow = flow(source, to_inspect, drain, sink, &meter);
     let flowed = tokio::select! {
         biased;

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use pgdump_archive::Index;
 use uuid::Uuid;
 
 pub use self::key::{InvalidKey, ObjectKey};
@@ -66,7 +67,8 @@ pub struct StoredObject {
 }
 
 impl Storage {
-    /// Opens a storage, and makes it where it is new: the directory (0700) and its marker with a random id.
+    /// Opens a storage, and makes it where it is new and the configuration names no id: the directory (0700) and
+    /// its marker with a random id.
     ///
     /// A directory that has no marker but contains anything is refused: it may be somebody's own, or a storage
     /// whose file system is not the one that was meant.
@@ -75,6 +77,9 @@ impl Storage {
     /// `storage_denied`, `storage_readonly`, `storage_missing`, `storage_foreign`, `storage_marker_invalid`,
     /// `storage_newer`, `storage_full`, `storage_failed`.
     pub async fn open(name: &str, config: &StorageConfig) -> Result<Self, Fault> {
+        if config.storage_id.is_some() {
+            return Self::open_existing(name, config, None).await;
+        }
         Self::open_by(name, config, |path| {
             let root = Root::create(path)?;
             let id = marker::read_or_create(&root)?;
@@ -83,15 +88,21 @@ impl Storage {
         .await
     }
 
-    /// Opens a storage that was seen before, and makes nothing.
+    /// Opens a storage that is there, and makes nothing. It must have the id that the configuration names, else
+    /// the one that it is `known` by, if any.
     ///
     /// # Errors
     /// A transient `storage_missing` where it is not there, a transient `storage_replaced` where another one is;
     /// else as [`Storage::open`].
-    pub async fn open_known(name: &str, config: &StorageConfig, id: Uuid) -> Result<Self, Fault> {
+    pub async fn open_existing(
+        name: &str,
+        config: &StorageConfig,
+        known: Option<Uuid>,
+    ) -> Result<Self, Fault> {
+        let expected = config.storage_id.or(known);
         Self::open_by(name, config, move |path| {
             let root = Root::open(path)?;
-            marker::expect(&root, id)?;
+            let id = marker::expect(&root, expected)?;
             Ok((root, id))
         })
         .await
@@ -204,9 +215,13 @@ impl Storage {
     /// `object_missing` when no object of that size lies under the manifest's key; `manifest_invalid`; and as
     /// [`Upload::write`]. After an error, or a cancelled call, it is unknown whether the manifest exists:
     /// [`Storage::find_backup`] tells.
-    pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), Fault> {
+    pub async fn write_manifest(
+        &self,
+        manifest: &Manifest,
+        index: Option<&Index>,
+    ) -> Result<(), Fault> {
         let key = &manifest.object.key;
-        let text = manifest.to_json()?;
+        let text = manifest.to_json(index)?;
         self.expect_object(manifest).await?;
         self.put(key.manifest(), text).await?;
         let still_there = self.expect_object(manifest).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::pack::{Mark, Packed};
 use crate::checksum::Checksummer;
 use crate::tally::{Block, Totals};
-use crate::{Checksum, DataKind, DumpId, Index, IndexEntry, Proof, Toc};
+use crate::{Checksum, DataKind, DumpId, Index, IndexEntry, Proof, SoFar, Toc};
 
 /// Why pieces do not make an archive: an error of the caller, not of any data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,7 @@ pub struct Assembler {
     block_start: u64,
     at: Option<(DumpId, DataKind)>,
     newlines: u64,
+    raw_bytes: u64,
     stored_bytes: u64,
     adler: u32,
     entries: Vec<IndexEntry>,
@@ -72,7 +73,7 @@ impl Assembler {
                 Mark::BlockStart { dump_id, kind } => {
                     self.at = Some((dump_id, kind));
                     self.block_start = self.archive_bytes + hashed as u64;
-                    (self.newlines, self.stored_bytes) = (0, 0);
+                    (self.newlines, self.raw_bytes, self.stored_bytes) = (0, 0, 0);
                 }
                 Mark::Fragment {
                     raw_bytes,
@@ -83,6 +84,7 @@ impl Assembler {
                     last,
                 } => {
                     self.newlines += newlines;
+                    self.raw_bytes += raw_bytes;
                     self.stored_bytes += stored_bytes;
                     if let Some(adler) = adler {
                         self.adler = if first {
@@ -160,6 +162,16 @@ impl Assembler {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.archive_bytes
+    }
+
+    /// What has been counted of the block at hand, which is not among the [entries](Self::entries) yet.
+    #[must_use]
+    pub fn so_far(&self) -> SoFar {
+        let open = self.at.is_some();
+        SoFar {
+            raw_bytes: if open { self.raw_bytes } else { 0 },
+            newlines: if open { self.newlines } else { 0 },
+        }
     }
 
     /// The entries of the blocks that are complete.

@@ -1,12 +1,14 @@
 //! `pgdumpd check`: connects to everything and says what would fail tonight.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::exit::Exit;
 use super::{out, queue_pool};
 use crate::checks::{self, Checked, Report};
 use crate::config::Config;
-use crate::daemon::serve;
+use crate::daemon::{KnownStorages, Served, serve};
 use crate::finding::Severity;
 
 #[derive(Debug, clap::Args)]
@@ -17,7 +19,10 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let served = serve(config, None).await;
+    let served = Served {
+        known: Arc::new(KnownStorages::only_existing()),
+        ..serve(config, None).await
+    };
     let queue = queue_pool::queue(&config.queue).await;
     let mut report = checks::run(config, &served, queue.as_ref().ok()).await;
     let mut daemons = Vec::new();

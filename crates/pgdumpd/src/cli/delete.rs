@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         )
         .into());
     };
-    let storage = Storage::open(&copy.storage, storage)
+    let storage = Storage::open_existing(&copy.storage, storage, None)
         .await
         .with_context(|| format!("cannot open storage \"{}\"", copy.storage))?;
     if storage.id() != copy.storage_id {

@@ -52,7 +52,7 @@ async fn list_storage(config: &Config, name: &str, args: &Args) -> anyhow::Resul
         )
         .into());
     };
-    let storage = Storage::open(name, storage)
+    let storage = Storage::open_existing(name, storage, None)
         .await
         .with_context(|| format!("cannot open storage \"{name}\""))?;
     let mut backups = Vec::new();

@@ -31,6 +31,8 @@ pub enum Kind {
     Boolean,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// An id in its hexadecimal form.
+    Uuid,
     /// Any text, its meaning checked by its section.
     Text,
     /// A list of texts; in an environment variable separated by commas.
@@ -63,6 +65,7 @@ impl fmt::Display for Kind {
             Self::Integer(min, max) => write!(f, "a whole number from {min} to {max}"),
             Self::Boolean => f.write_str("true or false"),
             Self::Choice(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Uuid => f.write_str("a UUID such as \"f81d4fae-7dec-41d0-a765-00a0c91e6bf6\""),
             Self::Text => f.write_str("a text"),
             Self::List => f.write_str("a list of texts"),
             Self::Path => f.write_str("a path"),
@@ -99,7 +102,7 @@ pub const KEYS: &[Key] = &[
     key("queue", "url_file", Kind::Path, None),
     key("queue", "password", Kind::Secret, None),
     key("queue", "password_file", Kind::Path, None),
-    key("queue", "queue_id", Kind::Text, None),
+    key("queue", "queue_id", Kind::Uuid, None),
     key("queue", "pooled", Kind::Boolean, Some("false")),
     key("queue", "listen", Kind::Boolean, Some("true")),
     key("queue", "listen_url", Kind::Url, None),
@@ -120,6 +123,7 @@ pub const KEYS: &[Key] = &[
         Some("text"),
     ),
     key("storages.*", "path", Kind::Path, None),
+    key("storages.*", "storage_id", Kind::Uuid, None),
     key("storages.*", "min_free", Kind::Size, Some("1GiB")),
     key("targets.*", "url", Kind::Url, None),
     key("targets.*", "url_file", Kind::Path, None),
@@ -129,6 +133,12 @@ pub const KEYS: &[Key] = &[
     key("targets.*", "exclude_databases", Kind::List, Some("")),
     key("targets.*", "storage", Kind::Text, None),
     key("targets.*", "compression", Kind::Text, Some("auto")),
+    key(
+        "targets.*",
+        "compressor",
+        Kind::Choice(&["auto", "pg_dump", "pgdumpd"]),
+        Some("auto"),
+    ),
     key("targets.*", "lock_wait_timeout", span(100, DAY), Some("5m")),
     key(
         "targets.*",
@@ -137,6 +147,9 @@ pub const KEYS: &[Key] = &[
         Some("15m"),
     ),
     key("targets.*", "timeout", span(1000, 30 * DAY), None),
+    key("targets.*", "schedule", Kind::Text, None),
+    key("targets.*", "schedule_zone", Kind::Text, Some("UTC")),
+    key("targets.*", "keep_last", Kind::Integer(1, 100_000), None),
 ];
 
 /// The keys of one section.

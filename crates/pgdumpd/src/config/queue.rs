@@ -1,7 +1,5 @@
 //! `[queue]`: where jobs come from.
 
-use uuid::Uuid;
-
 use super::QueueConfig;
 use super::reader::{Reader, Section};
 use super::sources::Origin;
@@ -28,7 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<QueueConfig> {
             "is missing: set it or url_file in the configuration file, or PGDUMPD_QUEUE__URL or DATABASE_URL in the environment",
         );
     }
-    let queue_id = queue_id(reader, &section);
+    let queue_id = reader.uuid(&section, "queue_id");
     let pooled = reader.boolean(&section, "pooled");
     let listen = reader.boolean(&section, "listen");
     let listen_url = listen_url(reader, &section, url.as_ref());
@@ -41,22 +39,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<QueueConfig> {
         listen,
         migrate_at_start,
     })
-}
-
-fn queue_id(reader: &mut Reader<'_>, section: &Section) -> Option<Uuid> {
-    let text = reader.text(section, "queue_id")?;
-    let id = Uuid::parse_str(&text).ok();
-    if id.is_none()
-        && let Some(found) = reader.find(section, "queue_id")
-    {
-        reader.refuse(
-            section,
-            "queue_id",
-            &found,
-            "is no UUID (pgdumpd check shows the queue's)",
-        );
-    }
-    id
 }
 
 /// Takes the queue's password if it has none of its own.

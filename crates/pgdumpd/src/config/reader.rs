@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use figment::value::{Dict, Value};
+use uuid::Uuid;
 
 use super::describe::{Entry, Loaded};
 use super::error::{ConfigError, Problem};
@@ -190,6 +191,15 @@ impl<'a> Reader<'a> {
         section: &Section,
         name: &str,
     ) -> T {
+        self.optional_integer(section, name).unwrap_or_default()
+    }
+
+    /// The same, where the key may be missing.
+    pub(super) fn optional_integer<T: TryFrom<u64>>(
+        &mut self,
+        section: &Section,
+        name: &str,
+    ) -> Option<T> {
         self.read(section, name, |kind, value| {
             let number = values::integer(value).ok_or("is no whole number")?;
             match kind {
@@ -199,7 +209,6 @@ impl<'a> Reader<'a> {
                 _ => Err("is out of range"),
             }
         })
-        .unwrap_or_default()
     }
 
     /// `true` or `false`.
@@ -208,6 +217,14 @@ impl<'a> Reader<'a> {
             values::boolean(value).ok_or("is neither")
         })
         .unwrap_or_default()
+    }
+
+    /// An id; none if not set.
+    pub(super) fn uuid(&mut self, section: &Section, name: &str) -> Option<Uuid> {
+        self.read(section, name, |_, value| {
+            let text = values::text(value).ok_or("is not in quotes")?;
+            Uuid::parse_str(&text).map_err(|_| "is no UUID")
+        })
     }
 
     /// A text, or one of the allowed words; none if not set.

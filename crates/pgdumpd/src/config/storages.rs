@@ -23,8 +23,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> BTreeMap<String, StorageConfig> {
             }
             Some(_) => {}
         }
-        let min_free = reader.size(&section, "min_free");
-        storages.insert(name, StorageConfig { path, min_free });
+        let storage = StorageConfig {
+            path,
+            storage_id: reader.uuid(&section, "storage_id"),
+            min_free: reader.size(&section, "min_free"),
+        };
+        storages.insert(name, storage);
     }
     if storages.is_empty() && targets::are_derived(reader) {
         storages.extend(derived(reader));
@@ -43,8 +47,12 @@ fn derived(reader: &mut Reader<'_>) -> Option<(String, StorageConfig)> {
     };
     let section = Reader::empty_section("storages", DERIVED, "storages.*");
     reader.entry(section.key("path"), format!("{path:?}"), Origin::Derived);
-    let min_free = reader.size(&section, "min_free");
-    Some((DERIVED.to_owned(), StorageConfig { path, min_free }))
+    let storage = StorageConfig {
+        path,
+        storage_id: None,
+        min_free: reader.size(&section, "min_free"),
+    };
+    Some((DERIVED.to_owned(), storage))
 }
 
 /// What the user said, else where systemd lets a service keep state, else where a person's programs do.

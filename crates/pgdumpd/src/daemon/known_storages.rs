@@ -12,17 +12,28 @@ use crate::store::Storage;
 
 /// The ids of the storages that were opened since the start or the last reload, by name.
 #[derive(Debug, Default)]
-pub struct KnownStorages(Mutex<BTreeMap<String, Uuid>>);
+pub struct KnownStorages {
+    ids: Mutex<BTreeMap<String, Uuid>>,
+    only_existing: bool,
+}
 
 impl KnownStorages {
+    /// For commands that look: they make no storage, which would be their user's and not the daemon's.
+    pub fn only_existing() -> Self {
+        Self {
+            only_existing: true,
+            ..Self::default()
+        }
+    }
+
     /// Opens a storage. The first time it is made where it is new; from then on it must be there, and the same.
     ///
     /// # Errors
-    /// As [`Storage::open`] and [`Storage::open_known`].
+    /// As [`Storage::open`] and [`Storage::open_existing`].
     pub async fn open(&self, name: &str, config: &StorageConfig) -> Result<Storage, Fault> {
         let known = self.lock().get(name).copied();
-        if let Some(id) = known {
-            return Storage::open_known(name, config, id).await;
+        if known.is_some() || self.only_existing {
+            return Storage::open_existing(name, config, known).await;
         }
         let storage = Storage::open(name, config).await?;
         self.lock().entry(name.to_owned()).or_insert(storage.id());
@@ -35,6 +46,6 @@ impl KnownStorages {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Uuid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

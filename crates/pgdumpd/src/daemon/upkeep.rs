@@ -69,7 +69,7 @@ fn announce(services: &Services, served: Served) {
     info!(
         targets = served.targets.len(),
         storages = served.storages.len(),
-        "targets and storages are read"
+        "targets and storages in service"
     );
     services.serve_from_now_on(served);
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use pgdump_archive::{Codec, Recompression};
 use pgdumpd_client::BackupSpec;
 
 use crate::compression::Compression;
+use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
 
@@ -22,6 +24,7 @@ pub struct Plan {
     application_name: String,
     spec: BackupSpec,
     compression: Compression,
+    compressor: Compressor,
     lock_wait_timeout: Duration,
     server_major: u32,
 }
@@ -31,7 +34,11 @@ impl Plan {
     ///
     /// # Errors
     /// Permanent: `spec_invalid` for a pattern that no command line can carry, `compression_unsupported` for a
-    /// compression that this program lacks.
+    /// compression that this program lacks and must do.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a dump is decided by, each of its own type"
+    )]
     pub fn new(
         program: Program,
         server_major: u32,
@@ -39,11 +46,14 @@ impl Plan {
         application_name: String,
         spec: BackupSpec,
         compression: Compression,
+        compressor: Option<Compressor>,
         lock_wait_timeout: Duration,
     ) -> Result<Self, Fault> {
         check_patterns(&spec)?;
+        let (compression, compressor) = decide(compression, compressor, &program, server_major)?;
         Ok(Self {
-            compression: compression.resolve(&program, server_major)?,
+            compression,
+            compressor,
             program,
             url,
             application_name,
@@ -73,6 +83,36 @@ impl Plan {
         self.compression
     }
 
+    /// Who compresses it.
+    pub fn compressor(&self) -> Compressor {
+        self.compressor
+    }
+
+    /// How we compress what pg_dump writes; none where it does so itself.
+    pub fn recompression(&self) -> Option<Recompression> {
+        let codec = match self.compression {
+            Compression::None | Compression::Auto => Some(Codec::NONE),
+            Compression::Gzip(level) => Codec::gzip(level),
+            Compression::Zstd(level) => Codec::zstd(level),
+        };
+        let codec = codec.filter(|_| self.compressor == Compressor::Pgdumpd)?;
+        // Who asks for zstd of a server before 16 asks for an archive that needs pg_restore 16.
+        Some(Recompression::new(codec).with_raise_version(true))
+    }
+
+    /// The same dump, compressed by pg_dump itself: as was asked for, if it can.
+    pub fn by_pg_dump(self) -> Self {
+        let compression = match self.compression.ensure_known_to(&self.program) {
+            Ok(()) => self.compression,
+            Err(_) => Compression::Gzip(6),
+        };
+        Self {
+            compression,
+            compressor: Compressor::PgDump,
+            ..self
+        }
+    }
+
     /// pg_dump's arguments, exactly. They hold no secret and no address.
     pub fn arguments(&self) -> Vec<String> {
         let lock_wait = self.lock_wait_timeout.saturating_add(LOCK_WAIT_MARGIN);
@@ -82,7 +122,10 @@ impl Plan {
             "--no-password".to_owned(),
             // A misspelt table must not leave a backup without it that says "succeeded".
             "--strict-names".to_owned(),
-            format!("--compress={}", compress_argument(self.compression)),
+            format!(
+                "--compress={}",
+                compress_argument(self.compressor, self.compression)
+            ),
             format!("--lock-wait-timeout={lock_wait}"),
         ];
         let spec = &self.spec;
@@ -131,45 +174,54 @@ impl Plan {
     }
 }
 
+/// How to compress, never [`Compression::Auto`], and who does.
+fn decide(
+    compression: Compression,
+    compressor: Option<Compressor>,
+    program: &Program,
+    server_major: u32,
+) -> Result<(Compression, Compressor), Fault> {
+    let zstd = compressor != Some(Compressor::PgDump) || program.has_zstd();
+    let compression = match compression {
+        // Before 16 the server's own pg_restore reads no zstd.
+        Compression::Auto if server_major >= 16 && zstd => Compression::Zstd(1),
+        Compression::Auto => Compression::Gzip(6),
+        asked => asked,
+    };
+    let compressor = compressor.unwrap_or_else(|| Compressor::faster_for(compression));
+    if compressor == Compressor::PgDump {
+        compression.ensure_known_to(program)?;
+    }
+    Ok((compression, compressor))
+}
+
 impl Compression {
-    /// What this becomes with this program and server: never [`Compression::Auto`].
-    ///
-    /// # Errors
     /// A permanent `compression_unsupported` for zstd where this pg_dump lacks it. (pg_dump 14 takes the option
     /// and compresses nothing, so this cannot be left to the program.)
-    pub fn resolve(self, program: &Program, server_major: u32) -> Result<Self, Fault> {
-        match self {
-            // Before 16 the server's own pg_restore reads no zstd.
-            Self::Auto if server_major >= 16 && program.has_zstd() => Ok(Self::Zstd(1)),
-            Self::Auto => Ok(Self::Gzip(6)),
-            Self::Zstd(_) if !program.has_zstd() => {
-                let why = if program.major() < 16 {
-                    "it needs pg_dump 16 or newer"
-                } else {
-                    "it was built without zstd"
-                };
-                Err(Fault::permanent(
-                    "compression_unsupported",
-                    format!(
-                        "{} cannot compress with {self}: {why}",
-                        program.path().display()
-                    ),
-                )
-                .hint(
-                    "Set the target's compression to \"auto\" or \"gzip:6\", or install a pg_dump with zstd.",
-                ))
-            }
-            Self::None | Self::Gzip(_) | Self::Zstd(_) => Ok(self),
+    fn ensure_known_to(self, program: &Program) -> Result<(), Fault> {
+        if program.has_zstd() || !matches!(self, Self::Zstd(_)) {
+            return Ok(());
         }
+        let why = if program.major() < 16 {
+            "it needs pg_dump 16 or newer"
+        } else {
+            "it was built without zstd"
+        };
+        let path = program.path().display();
+        Err(Fault::permanent(
+            "compression_unsupported",
+            format!("{path} cannot compress with {self}: {why}"),
+        )
+        .hint("Take compressor = \"pg_dump\" out of the target's configuration, or set its compression to \"gzip:6\"."))
     }
 }
 
 /// `--compress` takes a bare level for gzip, and 0 for none, in every version.
-fn compress_argument(compression: Compression) -> String {
-    match compression {
-        Compression::None => "0".to_owned(),
-        Compression::Gzip(level) => level.to_string(),
-        Compression::Auto | Compression::Zstd(_) => compression.to_string(),
+fn compress_argument(compressor: Compressor, compression: Compression) -> String {
+    match (compressor, compression) {
+        (Compressor::Pgdumpd, _) | (_, Compression::None) => "0".to_owned(),
+        (_, Compression::Gzip(level)) => level.to_string(),
+        (_, Compression::Auto | Compression::Zstd(_)) => compression.to_string(),
     }
 }
 

@@ -176,6 +176,7 @@ impl Attempt<'_> {
             target::application_name(self.job.lease.token),
             spec,
             config.compression,
+            config.compressor,
             config.lock_wait_timeout,
         )
         .in_step(Step::Prepare)?;
@@ -186,6 +187,7 @@ impl Attempt<'_> {
             pg_dump.version = %plan.program().version(),
             server.version = target.server_version(),
             compression = %plan.compression(),
+            compressor = ?plan.compressor(),
             "dumping"
         );
         Ok(plan)
@@ -225,10 +227,15 @@ impl Attempt<'_> {
             Some(tables) => format!("the backup of {tables} tables is stored and proved"),
             None => "the backup is stored, its archive unread".to_owned(),
         };
+        let rows = manifest
+            .archive
+            .rows
+            .and_then(|rows| i64::try_from(rows).ok());
         Progress {
             message,
             tables_done: tables,
             tables_total: tables,
+            rows_done: rows,
             bytes_dumped: i64::try_from(manifest.archive.dump_bytes).ok(),
             bytes_stored: bytes,
             ..counted

@@ -18,7 +18,7 @@ use crate::config::TargetConfig;
 use crate::daemon::Services;
 use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
 use crate::fault::Fault;
-use crate::pipeline::{self, Meter, Mode, Outcome, Streamed};
+use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, Storage, Upload};
 use crate::target::Target;
@@ -73,12 +73,15 @@ impl Dumping<'_> {
     /// Dumps. On an error pg_dump, its session and the upload are gone, as far as they can be reached.
     pub(super) async fn run(&self, plan: Plan) -> Result<Dumped, Stop> {
         self.note_upload().await?;
-        match self.once(plan.clone(), Mode::Read).await {
+        match self.once(plan.clone(), mode_of(&plan)).await {
             Ok(Once::Dumped(dumped)) => Ok(*dumped),
             // We cannot read what this pg_dump writes: store it as it comes, and say so.
             Ok(Once::Unreadable { reason }) => {
                 warn!("dumping again without reading the archive: {reason}");
-                match self.once(plan, Mode::Unread { reason }).await? {
+                match self
+                    .once(plan.by_pg_dump(), Mode::Unread { reason })
+                    .await?
+                {
                     Once::Dumped(dumped) => Ok(*dumped),
                     Once::Unreadable { reason } => Err(failed(
                         Step::Store,
@@ -141,11 +144,15 @@ impl Dumping<'_> {
             .await;
         let ended = match end {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
-                self.reporter.advance(1.0, counts(&meter.snapshot()));
+                self.reporter
+                    .advance(1.0, counts(&meter.snapshot(), &meter.counted_from(0)));
                 self.reporter.enter(Phase::Finishing);
-                self.clean_exit(&mut dump)
-                    .await
-                    .map(|exit| Ok((exit, streamed)))
+                match self.clean_exit(&mut dump).await {
+                    Ok(_) if self.partial && is_empty(&streamed) => {
+                        Err(failed(Step::Dump, nothing_matched()))
+                    }
+                    exit => exit.map(|exit| Ok((exit, streamed))),
+                }
             }
             End::Flowed(Ok(Outcome::Unreadable { reason })) => Ok(Err(reason)),
             End::Flowed(Err(fault)) => Err(self.blame(&mut dump, fault).await),
@@ -270,6 +277,21 @@ impl Dumping<'_> {
             warn!("pg_dump's end is unknown: {}", fault.report());
         }
     }
+}
+
+fn mode_of(plan: &Plan) -> Mode {
+    plan.recompression().map_or(Mode::Read, Mode::Recompress)
+}
+
+fn is_empty(streamed: &Streamed) -> bool {
+    matches!(streamed.end(), ArchiveEnd::Proved(proved) if proved.is_empty())
+}
+
+/// pg_dump finds a match for each pattern, and then leaves out what is excluded: the queue, or all that matched.
+fn nothing_matched() -> Fault {
+    Fault::permanent("nothing_matched", "the filters leave nothing to back up").hint(
+        "Correct the schemas and tables of the job's spec: what is excluded, and the queue's own schema, is never in a dump.",
+    )
 }
 
 /// pg_dump's output, as the pipeline's source.

@@ -1,5 +1,4 @@
-//! How far a flowing dump is: what the parser saw pass, weighed by the tables' sizes, and inside the table
-//! at hand what the server says of its COPY.
+//! How far a flowing dump is: what was counted in the data that passed, weighed by the tables' sizes.
 
 use std::collections::HashMap;
 
@@ -7,19 +6,18 @@ use pgdump_archive::{DataKind, Toc, TocEntry};
 
 use super::estimate::{Estimate, Flowing};
 use super::reporter::Counts;
-use crate::pipeline::Snapshot;
-use crate::target::{CopyProgress, Sizes, TableSize};
+use crate::pipeline::{Counted, Meter, Snapshot};
+use crate::target::{Sizes, TableSize};
 
-/// A table seen in this many looks has shown enough of its COPY to learn from.
-const LOOKS_TO_LEARN: u32 = 4;
+/// The newlines that end COPY data, beside those of its rows.
+const END_OF_COPY: u64 = 3;
 
 /// One entry that owes data, in the order in which the archive delivers.
 #[derive(Debug)]
 struct Block {
     /// Quoted where SQL would need it, for people.
     name: String,
-    schema: Option<String>,
-    table: String,
+    has_rows: bool,
     bytes: u64,
     estimated_rows: Option<i64>,
 }
@@ -30,8 +28,6 @@ pub(super) struct Flow {
     blocks: Vec<Block>,
     estimate: Estimate,
     done: usize,
-    looks: u32,
-    copied: u64,
 }
 
 impl Flow {
@@ -61,8 +57,7 @@ impl Flow {
                 };
                 Block {
                     name: entry.qualified_name(),
-                    schema: entry.schema.as_ref().map(ToString::to_string),
-                    table: entry.tag.to_string(),
+                    has_rows: entry.is_copy(),
                     bytes,
                     estimated_rows: size.and_then(|size| size.estimated_rows),
                 }
@@ -73,55 +68,46 @@ impl Flow {
             blocks,
             estimate,
             done: 0,
-            looks: 0,
-            copied: 0,
         }
     }
 
     /// The share of the data that has passed, 0 to 1, and the counts to tell.
-    pub(super) fn update(&mut self, now: &Snapshot, copy: Option<&CopyProgress>) -> (f64, Counts) {
-        while self.done < now.blocks_done.min(self.blocks.len()) {
-            let learnt = (self.looks >= LOOKS_TO_LEARN).then_some(self.copied);
-            self.estimate.finished(self.blocks[self.done].bytes, learnt);
+    pub(super) fn update(&mut self, now: &Snapshot, meter: &Meter) -> (f64, Counts) {
+        let counted = meter.counted_from(self.done);
+        for (block, raw_bytes) in self.blocks[self.done..].iter().zip(&counted.blocks) {
+            self.estimate.finished(block.bytes, Some(*raw_bytes));
             self.done += 1;
-            self.looks = 0;
-            self.copied = 0;
         }
         let at_hand = self.blocks.get(self.done);
-        // pg_dump may be a table ahead of what has passed through its pipe.
-        let copy = copy.filter(|copy| at_hand.is_some_and(|block| is_of(copy, block)));
-        if let Some(copy) = copy {
-            self.looks += 1;
-            self.copied = copy.bytes_processed.unsigned_abs();
-        }
+        // Those of the end may be among them: never more than there are.
+        let rows = match at_hand {
+            Some(block) if block.has_rows => counted.so_far.newlines.saturating_sub(END_OF_COPY),
+            _ => 0,
+        };
         let flowing = at_hand.map(|block| Flowing {
             table_bytes: block.bytes,
             estimated_rows: block.estimated_rows,
-            rows: copy.map_or(0, |copy| copy.tuples_processed.unsigned_abs()),
-            copy_bytes: self.copied,
+            rows,
+            copy_bytes: counted.so_far.raw_bytes,
         });
         let counts = Counts {
             current_table: at_hand.map(|block| block.name.clone()),
-            ..counts(now)
+            rows_done: i64::try_from(counted.rows + rows).ok(),
+            ..counts(now, &counted)
         };
         (self.estimate.share(flowing.as_ref()), counts)
     }
 }
 
-/// What can be counted without knowing any sizes. Rows cannot: pg_dump has compressed them.
-pub(super) fn counts(now: &Snapshot) -> Counts {
+/// What can be counted without knowing any sizes; nothing of an archive that is not read.
+pub(super) fn counts(now: &Snapshot, counted: &Counted) -> Counts {
     let known = now.toc.is_some();
     Counts {
         current_table: None,
-        tables_done: i32::try_from(now.tables_done).ok().filter(|_| known),
+        tables_done: i32::try_from(counted.tables_done).ok().filter(|_| known),
         tables_total: i32::try_from(now.tables_total).ok().filter(|_| known),
-        rows_done: None,
+        rows_done: i64::try_from(counted.rows).ok().filter(|_| known),
         bytes_dumped: i64::try_from(now.bytes_in).ok(),
         bytes_stored: i64::try_from(now.bytes_out).ok(),
     }
-}
-
-/// Whether a COPY is this block's.
-fn is_of(copy: &CopyProgress, block: &Block) -> bool {
-    copy.schema == block.schema && copy.table.as_ref() == Some(&block.table)
 }

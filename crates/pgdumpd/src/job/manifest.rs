@@ -1,6 +1,7 @@
 //! Puts a backup's manifest together from what its steps proved.
 
 use chrono::{DateTime, Utc};
+use pgdump_archive::{ArchiveVersion, DataKind, IndexEntry};
 use pgdumpd_client::BackupSpec;
 use uuid::Uuid;
 
@@ -43,7 +44,7 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
     let warnings_total = warnings
         .total
         .saturating_add(u32::try_from(caveats.len()).unwrap_or(u32::MAX));
-    let minimum = minimum_pg_restore(plan);
+    let minimum = minimum_pg_restore(plan, streamed);
     Manifest {
         format: FORMAT,
         backup_id: job.lease.job,
@@ -98,25 +99,45 @@ fn archive(plan: &Plan, streamed: &Streamed) -> Archive {
             (ArchiveState::Unread, Some(unread.reason().to_owned()), None)
         }
     };
+    let index = streamed.index();
+    let sum = |number: fn(&IndexEntry) -> Option<u64>| {
+        index.and_then(|index| index.entries.iter().map(number).sum())
+    };
     Archive {
         state,
         unread_reason,
         format_version: proved.map(|proved| proved.header().version.to_string()),
         compression: plan.compression().to_string(),
-        dump_bytes: streamed.size(),
+        compressor: plan.compressor(),
+        dump_bytes: streamed.dump_bytes(),
         entries: proved.map(|proved| proved.proof().entries as u64),
         tables: proved.map(|proved| proved.proof().tables as u64),
+        rows: sum(|entry| match entry.kind {
+            DataKind::Table => entry.rows,
+            _ => Some(0),
+        }),
+        large_objects: sum(|entry| Some(entry.large_objects.unwrap_or(0))),
+        raw_bytes: sum(|entry| Some(entry.raw_bytes)),
     }
 }
 
-/// pg_restore reads archives of its own major and older; zstd is read from 16 on.
-fn minimum_pg_restore(plan: &Plan) -> u16 {
-    let written_by = u16::try_from(plan.program().major()).unwrap_or(u16::MAX);
-    // 12 to 15 write one archive version, 17 and 18 another.
-    let by_version = match written_by {
-        12..=15 => 12,
-        17..=18 => 17,
-        other => other,
+/// pg_restore reads archives of its own version and older ones; lz4 and zstd from 16 on.
+fn minimum_pg_restore(plan: &Plan, streamed: &Streamed) -> u16 {
+    let by_version = match streamed.end() {
+        ArchiveEnd::Proved(proved) => match proved.header().version {
+            ArchiveVersion {
+                major: 1,
+                minor: ..=14,
+                ..
+            } => 12,
+            ArchiveVersion {
+                major: 1,
+                minor: 15,
+                ..
+            } => 16,
+            _ => 17,
+        },
+        ArchiveEnd::Unread(_) => u16::try_from(plan.program().major()).unwrap_or(u16::MAX),
     };
     match plan.compression() {
         Compression::Zstd(_) => by_version.max(16),

@@ -1,4 +1,4 @@
-//! Watches a dump from outside while it flows: reads the session's waits and its COPY, ends it when a guard
+//! Watches a dump from outside while it flows: reads the session's waits, ends it when a guard
 //! says so, and turns what passes into progress.
 
 use std::sync::Arc;
@@ -61,8 +61,8 @@ impl Watch<'_> {
                 let (share, counts) = match &sizes {
                     Some(sizes) => flow
                         .get_or_insert_with(|| Flow::new(toc, sizes))
-                        .update(&seen, look.and_then(|look| look.copy).as_ref()),
-                    None => (0.0, counts(&seen)),
+                        .update(&seen, &self.meter),
+                    None => (0.0, counts(&seen, &self.meter.counted_from(0))),
                 };
                 self.reporter.advance(share, counts);
             }

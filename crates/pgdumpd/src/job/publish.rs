@@ -68,7 +68,10 @@ pub(super) async fn publish(
             ));
         }
         let manifest = manifest(exit, streamed);
-        publication.storage.write_manifest(&manifest).await?;
+        publication
+            .storage
+            .write_manifest(&manifest, streamed.index())
+            .await?;
         Ok(manifest)
     };
     match in_time(limit, written).await {

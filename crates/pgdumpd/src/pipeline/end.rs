@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use pgdump_archive::{Header, Proof, Toc};
+use pgdump_archive::{Header, Index, Proof, Toc};
+
+use super::inspector::Stop;
+use crate::fault::Fault;
 
 /// A stream that went through whole.
 #[derive(Debug)]
@@ -11,12 +14,26 @@ pub struct Streamed {
     pub(super) end: ArchiveEnd,
     pub(super) size: u64,
     pub(super) sha256: String,
+    pub(super) dump_bytes: u64,
 }
 
 impl Streamed {
     /// What the parser said at the end.
     pub fn end(&self) -> &ArchiveEnd {
         &self.end
+    }
+
+    /// Bytes that came from the source.
+    pub fn dump_bytes(&self) -> u64 {
+        self.dump_bytes
+    }
+
+    /// What the archive holds and where; none of one that was not read.
+    pub fn index(&self) -> Option<&Index> {
+        match &self.end {
+            ArchiveEnd::Proved(proved) => Some(&proved.index),
+            ArchiveEnd::Unread(_) => None,
+        }
     }
 
     /// Bytes that went to the sink.
@@ -39,7 +56,7 @@ impl Streamed {
 #[derive(Debug)]
 pub enum ArchiveEnd {
     /// It is whole: every entry that owes data delivered it.
-    Proved(Proved),
+    Proved(Box<Proved>),
     /// It was passed on unread; nothing but its first bytes and its end were seen.
     Unread(Unread),
 }
@@ -47,20 +64,61 @@ pub enum ArchiveEnd {
 /// A whole archive.
 #[derive(Debug)]
 pub struct Proved {
-    pub(super) proof: Proof,
-    pub(super) header: Header,
-    pub(super) toc: Arc<Toc>,
+    proof: Proof,
+    index: Index,
+    header: Header,
+    toc: Arc<Toc>,
 }
 
 impl Proved {
+    pub(super) fn new(
+        proof: Proof,
+        index: Index,
+        header: Option<Header>,
+        toc: Option<Arc<Toc>>,
+    ) -> Result<Self, Stop> {
+        let (Some(header), Some(toc)) = (header, toc) else {
+            let what = "the parser proved an archive without a table of contents";
+            return Err(Stop::Fault(Fault::permanent("internal", what)));
+        };
+        Ok(Self {
+            proof,
+            index,
+            header,
+            toc,
+        })
+    }
+
+    /// Where each table's data lies, with its rows and checksums.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// What was counted.
     pub fn proof(&self) -> &Proof {
         &self.proof
     }
 
-    /// The archive's header.
+    /// The header of the archive that went to the sink.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Whether nothing inside the database is in it: only what pg_dump notes of its session, and of the database
+    /// itself even where filters leave all else out.
+    pub fn is_empty(&self) -> bool {
+        let kinds = [
+            "ENCODING",
+            "STDSTRINGS",
+            "SEARCHPATH",
+            "DATABASE",
+            "DATABASE PROPERTIES",
+        ];
+        self.toc.entries().iter().all(|entry| {
+            // Its comment, its grants.
+            let of_database = entry.tag.as_bytes().starts_with(b"DATABASE ");
+            of_database || kinds.iter().any(|kind| entry.description == *kind)
+        })
     }
 
     /// The table of contents.

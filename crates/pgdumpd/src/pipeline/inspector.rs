@@ -3,17 +3,16 @@
 //! One thread for both: SHA-256 with the processor's own instructions and the parser together are several times
 //! faster than pg_dump writes, and a second thread would take a processor from pg_dump and the server.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pgdump_archive::{ArchiveError, Parser};
-use sha2::{Digest, Sha256};
+use pgdump_archive::{ArchiveError, IndexError, IndexingParser};
 use tokio::sync::mpsc;
 
+use super::Message;
 use super::end::{ArchiveEnd, Proved, Streamed, Unread};
+use super::hash::Hash;
 use super::meter::Meter;
-use super::{Message, Mode};
 use crate::fault::Fault;
 
 /// What every archive begins with, whatever its version.
@@ -21,13 +20,12 @@ const MAGIC: &[u8] = b"PGDMP";
 
 pub(super) struct Inspector {
     reading: Reading,
-    hash: Sha256,
-    size: u64,
+    hash: Hash,
     meter: Arc<Meter>,
 }
 
 enum Reading {
-    Parser(Box<Parser>),
+    Parser(Box<IndexingParser>),
     Unread { reason: String, first: Vec<u8> },
 }
 
@@ -42,18 +40,21 @@ pub(super) enum Stop {
 }
 
 impl Inspector {
-    pub(super) fn new(mode: Mode, meter: Arc<Meter>) -> Self {
-        let reading = match mode {
-            Mode::Read => Reading::Parser(Box::default()),
-            Mode::Unread { reason } => Reading::Unread {
-                reason,
-                first: Vec::with_capacity(MAGIC.len()),
-            },
-        };
+    /// Of an archive that must be whole.
+    pub(super) fn reading(meter: Arc<Meter>) -> Self {
+        Self::new(Reading::Parser(Box::default()), meter)
+    }
+
+    /// Of an archive that this build cannot read.
+    pub(super) fn unread(reason: String, meter: Arc<Meter>) -> Self {
+        let first = Vec::with_capacity(MAGIC.len());
+        Self::new(Reading::Unread { reason, first }, meter)
+    }
+
+    fn new(reading: Reading, meter: Arc<Meter>) -> Self {
         Self {
             reading,
-            hash: Sha256::new(),
-            size: 0,
+            hash: Hash::default(),
             meter,
         }
     }
@@ -77,14 +78,16 @@ impl Inspector {
 
     fn inspect(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         match &mut self.reading {
-            Reading::Parser(parser) => parser.push(bytes, &mut |event| self.meter.saw(event))?,
+            Reading::Parser(parser) => {
+                parser.push(bytes, &mut |event| self.meter.saw(event))?;
+                self.meter.counts(parser.entries(), parser.so_far());
+            }
             Reading::Unread { first, .. } => {
                 let wanted = MAGIC.len() - first.len();
                 first.extend_from_slice(&bytes[..wanted.min(bytes.len())]);
             }
         }
-        self.hash.update(bytes);
-        self.size += bytes.len() as u64;
+        self.hash.add(bytes);
         Ok(())
     }
 
@@ -96,27 +99,25 @@ impl Inspector {
             }
             Reading::Unread { reason, .. } => ArchiveEnd::Unread(Unread { reason }),
         };
-        let mut sha256 = String::with_capacity(64);
-        for byte in self.hash.finalize() {
-            write!(sha256, "{byte:02x}").expect("writing to a String cannot fail");
-        }
-        Ok(Streamed {
-            end,
-            size: self.size,
-            sha256,
-        })
+        let size = self.hash.size();
+        Ok(self.hash.streamed(end, size))
     }
 }
 
-fn prove(parser: Parser) -> Result<ArchiveEnd, Stop> {
+fn prove(parser: IndexingParser) -> Result<ArchiveEnd, Stop> {
     let (header, toc) = (parser.header().cloned(), parser.toc().cloned());
-    let proof = parser.finish()?;
-    match (header, toc) {
-        (Some(header), Some(toc)) => Ok(ArchiveEnd::Proved(Proved { proof, header, toc })),
-        _ => Err(Stop::Fault(Fault::permanent(
-            "internal",
-            "the parser proved an archive without a table of contents",
-        ))),
+    let (proof, index) = parser.finish()?;
+    Ok(ArchiveEnd::Proved(Box::new(Proved::new(
+        proof, index, header, toc,
+    )?)))
+}
+
+impl From<IndexError> for Stop {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Archive(error) => error.into(),
+            error => Self::Fault(corrupt().caused_by(error)),
+        }
     }
 }
 
@@ -129,10 +130,14 @@ impl From<ArchiveError> for Stop {
             ArchiveError::Truncated { .. } | ArchiveError::MissingData { .. } => {
                 Fault::transient("archive_incomplete", "pg_dump's archive is not whole")
             }
-            _ => Fault::transient("archive_corrupt", "what pg_dump wrote is no archive").hint(
-                "See whether the pg_dump in use is PostgreSQL's own, and whether something prints to its stdout.",
-            ),
+            _ => corrupt(),
         };
         Self::Fault(fault.caused_by(error))
     }
+}
+
+pub(super) fn corrupt() -> Fault {
+    Fault::transient("archive_corrupt", "what pg_dump wrote is no archive").hint(
+        "See whether the pg_dump in use is PostgreSQL's own, and whether something prints to its stdout.",
+    )
 }

@@ -1,10 +1,10 @@
 //! How far a stream has come, for whoever reports or guards it.
 
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use pgdump_archive::{DataKind, DumpId, Event, Toc};
+use pgdump_archive::{DataKind, Event, IndexEntry, SoFar, Toc};
 
 /// Counters of one run, read while it runs. Numbers belong together only roughly: each is read by itself.
 #[derive(Debug)]
@@ -12,17 +12,26 @@ pub struct Meter {
     made: Instant,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
-    blocks_done: AtomicUsize,
-    tables_done: AtomicUsize,
+    counted: Mutex<Counted>,
     tables_total: AtomicUsize,
-    /// The dump id of the block that passes; 0 between blocks.
-    current: AtomicI32,
-    current_bytes: AtomicU64,
     toc: OnceLock<Arc<Toc>>,
     waiting: AtomicU8,
     /// Milliseconds since `made`.
     last_in: AtomicU64,
     last_out: AtomicU64,
+}
+
+/// What was counted in the data; nothing where the archive is passed on unread.
+#[derive(Debug, Clone, Default)]
+pub struct Counted {
+    /// The raw bytes of each block that is complete, in the archive's order.
+    pub blocks: Vec<u64>,
+    /// How many of them are tables.
+    pub tables_done: usize,
+    /// Rows of the complete blocks; those of INSERT commands are not counted.
+    pub rows: u64,
+    /// Of the block at hand.
+    pub so_far: SoFar,
 }
 
 /// Whom the next byte waits for.
@@ -44,16 +53,8 @@ pub struct Snapshot {
     pub bytes_out: u64,
     /// The table of contents, once it has passed.
     pub toc: Option<Arc<Toc>>,
-    /// Data blocks that have passed: the first so many of the table of contents' `data_entries`.
-    pub blocks_done: usize,
-    /// Those of them that are tables.
-    pub tables_done: usize,
     /// Tables with data; 0 before the table of contents has passed.
     pub tables_total: usize,
-    /// The entry whose data passes now.
-    pub current: Option<DumpId>,
-    /// Bytes of it so far, as stored.
-    pub current_bytes: u64,
     /// Whom the next byte waits for.
     pub waiting: Waiting,
     /// How long ago the source last gave a byte; since the meter was made, if never.
@@ -63,12 +64,6 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The current entry's table, as `schema.name`.
-    pub fn current_table(&self) -> Option<String> {
-        let entry = self.toc.as_ref()?.get(self.current?)?;
-        (entry.data_kind() == Some(DataKind::Table)).then(|| entry.qualified_name())
-    }
-
     /// How long no byte has moved on either side.
     pub fn idle(&self) -> Duration {
         self.since_in.min(self.since_out)
@@ -81,11 +76,8 @@ impl Default for Meter {
             made: Instant::now(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
-            blocks_done: AtomicUsize::new(0),
-            tables_done: AtomicUsize::new(0),
+            counted: Mutex::default(),
             tables_total: AtomicUsize::new(0),
-            current: AtomicI32::new(0),
-            current_bytes: AtomicU64::new(0),
             toc: OnceLock::new(),
             waiting: AtomicU8::new(Waiting::Source as u8),
             last_in: AtomicU64::new(0),
@@ -103,7 +95,6 @@ impl Meter {
     /// How far it is now.
     pub fn snapshot(&self) -> Snapshot {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         let now = self.elapsed();
         let since = |last| Duration::from_millis(now.saturating_sub(load(last)));
         let waiting = match self.waiting.load(Ordering::Relaxed) {
@@ -114,11 +105,7 @@ impl Meter {
             bytes_in: load(&self.bytes_in),
             bytes_out: load(&self.bytes_out),
             toc: self.toc.get().cloned(),
-            blocks_done: count(&self.blocks_done),
-            tables_done: count(&self.tables_done),
-            tables_total: count(&self.tables_total),
-            current: DumpId::new(self.current.load(Ordering::Relaxed)),
-            current_bytes: load(&self.current_bytes),
+            tables_total: self.tables_total.load(Ordering::Relaxed),
             waiting,
             since_in: since(&self.last_in),
             since_out: since(&self.last_out),
@@ -139,37 +126,41 @@ impl Meter {
         self.last_out.store(self.elapsed(), Ordering::Relaxed);
     }
 
-    /// Called from one thread alone, for every event: in an uncompressed archive for every row.
-    pub(super) fn saw(&self, event: Event<'_>) {
-        match event {
-            Event::Toc(toc) => {
-                let tables = toc
-                    .data_entries()
-                    .filter(|e| e.data_kind() == Some(DataKind::Table));
-                self.tables_total.store(tables.count(), Ordering::Relaxed);
-                // A second table of contents cannot come: the parser reads one archive.
-                let _ = self.toc.set(Arc::clone(toc));
-            }
-            Event::DataStart { dump_id, .. } => {
-                self.current_bytes.store(0, Ordering::Relaxed);
-                self.current.store(dump_id.get(), Ordering::Relaxed);
-            }
-            Event::Data(bytes) => {
-                // The only writer: no need for an atomic addition.
-                let so_far = self.current_bytes.load(Ordering::Relaxed);
-                self.current_bytes
-                    .store(so_far + bytes.len() as u64, Ordering::Relaxed);
-            }
-            Event::DataEnd { dump_id, .. } => {
-                let entry = self.toc.get().and_then(|toc| toc.get(dump_id));
-                if entry.is_some_and(|e| e.data_kind() == Some(DataKind::Table)) {
-                    self.tables_done.fetch_add(1, Ordering::Relaxed);
-                }
-                self.blocks_done.fetch_add(1, Ordering::Relaxed);
-                self.current.store(0, Ordering::Relaxed);
-            }
-            _ => {}
+    /// What was counted up to now, of the blocks the `from`th and later alone.
+    pub fn counted_from(&self, from: usize) -> Counted {
+        let counted = self.lock();
+        Counted {
+            blocks: counted.blocks.get(from..).unwrap_or_default().to_vec(),
+            ..*counted
         }
+    }
+
+    /// Called for every event: of an uncompressed archive for every row.
+    #[inline]
+    pub(super) fn saw(&self, event: Event<'_>) {
+        if let Event::Toc(toc) = event {
+            let tables = toc
+                .data_entries()
+                .filter(|e| e.data_kind() == Some(DataKind::Table));
+            self.tables_total.store(tables.count(), Ordering::Relaxed);
+            // A second table of contents cannot come: the parser reads one archive.
+            let _ = self.toc.set(Arc::clone(toc));
+        }
+    }
+
+    /// Called for every buffer, with all blocks that are complete.
+    pub(super) fn counts(&self, complete: &[IndexEntry], so_far: SoFar) {
+        let mut counted = self.lock();
+        for block in complete.get(counted.blocks.len()..).unwrap_or_default() {
+            counted.blocks.push(block.raw_bytes);
+            counted.tables_done += usize::from(block.kind == DataKind::Table);
+            counted.rows += block.rows.unwrap_or(0);
+        }
+        counted.so_far = so_far;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn elapsed(&self) -> u64 {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::marker::MISSING_HINT;
 use crate::fault::Fault;
 
 /// Turns an error of the operating system into a fault; `what` says what failed, and names the thing.
@@ -22,8 +23,9 @@ pub(super) fn of_io(what: impl Into<String>, path: &Path, error: io::Error) -> F
         }
         io::ErrorKind::NotADirectory => Fault::permanent("storage_missing", what)
             .hint(format!("{shown} is, or lies below, something that is not a directory.")),
-        io::ErrorKind::NotFound => Fault::transient("storage_missing", what)
-            .hint(format!("See whether the file system that holds {shown} is mounted.")),
+        io::ErrorKind::NotFound => {
+            Fault::transient("storage_missing", what).hint(MISSING_HINT)
+        }
         _ => Fault::transient("storage_failed", what),
     };
     fault.caused_by(error)

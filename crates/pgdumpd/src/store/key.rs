@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::hex::hex;
+
 /// What an archive's name ends with.
 const ARCHIVE_SUFFIX: &str = ".dump";
 /// What a manifest's name has behind its archive's.
@@ -37,11 +39,14 @@ impl ObjectKey {
         token: Uuid,
         started: DateTime<Utc>,
     ) -> Self {
-        let target = encode_target(target);
+        let prefix = Self::prefix(queue_id, target);
         let month = started.format("%Y/%m");
-        Self(format!(
-            "{queue_id}/{target}/{month}/{job}/{token}{ARCHIVE_SUFFIX}"
-        ))
+        Self(format!("{prefix}{month}/{job}/{token}{ARCHIVE_SUFFIX}"))
+    }
+
+    /// What the keys of one target's archives begin with, up to and with the slash.
+    pub fn prefix(queue_id: Uuid, target: &str) -> String {
+        format!("{queue_id}/{}/", encode_target(target))
     }
 
     /// Reads a key that was written somewhere: in a job's row, in a manifest.
@@ -133,13 +138,6 @@ fn encode_target(target: &str) -> String {
     let hash = hex(&Sha256::digest(target.as_bytes())[..8]);
     encoded.truncate(LONGEST_TARGET - hash.len() - 1);
     format!("{encoded}={hash}")
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
 //! What is written last and makes a backup exist. `docs/MANIFEST.md` documents every field; a test compares.
 
 use chrono::{DateTime, Utc};
+use pgdump_archive::Index;
 use pgdumpd_client::BackupSpec;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::key::ObjectKey;
+use crate::compressor::Compressor;
 use crate::fault::Fault;
 
 /// The newest manifest that this build understands, and the one it writes.
 pub const FORMAT: u32 = 1;
-/// No manifest is larger: a spec has at most 16 kB, warnings are bounded. What is larger is not ours.
-pub(super) const LARGEST: u64 = 1 << 20;
+/// No manifest is larger: what is larger is not ours. A table's index entry takes about 700 bytes; all else, with a
+/// spec of at most 16 kB and bounded warnings, less than 1 MiB.
+pub(super) const LARGEST: u64 = 64 << 20;
 /// Warnings kept in a manifest; `warnings_total` counts them all.
 pub const MAX_WARNINGS: usize = 100;
 /// Bytes kept of one warning.
@@ -88,7 +91,7 @@ pub struct PgDump {
 }
 
 /// What the job asked for, as pg_dump's patterns. See [`BackupSpec`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filters {
     /// `--schema`
@@ -101,6 +104,23 @@ pub struct Filters {
     pub exclude_tables: Vec<String>,
     /// `--exclude-table-data`
     pub exclude_table_data: Vec<String>,
+}
+
+impl Filters {
+    /// The same filters in one order: their order means nothing to pg_dump.
+    pub fn sorted(mut self) -> Self {
+        for patterns in [
+            &mut self.schemas,
+            &mut self.exclude_schemas,
+            &mut self.tables,
+            &mut self.exclude_tables,
+            &mut self.exclude_table_data,
+        ] {
+            patterns.sort();
+            patterns.dedup();
+        }
+        self
+    }
 }
 
 impl From<&BackupSpec> for Filters {
@@ -136,12 +156,21 @@ pub struct Archive {
     pub format_version: Option<String>,
     /// As configuration writes it, such as `zstd:1`.
     pub compression: String,
+    /// Who compressed.
+    #[serde(default)]
+    pub compressor: Compressor,
     /// Bytes that pg_dump wrote.
     pub dump_bytes: u64,
     /// Entries of the table of contents.
     pub entries: Option<u64>,
     /// Tables with data.
     pub tables: Option<u64>,
+    /// Rows of all of them; none where not all can be counted.
+    pub rows: Option<u64>,
+    /// Large objects.
+    pub large_objects: Option<u64>,
+    /// Bytes of rows and large objects before compression.
+    pub raw_bytes: Option<u64>,
 }
 
 /// The stored object.
@@ -173,6 +202,20 @@ pub struct Daemon {
     pub host: String,
 }
 
+/// A manifest as it is written: what is above, and the index.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    manifest: &'a Manifest,
+    index: Option<&'a Index>,
+}
+
+/// The rest of a manifest as it is read.
+#[derive(Deserialize)]
+struct Rest {
+    index: Option<Index>,
+}
+
 #[derive(Deserialize)]
 struct Version {
     format: u32,
@@ -197,7 +240,24 @@ impl Manifest {
         Ok(manifest)
     }
 
-    pub(super) fn to_json(&self) -> Result<Vec<u8>, Fault> {
+    /// Reads the index that the manifest beside `key` carries, if any.
+    ///
+    /// # Errors
+    /// A permanent `manifest_invalid`, also for an index that is none of an archive of this size.
+    pub fn parse_index(&self, text: &[u8]) -> Result<Option<Index>, Fault> {
+        let key = &self.object.key;
+        let Rest { index } = serde_json::from_slice(text)
+            .map_err(|error| invalid(key, "has an index that cannot be read").caused_by(error))?;
+        if let Some(index) = &index {
+            index
+                .check_layout(self.object.size_bytes)
+                .map_err(|error| invalid(key, "has an index that does not fit").caused_by(error))?;
+        }
+        Ok(index)
+    }
+
+    /// As it is written. An index that would make it too large is left out.
+    pub(super) fn to_json(&self, index: Option<&Index>) -> Result<Vec<u8>, Fault> {
         let mut bounded = self.clone();
         bounded.warnings.truncate(MAX_WARNINGS);
         for warning in &mut bounded.warnings {
@@ -205,13 +265,23 @@ impl Manifest {
         }
         let key = &self.object.key;
         bounded.check(key)?;
-        let mut text = serde_json::to_vec_pretty(&bounded)
-            .map_err(|error| invalid(key, "cannot be written").caused_by(error))?;
-        text.push(b'\n');
-        if text.len() as u64 > LARGEST {
-            return Err(invalid(key, "is too large"));
+        let write = |index| {
+            let manifest = &bounded;
+            let mut text = serde_json::to_vec_pretty(&Written { manifest, index })
+                .map_err(|error| invalid(key, "cannot be written").caused_by(error))?;
+            text.push(b'\n');
+            Ok(text)
+        };
+        let text = write(index)?;
+        if text.len() as u64 <= LARGEST {
+            return Ok(text);
         }
-        Ok(text)
+        tracing::warn!(
+            object.key = %key,
+            "the index of {} tables does not fit the manifest and is left out",
+            index.map_or(0, |index| index.entries.len())
+        );
+        write(None)
     }
 
     fn check(&self, key: &ObjectKey) -> Result<(), Fault> {

@@ -15,6 +15,9 @@ use crate::fault::Fault;
 pub(super) const NAME: &str = "pgdumpd-storage.json";
 /// The newest marker that this build understands.
 const FORMAT: u32 = 1;
+/// What to do where a storage is not there.
+pub(super) const MISSING_HINT: &str = "See whether the file system that holds it is mounted. A new storage is made \
+     by the daemon, when it starts or reloads, unless the configuration has the storage_id of another.";
 /// What a fresh file system may contain without being somebody else's.
 const IGNORED: &[&str] = &["lost+found"];
 
@@ -29,20 +32,9 @@ pub(super) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
     if let Some(id) = read(root)? {
         return Ok(id);
     }
-    if let Some(foreign) = foreign_entry(root)? {
+    if let Some(fault) = foreign(root)? {
         // Another daemon may have made this a storage, and begun to use it, since we looked.
-        if let Some(id) = read(root)? {
-            return Ok(id);
-        }
-        let path = root.path().display();
-        return Err(Fault::permanent(
-            "storage_foreign",
-            format!("{path} has no {NAME} but contains \"{foreign}\""),
-        )
-        .hint(format!(
-            "Give the storage a directory of its own. If this is one that lost its {NAME}, write it again, as \
-             {{\"format\": 1, \"storage_id\": \"...\"}}, with the storage_id of any manifest in it."
-        )));
+        return read(root)?.ok_or(fault);
     }
     let marker = Marker {
         format: FORMAT,
@@ -58,6 +50,11 @@ pub(super) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
         )
     })?;
     if created {
+        tracing::info!(
+            storage.id = %marker.storage_id,
+            path = %root.path().display(),
+            "a new storage was made; with its id as storage_id in the configuration none is made again"
+        );
         return Ok(marker.storage_id);
     }
     read(root)?.ok_or_else(|| {
@@ -66,24 +63,27 @@ pub(super) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
     })
 }
 
-/// Looks whether this is the storage with that id; creates nothing.
-pub(super) fn expect(root: &Root, id: Uuid) -> Result<(), Fault> {
+/// The id of the storage that is there, which must be `expected` if that is given; creates nothing.
+pub(super) fn expect(root: &Root, expected: Option<Uuid>) -> Result<Uuid, Fault> {
     let path = root.path().display();
-    match read(root)? {
-        Some(found) if found == id => Ok(()),
-        Some(found) => Err(Fault::transient(
+    let Some(found) = read(root)? else {
+        let what = format!("{path} is no storage: it has no {NAME}");
+        let missing = Fault::transient("storage_missing", what).hint(MISSING_HINT);
+        return Err(match expected {
+            None => foreign(root)?.unwrap_or(missing),
+            Some(_) => missing,
+        });
+    };
+    match expected {
+        Some(id) if id != found => Err(Fault::transient(
             "storage_replaced",
-            format!("{path} holds the storage {found}, where {id} was before"),
-        )
-        .hint("Mount the right file system; or send SIGHUP to the daemon, if the other storage is meant.")),
-        None => Err(Fault::transient(
-            "storage_missing",
-            format!("{path} has no {NAME} any more"),
+            format!("{path} holds the storage {found}, not {id}"),
         )
         .hint(
-            "See whether the file system that holds it is mounted; or send SIGHUP to the daemon, if a new storage \
-             is to be made there.",
+            "Mount the right file system. If the other storage is meant, correct the configuration's storage_id, or \
+             send SIGHUP to the daemon where it has none.",
         )),
+        _ => Ok(found),
     }
 }
 
@@ -118,6 +118,19 @@ fn parse(path: &Path, text: &[u8]) -> Result<Uuid, Fault> {
         )));
     }
     Ok(marker.storage_id)
+}
+
+/// Why a directory without a marker must not become a storage, if it must not.
+fn foreign(root: &Root) -> Result<Option<Fault>, Fault> {
+    let Some(entry) = foreign_entry(root)? else {
+        return Ok(None);
+    };
+    let path = root.path().display();
+    let what = format!("{path} has no {NAME} but contains \"{entry}\"");
+    Ok(Some(Fault::permanent("storage_foreign", what).hint(format!(
+        "Give the storage a directory of its own. If this is one that lost its {NAME}, write it again, as \
+         {{\"format\": 1, \"storage_id\": \"...\"}}, with the storage_id of any manifest in it."
+    ))))
 }
 
 /// The name of something in the root that neither is ours nor belongs to a fresh file system.

@@ -3,16 +3,21 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
+use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use pgdump_archive::Index;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use super::key::{ObjectKey, hex};
+use super::key::ObjectKey;
 use super::manifest::{self, Manifest};
 use super::{Place, Storage, blocking, faults, object_path};
 use crate::fault::Fault;
+use crate::hex::hex;
 
-/// Manifests read at once when listing: hides a remote store's round trips; each has at most 1 MiB.
+/// Manifests read at once when listing: hides a remote store's round trips; their indexes are skipped.
 const MANIFESTS_AT_ONCE: usize = 16;
 /// The code of an object that is not there, or not of the size it should have.
 pub(super) const OBJECT_MISSING: &str = "object_missing";
@@ -32,6 +37,27 @@ impl Storage {
     /// # Errors
     /// `manifest_invalid`, `manifest_newer`, and the storage's own.
     pub async fn read_manifest(&self, key: &ObjectKey) -> Result<Option<Manifest>, Fault> {
+        let text = self.manifest_text(key).await?;
+        text.map(|text| Manifest::parse(key, &text)).transpose()
+    }
+
+    /// The same, with the index that it carries.
+    ///
+    /// # Errors
+    /// As [`Storage::read_manifest`].
+    pub async fn read_manifest_with_index(
+        &self,
+        key: &ObjectKey,
+    ) -> Result<Option<(Manifest, Option<Index>)>, Fault> {
+        let Some(text) = self.manifest_text(key).await? else {
+            return Ok(None);
+        };
+        let manifest = Manifest::parse(key, &text)?;
+        let index = manifest.parse_index(&text)?;
+        Ok(Some((manifest, index)))
+    }
+
+    async fn manifest_text(&self, key: &ObjectKey) -> Result<Option<Bytes>, Fault> {
         let cannot = |e| faults::of_object_store(format!("cannot read {}", key.manifest()), e);
         let found = match self.objects.get(&key.manifest_path()).await {
             Ok(found) => found,
@@ -42,8 +68,7 @@ impl Storage {
             let what = format!("{} is too large", key.manifest());
             return Err(Fault::permanent("manifest_invalid", what));
         }
-        let text = found.bytes().await.map_err(cannot)?;
-        Manifest::parse(key, &text).map(Some)
+        found.bytes().await.map(Some).map_err(cannot)
     }
 
     /// Every manifest in the storage, newest start first, unreadable ones at the end with the reason.
@@ -53,11 +78,25 @@ impl Storage {
     /// # Errors
     /// When the storage cannot be listed.
     pub async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        self.list_below(None).await
+    }
+
+    /// The same for one target of one queue.
+    ///
+    /// # Errors
+    /// When the storage cannot be listed.
+    pub async fn list_target(&self, queue_id: Uuid, target: &str) -> Result<Vec<Listed>, Fault> {
+        let prefix = ObjectKey::prefix(queue_id, target);
+        let prefix = object_path(prefix.trim_end_matches('/'))?;
+        self.list_below(Some(&prefix)).await
+    }
+
+    async fn list_below(&self, prefix: Option<&Path>) -> Result<Vec<Listed>, Fault> {
         let cannot =
             |e| faults::of_object_store(format!("cannot list storage \"{}\"", self.name), e);
         let keys = self
             .objects
-            .list(None)
+            .list(prefix)
             .try_filter_map(|object| async move { Ok(ObjectKey::of_manifest(&object.location)) });
         let mut listed: Vec<Listed> = keys
             .map_err(cannot)
@@ -108,7 +147,19 @@ impl Storage {
         Ok(Some(manifest))
     }
 
-    /// Whether the manifest's object is there, with its size.
+    /// Whether the manifest's object is there, with its size. Does not read it.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn has_object(&self, manifest: &Manifest) -> Result<bool, Fault> {
+        match self.expect_object(manifest).await {
+            Ok(()) => Ok(true),
+            Err(fault) if fault.code() == OBJECT_MISSING => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The same as a fault.
     pub(super) async fn expect_object(&self, manifest: &Manifest) -> Result<(), Fault> {
         let key = &manifest.object.key;
         let wanted = manifest.object.size_bytes;

@@ -114,6 +114,7 @@ async fn what_only_the_daemon_cannot_do_ends_the_check_with_6_too() {
 #[tokio::test]
 async fn a_check_finds_what_is_wrong_with_the_queue() {
     let mut world = World::new().await;
+    world.make_storage(Uuid::new_v4());
     let right = quoted(&world.queue.url());
     // Nothing there, and nothing made there by looking.
     let fresh = world.cluster.database().await;
@@ -154,6 +155,7 @@ async fn a_check_without_any_configuration_does_not_migrate() {
 #[tokio::test]
 async fn a_check_finds_what_is_wrong_with_a_target() {
     let mut world = World::new().await;
+    world.make_storage(Uuid::new_v4());
     let right = world.shop.url();
     world.set(
         "targets.shop",
@@ -222,6 +224,7 @@ async fn a_check_finds_that_no_pg_dump_fits_the_server() {
 #[tokio::test]
 async fn a_check_finds_what_is_wrong_with_a_storage() {
     let mut world = World::new().await;
+    world.make_storage(Uuid::new_v4());
     world.set("storages.local", "min_free", quoted("1000TiB"));
     finds(&world, &[("storage local", "storage_full")]);
     world.set("storages.local", "min_free", quoted("1MiB"));

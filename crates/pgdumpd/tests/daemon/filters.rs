@@ -145,23 +145,6 @@ async fn each_filter_takes_what_it_says_and_never_the_queue() {
             &["public.orders"],
             &["public.orders"],
         ),
-        // Nothing but the queue is nothing at all.
-        (
-            BackupSpec {
-                schemas: patterns(&["pgdumpd"]),
-                ..none()
-            },
-            &[],
-            &[],
-        ),
-        (
-            BackupSpec {
-                tables: patterns(&["pgdumpd.*"]),
-                ..none()
-            },
-            &[],
-            &[],
-        ),
     ];
     for (spec, defined, filled) in cases {
         let (listing, manifest) = back_up(&world, spec.clone()).await;
@@ -239,4 +222,30 @@ async fn a_misspelt_table_beside_a_right_one_fails_the_job() {
     assert_eq!(status.error_code.as_deref(), Some("nothing_matched"));
     assert!(status.error.unwrap().contains("ordres"));
     assert_eq!(status.attempt, 1, "trying again cannot help");
+}
+
+#[tokio::test]
+async fn a_filter_that_leaves_nothing_but_the_queue_is_no_backup() {
+    let world = shared_world().await;
+    let _daemon = world.daemon().await;
+    let queue_alone = BackupSpec {
+        schemas: patterns(&["pgdumpd"]),
+        ..BackupSpec::default()
+    };
+    let its_tables = BackupSpec {
+        tables: patterns(&["pgdumpd.*"]),
+        ..BackupSpec::default()
+    };
+    let all_excluded = BackupSpec {
+        tables: patterns(&["orders"]),
+        exclude_tables: patterns(&["ord*"]),
+        ..BackupSpec::default()
+    };
+    for spec in [queue_alone, its_tables, all_excluded] {
+        let request = BackupRequest::new("shop").spec(spec);
+        let status = world.failed(world.enqueue_request(request).await).await;
+        assert_eq!(status.error_code.as_deref(), Some("nothing_matched"));
+        assert_eq!(status.attempt, 1);
+    }
+    world.assert_clean(0).await;
 }

@@ -109,6 +109,13 @@ impl World {
         self.dir.path().join("storage")
     }
 
+    /// Makes the storage, as a daemon does when it starts.
+    pub(crate) fn make_storage(&self, id: Uuid) {
+        std::fs::create_dir_all(self.storage()).unwrap();
+        let marker = format!(r#"{{"format": 1, "storage_id": "{id}"}}"#);
+        std::fs::write(self.storage().join("pgdumpd-storage.json"), marker).unwrap();
+    }
+
     /// Starts a daemon and waits until it claims.
     pub(crate) async fn daemon(&self) -> Daemon {
         let daemon = self.daemon_unready();

@@ -4,7 +4,7 @@ use pgdumpd_client::{BackupRequest, JobState};
 use pgdumpd_testkit::{contents, eventually, fill};
 use sqlx::Connection;
 
-use crate::harness::{SOON, World};
+use crate::harness::{SOON, World, quoted};
 
 #[tokio::test]
 async fn a_job_row_becomes_an_archive_that_restores_to_the_same_content() {
@@ -91,4 +91,45 @@ async fn progress_never_falls_and_100_comes_only_with_success() {
     })
     .await;
     assert_eq!(seen.last().unwrap().1, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_lost_queue_loses_no_backup() {
+    let mut world = World::new().await;
+    fill(&world.shop, 1).await;
+    let daemon = world.daemon().await;
+    let before = contents(&world.shop).await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    daemon.stop().await;
+    world
+        .queue
+        .execute("DROP SCHEMA pgdumpd CASCADE; DROP TABLE IF EXISTS _sqlx_migrations")
+        .await;
+    // Not even a server that could be asked.
+    world.set("queue", "url", quoted("postgres://127.0.0.1:1/gone"));
+    let listed = world.say(&["list", "--storage", "local", "--json"]).code(0);
+    let listed = listed.json();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed[0]["backup_id"], id.to_string());
+    let key = listed[0]["object"]["key"].as_str().unwrap();
+    let restored = world.restore(&world.storage().join(key)).await;
+    assert_eq!(contents(&restored).await, before);
+
+    // A new queue goes on in the same storage.
+    let url = quoted(&world.queue.url());
+    world.set("queue", "url", url);
+    world.say(&["migrate"]).code(0);
+    let _daemon = world.daemon().await;
+    let again = world.enqueue().await;
+    world.succeeded(again).await;
+    let listed = world.say(&["list", "--storage", "local", "--json"]).code(0);
+    let ids: Vec<String> = listed
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|each| each["backup_id"].to_string())
+        .collect();
+    assert_eq!(ids, [format!("\"{again}\""), format!("\"{id}\"")]);
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use pgdumpd_client::{JobState, JobStatus};
 use pgdumpd_testkit::fill;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use uuid::Uuid;
 
 use crate::harness::{Daemon, World, quoted};
 
@@ -188,7 +189,7 @@ async fn another_storage_in_its_place_is_used_only_after_a_reload() {
         async || {
             daemon
                 .log()
-                .contains("targets and storages are read")
+                .contains("targets and storages in service")
                 .then_some(())
         },
     )
@@ -196,4 +197,49 @@ async fn another_storage_in_its_place_is_used_only_after_a_reload() {
     world.make_due(id).await;
     world.succeeded(id).await;
     world.assert_clean(1).await;
+}
+
+#[tokio::test]
+async fn a_storage_with_a_configured_id_is_never_made_anew_nor_mistaken() {
+    let mut world = World::new().await;
+    // The mount point of a file system that is not mounted.
+    std::fs::create_dir(world.storage()).unwrap();
+    let id = Uuid::new_v4();
+    world.set("storages.local", "storage_id", quoted(&id.to_string()));
+    let daemon = world.daemon().await;
+    let job = world.enqueue().await;
+    let status = world.requeued(job).await;
+    assert_eq!(status.error_code.as_deref(), Some("storage_missing"));
+    assert_eq!(world.files(), Vec::<String>::new());
+
+    world.make_storage(Uuid::new_v4());
+    world.make_due(job).await;
+    let replaced = |status: &JobStatus| status.error_code.as_deref() == Some("storage_replaced");
+    world
+        .until(job, "the other storage is refused", replaced)
+        .await;
+
+    world.make_storage(id);
+    world.make_due(job).await;
+    world.succeeded(job).await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn commands_that_look_make_no_storage() {
+    let world = World::new().await;
+    let said = world.say(&["check"]).code(6);
+    assert!(
+        said.out.contains("ERROR    storage local: cannot open"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains("made by the daemon, when it starts"),
+        "{}",
+        said.out
+    );
+    let said = world.say(&["list", "--storage", "local"]).code(1);
+    assert!(said.err.contains("is mounted"), "{}", said.err);
+    assert!(!world.storage().exists());
 }

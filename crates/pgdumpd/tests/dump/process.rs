@@ -280,6 +280,7 @@ async fn a_newer_program_is_named_as_a_caveat() {
         "x".to_owned(),
         BackupSpec::default(),
         pgdumpd::compression::Compression::Auto,
+        None,
         SOON,
     )
     .unwrap();

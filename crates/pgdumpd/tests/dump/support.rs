@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use pgdumpd::compression::Compression;
+use pgdumpd::compressor::Compressor;
 use pgdumpd::database_url::DatabaseUrl;
 use pgdumpd::dump::{DumpOutput, Plan, Program};
 use pgdumpd::target;
@@ -32,6 +33,7 @@ pub(crate) async fn plan(directory: &Path, address: &str, spec: BackupSpec) -> P
         target::application_name(Uuid::new_v4()),
         spec,
         Compression::Auto,
+        Some(Compressor::PgDump),
         LONG,
     )
     .unwrap()

@@ -8,7 +8,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use pgdumpd::config::StorageConfig;
 use pgdumpd::finding::Severity;
-use pgdumpd::store::Storage;
+use pgdumpd::store::{ObjectKey, Storage};
 use uuid::Uuid;
 
 use crate::support::{back_up, content, manifest_of, new_key, store};
@@ -21,7 +21,7 @@ async fn what_is_committed_reads_back(storage: &Storage) {
         assert_eq!(stored.size, size as u64);
         assert_eq!(stored.key, key);
         let manifest = manifest_of(&key, &content);
-        storage.write_manifest(&manifest).await.unwrap();
+        storage.write_manifest(&manifest, None).await.unwrap();
         assert_eq!(
             storage.find_backup(&key).await.unwrap(),
             Some(manifest.clone())
@@ -42,12 +42,12 @@ async fn nothing_is_a_backup_without_its_manifest(storage: &Storage) {
 
 async fn a_manifest_without_its_object_is_refused(storage: &Storage) {
     let manifest = manifest_of(&new_key(), &content(1000));
-    let fault = storage.write_manifest(&manifest).await.unwrap_err();
+    let fault = storage.write_manifest(&manifest, None).await.unwrap_err();
     assert_eq!(fault.code(), "object_missing");
     let shorter = new_key();
     store(storage, &shorter, &content(999)).await;
     let fault = storage
-        .write_manifest(&manifest_of(&shorter, &content(1000)))
+        .write_manifest(&manifest_of(&shorter, &content(1000)), None)
         .await
         .unwrap_err();
     assert_eq!(fault.code(), "object_missing");
@@ -64,7 +64,7 @@ async fn an_aborted_or_dropped_upload_is_never_visible(storage: &Storage) {
     upload.write(content(3_000_000)).await.unwrap();
     drop(upload);
     let manifest = manifest_of(&key, &content(3_000_000));
-    let fault = storage.write_manifest(&manifest).await.unwrap_err();
+    let fault = storage.write_manifest(&manifest, None).await.unwrap_err();
     assert_eq!(fault.code(), "object_missing");
     storage.remove_partial(&key, None).await.unwrap();
 }
@@ -84,7 +84,7 @@ async fn remove_partial_leaves_backups_alone_and_may_be_repeated(storage: &Stora
         storage.remove_partial(&partial, None).await.unwrap();
     }
     let fault = storage
-        .write_manifest(&manifest_of(&partial, &content(1000)))
+        .write_manifest(&manifest_of(&partial, &content(1000)), None)
         .await
         .unwrap_err();
     assert_eq!(fault.code(), "object_missing");
@@ -123,7 +123,7 @@ async fn a_changed_object_is_no_backup(storage: &Storage, objects: &dyn ObjectSt
 async fn a_broken_manifest_spoils_no_list(storage: &Storage, objects: &dyn ObjectStore) {
     let mut older = back_up(storage, &content(10)).await;
     older.started_at -= chrono::Duration::days(1);
-    storage.write_manifest(&older).await.unwrap();
+    storage.write_manifest(&older, None).await.unwrap();
     let newer = back_up(storage, &content(10)).await;
 
     let text = serde_json::to_string(&newer).unwrap();
@@ -151,6 +151,36 @@ async fn a_broken_manifest_spoils_no_list(storage: &Storage, objects: &dyn Objec
     }
     storage.delete_backup(&older.object.key).await.unwrap();
     storage.delete_backup(&newer.object.key).await.unwrap();
+}
+
+async fn a_target_is_listed_without_its_neighbours(storage: &Storage) {
+    let (queue, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let mut keys = Vec::new();
+    for (queue, target) in [
+        (queue, "shop/orders %"),
+        (queue, "shop/orders"),
+        (queue, "shop"),
+        (other, "shop/orders %"),
+    ] {
+        let started = chrono::DateTime::UNIX_EPOCH;
+        let key = ObjectKey::new(queue, target, Uuid::new_v4(), Uuid::new_v4(), started);
+        store(storage, &key, &content(10)).await;
+        let manifest = manifest_of(&key, &content(10));
+        storage.write_manifest(&manifest, None).await.unwrap();
+        keys.push(key);
+    }
+    for (key, target) in keys.iter().zip(["shop/orders %", "shop/orders", "shop"]) {
+        let listed = storage.list_target(queue, target).await.unwrap();
+        let found: Vec<_> = listed.iter().map(|listed| &listed.key).collect();
+        assert_eq!(found, [key], "{target}");
+        let manifest = listed[0].manifest.as_ref().unwrap();
+        assert!(storage.has_object(manifest).await.unwrap());
+    }
+    let unknown = storage.list_target(queue, "sho").await.unwrap();
+    assert!(unknown.is_empty());
+    for key in &keys {
+        storage.delete_backup(key).await.unwrap();
+    }
 }
 
 async fn uploads_at_once_do_not_mix(storage: &Storage) {
@@ -214,6 +244,7 @@ async fn conforms(storage: &Storage, objects: &dyn ObjectStore) {
     a_deleted_backup_is_gone_and_deleting_may_be_repeated(storage).await;
     a_changed_object_is_no_backup(storage, objects).await;
     a_broken_manifest_spoils_no_list(storage, objects).await;
+    a_target_is_listed_without_its_neighbours(storage).await;
     uploads_at_once_do_not_mix(storage).await;
     a_probe_finds_nothing_wrong_and_leaves_nothing(storage, objects).await;
     // Each step took away what it made.
@@ -231,6 +262,7 @@ async fn a_local_directory_conforms() {
     let path = directory.path().join("root");
     let config = StorageConfig {
         path: path.clone(),
+        storage_id: None,
         min_free: 0,
     };
     let storage = Storage::open("local", &config).await.unwrap();

@@ -19,6 +19,7 @@ async fn a_disk_that_fills_in_mid_upload_leaves_nothing() {
         "local",
         &StorageConfig {
             path: path.clone(),
+            storage_id: None,
             min_free: 0,
         },
     )

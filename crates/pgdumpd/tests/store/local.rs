@@ -26,6 +26,7 @@ impl Directory {
     fn config(&self) -> StorageConfig {
         StorageConfig {
             path: self.root.clone(),
+            storage_id: None,
             min_free: 0,
         }
     }
@@ -284,7 +285,11 @@ async fn a_zombie_whose_partial_was_removed_cannot_commit() {
     storage.remove_partial(&key, None).await.unwrap();
     let manifest = manifest_of(&key, &content(1000));
     assert_eq!(
-        storage.write_manifest(&manifest).await.unwrap_err().code(),
+        storage
+            .write_manifest(&manifest, None)
+            .await
+            .unwrap_err()
+            .code(),
         "object_missing"
     );
     assert_eq!(directory.files(), Vec::<String>::new());
@@ -301,7 +306,7 @@ async fn a_zombies_manifest_and_a_clean_up_at_once_leave_all_or_nothing() {
         let manifest = manifest_of(&key, &content(10));
         let zombie = tokio::spawn({
             let storage = storage.clone();
-            async move { storage.write_manifest(&manifest).await }
+            async move { storage.write_manifest(&manifest, None).await }
         });
         let cleaner = tokio::spawn({
             let (storage, key) = (storage.clone(), key.clone());
@@ -329,6 +334,7 @@ async fn room_is_asked_for_before_a_dump() {
     assert_eq!(fault.code(), "storage_full");
     assert!(fault.is_transient());
     let strict = StorageConfig {
+        storage_id: None,
         min_free: free.saturating_mul(2),
         ..directory.config()
     };
@@ -351,6 +357,7 @@ async fn a_dump_that_would_leave_too_little_free_ends_in_mid_flight() {
     let directory = Directory::new();
     directory.open().await;
     let config = StorageConfig {
+        storage_id: None,
         min_free: u64::MAX,
         ..directory.config()
     };

@@ -1,6 +1,7 @@
 //! Storage and pipeline: real directories, hostile streams.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "test code: a broken environment ends the test"
 )]
 
@@ -9,6 +10,7 @@ mod conformance;
 mod full;
 mod local;
 mod manifest;
+mod press;
 mod speed;
 mod stream;
 mod support;

@@ -101,7 +101,7 @@ async fn warnings_are_bounded_and_counted() {
     let mut manifest = back_up(&storage, &content(100)).await;
     manifest.warnings = vec!["ü".repeat(5000); 5000];
     manifest.warnings_total = 5000;
-    storage.write_manifest(&manifest).await.unwrap();
+    storage.write_manifest(&manifest, None).await.unwrap();
     let read = storage
         .read_manifest(&manifest.object.key)
         .await
@@ -120,8 +120,63 @@ async fn a_manifest_without_a_hash_is_never_written() {
     let mut manifest = manifest_of(&key, &content(100));
     for sha256 in ["", "0", &"A".repeat(64), &"é".repeat(32)] {
         manifest.object.sha256 = sha256.into();
-        let fault = storage.write_manifest(&manifest).await.unwrap_err();
+        let fault = storage.write_manifest(&manifest, None).await.unwrap_err();
         assert_eq!(fault.code(), "manifest_invalid");
     }
     assert!(storage.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_index_is_written_beside_the_fields_and_documented_and_one_that_does_not_fit_is_refused()
+ {
+    let content = crate::archive::archive(&[("orders", 3, 40), ("lines", 5, 7)]);
+    let mut parser = pgdump_archive::IndexingParser::new();
+    parser.push(&content, &mut |_| {}).unwrap();
+    let (_, index) = parser.finish().unwrap();
+    let storage = memory().await;
+    let key = new_key();
+    store(&storage, &key, &content.clone().into()).await;
+    let manifest = manifest_of(&key, &content);
+    storage
+        .write_manifest(&manifest, Some(&index))
+        .await
+        .unwrap();
+    let read = storage.read_manifest_with_index(&key).await.unwrap();
+    assert_eq!(read, Some((manifest.clone(), Some(index.clone()))));
+
+    let json = serde_json::to_value(&index).unwrap();
+    let page = include_str!("../../../../docs/MANIFEST.md");
+    let table = page
+        .split("| field of `index` | type | meaning |")
+        .nth(1)
+        .unwrap();
+    let documented: BTreeSet<&str> = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('`').nth(1).unwrap())
+        .map(|field| field.trim_start_matches("entries[]."))
+        .collect();
+    let mut written: BTreeSet<&str> = json
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    written.extend(
+        json["entries"][0]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str),
+    );
+    assert_eq!(written, documented);
+
+    let mut other = serde_json::to_value(&manifest).unwrap();
+    other["index"] = json;
+    other["index"]["entries"][1]["offset_bytes"] = 7.into();
+    let fault = manifest
+        .parse_index(other.to_string().as_bytes())
+        .unwrap_err();
+    assert_eq!(fault.code(), "manifest_invalid");
 }

@@ -126,6 +126,7 @@ async fn a_gibibyte_into_a_directory() {
     let keep = tempfile::tempdir().unwrap();
     let config = StorageConfig {
         path: keep.path().join("root"),
+        storage_id: None,
         min_free: 0,
     };
     let storage = Storage::open("speed", &config).await.unwrap();

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use pgdumpd::compressor::Compressor;
 use pgdumpd::store::{
     Archive, ArchiveState, Daemon, Database, FORMAT, Manifest, Object, ObjectKey, PgDump, Restore,
     Storage, StoredObject,
@@ -71,9 +72,13 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
             unread_reason: Some("version 1.17".into()),
             format_version: Some("1.17".into()),
             compression: "zstd:1".into(),
+            compressor: Compressor::Pgdumpd,
             dump_bytes: content.len() as u64,
             entries: Some(12),
             tables: Some(3),
+            rows: Some(70),
+            large_objects: Some(1),
+            raw_bytes: Some(5000),
         },
         object: Object {
             key: key.clone(),
@@ -133,6 +138,6 @@ pub(crate) async fn back_up(storage: &Storage, content: &Bytes) -> Manifest {
     let key = new_key();
     store(storage, &key, content).await;
     let manifest = manifest_of(&key, content);
-    storage.write_manifest(&manifest).await.unwrap();
+    storage.write_manifest(&manifest, None).await.unwrap();
     manifest
 }

@@ -1,0 +1,190 @@
+//! The threads that compress what passes: one splits it into pieces, several pack these, one puts them together
+//! in order and hashes the result.
+
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use bytes::Bytes;
+use pgdump_archive::{
+    Assembler, Codec, Header, PackError, Packed, Packer, Piece, Proof, RecompressError,
+    Recompression, Recompressor, Toc,
+};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Message;
+use super::end::{ArchiveEnd, Proved, Streamed};
+use super::hash::Hash;
+use super::inspector::{Stop, corrupt};
+use super::meter::Meter;
+use crate::fault::Fault;
+
+/// Pieces of one archive that are being packed, or wait for their turn: one for each processor, so that all have
+/// work, and one more, so that none waits for the assembler. Each holds [`Codec::piece_bytes`] and its packed form.
+pub fn pieces_in_flight() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get) + 1
+}
+
+/// What the assembling thread is told, in the archive's order.
+enum Next {
+    Piece(JoinHandle<Result<Packed, PackError>>),
+    End(Box<End>),
+}
+
+/// The end of what was split.
+struct End {
+    dump_bytes: u64,
+    proof: Proof,
+    header: Option<Header>,
+    toc: Option<Arc<Toc>>,
+}
+
+/// Blocks until the stream ends.
+pub(super) fn run(
+    how: Recompression,
+    meter: &Meter,
+    incoming: mpsc::Receiver<Message>,
+    outgoing: &mpsc::Sender<Bytes>,
+    runtime: &Handle,
+) -> Result<Streamed, Stop> {
+    let (to_assemble, assemble_from) = sync_channel(pieces_in_flight());
+    thread::scope(|scope| {
+        let assembling = scope.spawn(|| assemble(assemble_from, meter, outgoing, runtime));
+        let packers = Packers::new(how.codec, runtime.clone());
+        let split = split(how, meter, incoming, &packers, &to_assemble);
+        drop(to_assemble);
+        let assembled = assembling
+            .join()
+            .map_err(|_| Stop::Fault(internal("the thread that assembles the archive ended")))?;
+        match (split, assembled) {
+            // The one that stopped first tells why; the other one was left alone by it.
+            (Err(Stop::Abandoned), assembled) => assembled,
+            (Err(stop), _) => Err(stop),
+            (Ok(()), assembled) => assembled,
+        }
+    })
+}
+
+fn split(
+    how: Recompression,
+    meter: &Meter,
+    mut incoming: mpsc::Receiver<Message>,
+    packers: &Packers,
+    to_assemble: &SyncSender<Next>,
+) -> Result<(), Stop> {
+    let send = |next| to_assemble.send(next).map_err(|_| Stop::Abandoned);
+    let mut recompressor = Recompressor::new(how);
+    loop {
+        match incoming.blocking_recv().ok_or(Stop::Abandoned)? {
+            Message::Bytes(bytes) => {
+                recompressor.push(&bytes, &mut |event| meter.saw(event))?;
+                while let Some(piece) = recompressor.take_piece() {
+                    send(Next::Piece(packers.pack(piece)))?;
+                }
+            }
+            Message::End => {
+                let header = recompressor.stored_header().cloned();
+                let toc = recompressor.toc().cloned();
+                let dump_bytes = recompressor.position();
+                let (pieces, proof) = recompressor.finish()?;
+                for piece in pieces {
+                    send(Next::Piece(packers.pack(piece)))?;
+                }
+                let end = End {
+                    dump_bytes,
+                    proof,
+                    header,
+                    toc,
+                };
+                return send(Next::End(Box::new(end)));
+            }
+        }
+    }
+}
+
+fn assemble(
+    assemble_from: Receiver<Next>,
+    meter: &Meter,
+    outgoing: &mpsc::Sender<Bytes>,
+    runtime: &Handle,
+) -> Result<Streamed, Stop> {
+    let mut assembler = Assembler::new();
+    let mut hash = Hash::default();
+    loop {
+        match assemble_from.recv().map_err(|_| Stop::Abandoned)? {
+            Next::Piece(packing) => {
+                let packed = runtime
+                    .block_on(packing)
+                    .map_err(|e| Stop::Fault(internal("a packing thread ended").caused_by(e)))?
+                    .map_err(|e| {
+                        Stop::Fault(internal("a piece cannot be compressed").caused_by(e))
+                    })?;
+                let bytes = assembler
+                    .push(packed)
+                    .map_err(|e| Stop::Fault(internal("a piece is out of order").caused_by(e)))?;
+                hash.add(&bytes);
+                meter.counts(assembler.entries(), assembler.so_far());
+                outgoing
+                    .blocking_send(bytes.into())
+                    .map_err(|_| Stop::Abandoned)?;
+            }
+            Next::End(end) => {
+                let (proof, index) = assembler
+                    .finish(end.proof)
+                    .map_err(|e| Stop::Fault(internal("pieces are missing").caused_by(e)))?;
+                let proved = Proved::new(proof, index, end.header, end.toc)?;
+                return Ok(hash.streamed(ArchiveEnd::Proved(Box::new(proved)), end.dump_bytes));
+            }
+        }
+    }
+}
+
+/// Packs pieces on the runtime's blocking threads; keeps the codec's memory between them.
+struct Packers {
+    codec: Codec,
+    idle: Arc<Mutex<Vec<Packer>>>,
+    runtime: Handle,
+}
+
+impl Packers {
+    fn new(codec: Codec, runtime: Handle) -> Self {
+        Self {
+            codec,
+            idle: Arc::default(),
+            runtime,
+        }
+    }
+
+    fn pack(&self, piece: Piece) -> JoinHandle<Result<Packed, PackError>> {
+        let (codec, idle) = (self.codec, Arc::clone(&self.idle));
+        self.runtime.spawn_blocking(move || {
+            let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = lock().pop();
+            let mut packer = match kept {
+                Some(packer) => packer,
+                None => Packer::new(codec)?,
+            };
+            let packed = piece.pack(&mut packer);
+            lock().push(packer);
+            packed
+        })
+    }
+}
+
+fn internal(what: &str) -> Fault {
+    Fault::transient("internal", what)
+}
+
+impl From<RecompressError> for Stop {
+    fn from(error: RecompressError) -> Self {
+        match error {
+            RecompressError::Archive(error) => error.into(),
+            // A version that cannot say the compression that was asked for: pg_dump's own will do.
+            RecompressError::Encode(error) => Self::Unreadable(error.to_string()),
+            error => Self::Fault(corrupt().caused_by(error)),
+        }
+    }
+}
