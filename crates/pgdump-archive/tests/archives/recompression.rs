@@ -63,7 +63,13 @@ fn every_codec_gives_a_whole_archive_of_the_same_content() {
     for major in 14..=18 {
         let source = large(&format!("pg{major}-file-none"));
         let raw_contents = contents(&source);
-        for text in CODECS {
+        // What differs between versions is the head; one of them goes through every level.
+        let codecs = if major == 16 {
+            &CODECS[..]
+        } else {
+            &["gzip:1", "zstd:1"]
+        };
+        for text in codecs {
             let (archive, proof, index) = recompress(&source, text);
             let mut parser = IndexingParser::new();
             parser.push(&archive, &mut |_| {}).unwrap();
@@ -194,6 +200,34 @@ fn offsets_that_are_filled_in_are_those_of_the_blocks() {
         fewer.entries.pop();
         assert!(fill_offsets(&archive[..end], &fewer, Limits::default()).is_err());
     }
+}
+
+#[test]
+fn offsets_of_the_old_sizes_are_left_out() {
+    let source = golden("pg17-file-none");
+    let set = |archive: &[u8]| {
+        let toc = head(archive).1;
+        toc.data_entries()
+            .any(|entry| matches!(entry.data_offset, DataOffset::At(_)))
+    };
+    assert!(set(&source));
+    let archive = recompress(&source, "zstd:1").0;
+    assert!(!set(&archive) && read([&archive[..]]).1.is_ok());
+}
+
+#[test]
+fn each_zstd_frame_has_its_size_and_a_checksum() {
+    let archive = recompress(&large("pg17-file-none"), "zstd:1").0;
+    let mut streams = 0;
+    for seen in read([&archive[..]]).0.0 {
+        let Seen::Data(stored) = seen else { continue };
+        streams += 1;
+        assert_eq!(stored[..4], [0x28, 0xb5, 0x2f, 0xfd]);
+        // A content checksum; a size, of one byte where the frame is one segment.
+        assert_eq!(stored[4] & 0b100, 0b100);
+        assert!(stored[4] & 0b1110_0000 != 0);
+    }
+    assert!(streams > 600);
 }
 
 #[test]
