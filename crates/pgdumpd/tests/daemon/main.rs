@@ -1,6 +1,7 @@
 //! The daemon as it really runs: the binary, a real PostgreSQL, real files, real signals.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stderr,
     reason = "test code: a broken environment ends the test"
 )]
@@ -24,5 +25,6 @@ mod scenes;
 mod schedules;
 mod shutdown;
 mod storage_faults;
+mod stored;
 mod target_faults;
 mod timeout;

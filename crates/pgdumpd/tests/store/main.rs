@@ -8,6 +8,7 @@
 mod archive;
 mod conformance;
 mod full;
+mod inspection;
 mod local;
 mod manifest;
 mod press;
