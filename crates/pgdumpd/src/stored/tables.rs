@@ -143,7 +143,7 @@ async fn head(
 /// The small archive's header and table of contents, with the offsets that its blocks will have.
 fn small_head(header: &Header, toc: &Toc, blocks: &[&IndexEntry]) -> Result<Vec<u8>, Fault> {
     let cannot = |error| {
-        Fault::permanent("archive_corrupt", "the small archive cannot be written").caused_by(error)
+        Fault::permanent("internal", "the small archive cannot be written").caused_by(error)
     };
     // Offsets take the same room whatever they are.
     let length = encode(header, toc).map_err(cannot)?.len() as u64;

@@ -33,7 +33,7 @@ pub async fn fetch_whole(stored: &Stored, to: &Path) -> Result<Verdict, Fault> {
         let head = file.read_start(length).await?;
         let filled = fill_offsets(&head, index, Limits::default()).map_err(|error| {
             let what = "the data offsets cannot be filled in";
-            Fault::permanent("archive_corrupt", what).caused_by(error)
+            Fault::permanent("archive_damaged", what).caused_by(error)
         })?;
         file.write(filled.into(), 0).await?;
     }
