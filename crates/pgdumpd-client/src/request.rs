@@ -104,7 +104,8 @@ impl BackupRequest {
         self
     }
 
-    /// How long one attempt may take, 1 second to 30 days; by default as long as the target's configuration says.
+    /// How long one attempt may take, 1 second to 30 days. The limit of the target's configuration, if it has one,
+    /// holds as well.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
