@@ -85,7 +85,7 @@ impl BackupRequest {
         self
     }
 
-    /// Starts no earlier than this, by the database's clock; by default at once.
+    /// Starts no earlier than this, by the database's clock, in the years 2000 to 9999; by default at once.
     pub fn run_at(mut self, run_at: DateTime<Utc>) -> Self {
         self.run_at = Some(run_at);
         self
