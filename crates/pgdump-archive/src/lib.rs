@@ -16,6 +16,7 @@ mod offsets;
 mod parser;
 mod proof;
 mod recompress;
+mod select;
 mod tally;
 mod text;
 mod toc;
@@ -39,6 +40,7 @@ pub use recompress::{
     AssembleError, Assembler, PackError, Packed, Packer, Piece, RecompressError, Recompression,
     Recompressor,
 };
+pub use select::{LeftOut, Reason, SelectError, Selection, TableName};
 pub use text::Text;
 pub use toc::{DataOffset, DumpId, Section, Toc, TocEntry};
 pub use version::ArchiveVersion;

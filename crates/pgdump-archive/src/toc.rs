@@ -137,25 +137,30 @@ impl TocEntry {
     pub fn qualified_name(&self) -> String {
         match &self.schema {
             Some(schema) if !schema.is_empty() => {
-                format!("{}.{}", identifier(schema), identifier(&self.tag))
+                format!(
+                    "{}.{}",
+                    identifier(schema.as_bytes()),
+                    identifier(self.tag.as_bytes())
+                )
             }
             _ => self.tag.to_string(),
         }
     }
 }
 
-fn identifier(text: &Text) -> String {
-    let bytes = text.as_bytes();
-    let plain = bytes
+/// A name as SQL writes it: quoted where needed, but for keywords. For people.
+pub(crate) fn identifier(name: &[u8]) -> String {
+    let plain = name
         .first()
         .is_some_and(|b| b.is_ascii_lowercase() || *b == b'_')
-        && bytes
+        && name
             .iter()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
+    let text = String::from_utf8_lossy(name);
     if plain {
-        text.to_string()
+        text.into_owned()
     } else {
-        format!("\"{}\"", text.to_string().replace('"', "\"\""))
+        format!("\"{}\"", text.replace('"', "\"\""))
     }
 }
 
@@ -251,7 +256,7 @@ mod tests {
             ("", "\"\""),
             ("größe", "\"größe\""),
         ] {
-            assert_eq!(identifier(&Text::new(raw.as_bytes())), shown);
+            assert_eq!(identifier(raw.as_bytes()), shown);
         }
     }
 }

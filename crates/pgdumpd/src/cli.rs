@@ -1,19 +1,23 @@
 //! The command line: one file a command.
 
 mod adopt;
+mod backup;
 mod cancel;
 mod check;
 mod config;
 mod delete;
 mod enqueue;
 mod exit;
+mod fetch;
 mod list;
 mod migrate;
 mod out;
 mod progress_bar;
 mod queue_pool;
+mod show;
 mod status;
 mod values;
+mod verify;
 mod watch;
 
 use std::path::PathBuf;
@@ -61,6 +65,12 @@ enum Command {
     Watch(watch::Args),
     /// List jobs, or (with --storage) the backups that a storage holds
     List(list::Args),
+    /// Show what a backup holds: its tables, their rows and sizes
+    Show(show::Args),
+    /// Read a backup again and compare it with its manifest
+    Verify(verify::Args),
+    /// Bring a backup, or a few tables of it, back as a local file
+    Fetch(fetch::Args),
     /// Remove a backup from its storage
     Delete(delete::Args),
     /// Cancel a job
@@ -103,6 +113,9 @@ impl Cli {
             Command::Status(args) => status::run(&loaded.config, &args).await,
             Command::Watch(args) => watch::run(&loaded.config, &args).await,
             Command::List(args) => list::run(&loaded.config, &args).await,
+            Command::Show(args) => show::run(&loaded.config, &args).await,
+            Command::Verify(args) => verify::run(&loaded.config, &args).await,
+            Command::Fetch(args) => fetch::run(&loaded.config, &args).await,
             Command::Delete(args) => delete::run(&loaded.config, &args).await,
             Command::Cancel(args) => cancel::run(&loaded.config, &args).await,
             Command::Config(args) => config::run(&loaded, &args),

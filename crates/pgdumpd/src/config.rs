@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
+use crate::schedule::Schedule;
 
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
@@ -149,6 +150,10 @@ pub struct TargetConfig {
     pub stall_timeout: Duration,
     /// How long a dump may take at most, unless the job says less.
     pub timeout: Option<Duration>,
+    /// When the daemons themselves ask for a backup; never, if none.
+    pub schedule: Option<Schedule>,
+    /// How many backups of each set of filters stay, at least 1; all, if none.
+    pub keep_last: Option<u32>,
 }
 
 /// What a target section stands for.

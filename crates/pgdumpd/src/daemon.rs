@@ -4,18 +4,21 @@
 mod hints;
 mod known_storages;
 mod presence;
+mod retention;
+mod scheduler;
 mod served;
 mod sweep;
 mod upkeep;
 mod watchdog;
 
 pub use known_storages::KnownStorages;
+pub use retention::Retention;
 pub use served::{Served, serve};
 pub use watchdog::Pulse;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -47,7 +50,9 @@ pub struct Services {
     pub daemon: DaemonConfig,
     /// `[pg_dump]`, as read at the start.
     pub pg_dump: PgDumpConfig,
-    served: RwLock<Arc<Served>>,
+    /// Where successes are told, after which older backups may go.
+    pub retention: Retention,
+    served: watch::Sender<Arc<Served>>,
     running: AtomicUsize,
     hint: watch::Sender<u64>,
 }
@@ -55,7 +60,12 @@ pub struct Services {
 impl Services {
     /// The targets and storages of the moment.
     pub fn served(&self) -> Arc<Served> {
-        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.served.borrow())
+    }
+
+    /// Changes whenever targets and storages are read anew.
+    fn served_changes(&self) -> watch::Receiver<Arc<Served>> {
+        self.served.subscribe()
     }
 
     /// Changes whenever something in the queue may have changed: new jobs, requests to cancel.
@@ -74,7 +84,7 @@ impl Services {
     }
 
     fn serve_from_now_on(&self, served: Served) {
-        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(served);
+        self.served.send_replace(Arc::new(served));
         self.give_hint();
     }
 
@@ -99,7 +109,8 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         worker: worker(&config.daemon),
         daemon: config.daemon.clone(),
         pg_dump: config.pg_dump.clone(),
-        served: RwLock::new(Arc::new(serve(&config, None).await)),
+        retention: Retention::default(),
+        served: watch::Sender::new(Arc::new(serve(&config, None).await)),
         running: AtomicUsize::new(0),
         hint: watch::Sender::new(0),
         queue,
@@ -124,6 +135,11 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
     tasks.spawn(sweep::run(Arc::clone(&services), rest.clone()));
+    tasks.spawn(retention::run(Arc::clone(&services), rest.clone()));
+    tasks.spawn(scheduler::run(
+        Arc::clone(&services),
+        lifecycle.drain.clone(),
+    ));
     tasks.spawn(upkeep::run(
         Arc::clone(&services),
         config,

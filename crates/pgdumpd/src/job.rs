@@ -100,6 +100,9 @@ async fn run_in_span(
     let finished =
         settle::finish(&services.queue, &job.lease, &outcome, services.daemon.lease).await;
     heart.stop().await;
+    if let (Outcome::Succeeded(success), Some(Finished::Ended(_))) = (&outcome, &finished) {
+        services.retention.succeeded(&job.target, success);
+    }
     log_end(&outcome, finished, claimed_at);
 }
 

@@ -27,11 +27,12 @@ mod leftovers;
 mod link;
 mod listener;
 mod reap;
+mod schedules;
 mod text;
 mod upload;
 mod workers;
 
-pub use copies::CopyRow;
+pub use copies::{CopyRow, StoredBackup};
 pub use error::{QueueError, advice};
 pub use finish::{Failure, Finished, Outcome, Success};
 pub use heartbeat::{Beat, Progress};
@@ -39,6 +40,7 @@ pub use identity::Adopted;
 pub use lease::{ClaimedJob, EarlierAttempt, Lease};
 pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
+pub use schedules::{KeptSchedule, Settled};
 pub use workers::{LiveWorker, Worker};
 
 use claim::Doubt;

@@ -11,6 +11,7 @@ mod manifest;
 mod marker;
 mod multipart_upload;
 mod probe;
+mod range;
 mod read;
 mod remove;
 mod root;
@@ -29,6 +30,7 @@ pub use self::manifest::{
     Archive, ArchiveState, Daemon, Database, FORMAT, Filters, MAX_WARNINGS, Manifest, Object,
     PgDump, Restore,
 };
+pub use self::range::Pieces;
 pub use self::read::Listed;
 pub use self::upload::Upload;
 

@@ -18,6 +18,10 @@ use crate::config::LogConfig;
 ///
 /// Written `event = %BACKUP_PROGRESS`: without the `%`, text would put it in quotes.
 pub const BACKUP_PROGRESS: &str = "BACKUP_PROGRESS";
+/// The value of `event` where a target's `keep_last` has deleted a backup.
+pub const BACKUP_DELETED: &str = "BACKUP_DELETED";
+/// The value of `event` where it could not.
+pub const BACKUP_NOT_DELETED: &str = "BACKUP_NOT_DELETED";
 
 /// Levels that no general level raises; a filter that names the module does.
 ///

@@ -1,7 +1,9 @@
 //! Streams by themselves.
 
 use crate::support::{Seen, goldens, head, large, read, recompress};
+use lz4_flex::block::{compress_into_with_dict, get_maximum_output_size};
 use pgdump_archive::{Compression, DecodeError, Decoder};
+use twox_hash::XxHash32;
 
 /// The stored bytes of some streams, as pg_dump and as this crate write them.
 fn streams() -> Vec<(Compression, Vec<u8>)> {
@@ -46,10 +48,15 @@ fn a_stream_that_is_cut_anywhere_has_no_end_and_the_next_one_is_read() {
         for cut in (0..stored.len()).step_by(1 + stored.len() / 50) {
             let (before, after) = stored.split_at(cut);
             assert_eq!(decode(&mut decoder, &[before, after]).as_ref(), Ok(&raw));
-            // Several frames are one stream: it may be cut between them.
-            match decode(&mut decoder, &[before]) {
-                Ok(part) => assert!(compression != Compression::Gzip && raw.starts_with(&part)),
-                Err(error) => assert_eq!(error, DecodeError::Incomplete { compression }),
+            // Several frames are one stream: it may be cut between them, and nowhere else.
+            let between = compression != Compression::Gzip
+                && cut > 0
+                && decode(&mut decoder, &[after]).is_ok();
+            let part = decode(&mut decoder, &[before]);
+            if between {
+                assert!(part.is_ok_and(|part| raw.starts_with(&part)));
+            } else {
+                assert_eq!(part, Err(DecodeError::Incomplete { compression }));
             }
         }
         if stored.len() < 5000 {
@@ -116,4 +123,35 @@ fn lz4_frames_that_cannot_be_read_are_refused() {
     assert!(refused(&[&header[..], &[1, 0, 1, 0x80]].concat()));
     assert!(refused(&[&header[..], &[0, 0, 0, 0x80]].concat()));
     assert!(!refused(&[&header[..], &[0, 0, 0, 0]].concat()));
+}
+
+#[test]
+fn lz4_blocks_refer_to_those_before_them() {
+    let raw: Vec<u8> = (0..400_000_u32)
+        .map(|n| (n % 50_000).wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
+    let descriptor = [0x50, 0x40];
+    let mut frame = vec![0x04, 0x22, 0x4d, 0x18];
+    frame.extend(descriptor);
+    frame.push(XxHash32::oneshot(0, &descriptor).to_le_bytes()[1]);
+    // Blocks of many sizes, each with a checksum: what a block repeats is 50,000 bytes back.
+    let (mut at, mut sizes) = (0, [1000, 65_536, 17, 30_000, 40_000].into_iter().cycle());
+    while at < raw.len() {
+        let end = raw.len().min(at + sizes.next().unwrap());
+        let mut block = vec![0; get_maximum_output_size(end - at)];
+        let window = &raw[at.saturating_sub(65_536)..at];
+        let made = compress_into_with_dict(&raw[at..end], &mut block, window).unwrap();
+        block.truncate(made);
+        frame.extend(u32::try_from(made).unwrap().to_le_bytes());
+        frame.extend(&block);
+        frame.extend(XxHash32::oneshot(0, &block).to_le_bytes());
+        at = end;
+    }
+    frame.extend([0; 4]);
+    assert!(frame.len() < raw.len() / 2, "{}", frame.len());
+    let mut decoder = Decoder::new(Compression::Lz4).unwrap();
+    let pieces: Vec<_> = frame.chunks(999).collect();
+    assert!(decode(&mut decoder, &pieces).unwrap() == raw);
+    frame[20] ^= 1;
+    assert!(decode(&mut decoder, &[&frame]).is_err());
 }

@@ -14,5 +14,6 @@ mod encoding;
 mod real_archives;
 #[cfg(test)]
 mod recompression;
+mod selection;
 #[cfg(test)]
 mod support;

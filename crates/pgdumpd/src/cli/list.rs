@@ -1,13 +1,12 @@
 //! `pgdumpd list`: jobs from the queue, or backups from a storage without it.
 
-use anyhow::Context;
 use indicatif::HumanBytes;
 use pgdumpd_client::{JobState, ListFilter};
 
-use super::exit::{Advised, Exit};
-use super::{out, queue_pool, status, watch};
+use super::exit::Exit;
+use super::{backup, out, queue_pool, status, watch};
 use crate::config::Config;
-use crate::store::{Manifest, Storage};
+use crate::store::Manifest;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -44,17 +43,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 }
 
 async fn list_storage(config: &Config, name: &str, args: &Args) -> anyhow::Result<Exit> {
-    let Some(storage) = config.storages.get(name) else {
-        let known: Vec<&str> = config.storages.keys().map(String::as_str).collect();
-        return Err(Advised::new(
-            format!("there is no storage \"{name}\" in the configuration"),
-            format!("Configured storages: {}.", known.join(", ")),
-        )
-        .into());
-    };
-    let storage = Storage::open_existing(name, storage, None)
-        .await
-        .with_context(|| format!("cannot open storage \"{name}\""))?;
+    let storage = backup::open(config, name).await?;
     let mut backups = Vec::new();
     let mut complete = true;
     for listed in storage.list().await? {

@@ -147,6 +147,9 @@ pub const KEYS: &[Key] = &[
         Some("15m"),
     ),
     key("targets.*", "timeout", span(1000, 30 * DAY), None),
+    key("targets.*", "schedule", Kind::Text, None),
+    key("targets.*", "schedule_zone", Kind::Text, Some("UTC")),
+    key("targets.*", "keep_last", Kind::Integer(1, 100_000), None),
 ];
 
 /// The keys of one section.

@@ -191,6 +191,15 @@ impl<'a> Reader<'a> {
         section: &Section,
         name: &str,
     ) -> T {
+        self.optional_integer(section, name).unwrap_or_default()
+    }
+
+    /// The same, where the key may be missing.
+    pub(super) fn optional_integer<T: TryFrom<u64>>(
+        &mut self,
+        section: &Section,
+        name: &str,
+    ) -> Option<T> {
         self.read(section, name, |kind, value| {
             let number = values::integer(value).ok_or("is no whole number")?;
             match kind {
@@ -200,7 +209,6 @@ impl<'a> Reader<'a> {
                 _ => Err("is out of range"),
             }
         })
-        .unwrap_or_default()
     }
 
     /// `true` or `false`.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::reader::{Reader, Section};
 use super::sources::Origin;
-use super::{Databases, StorageConfig, TargetConfig, secrets};
+use super::{Databases, StorageConfig, TargetConfig, keys, secrets};
 use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
+use crate::schedule::{Schedule, Zone};
 
 const NAME_MAX: usize = 200;
 
@@ -92,6 +93,8 @@ fn read_one(
     let lock_wait_timeout = reader.duration(section, "lock_wait_timeout");
     let stall_timeout = reader.duration(section, "stall_timeout");
     let timeout = reader.optional_duration(section, "timeout");
+    let schedule = schedule(reader, section);
+    let keep_last = reader.optional_integer(section, "keep_last");
     Some(TargetConfig {
         url: url?,
         databases,
@@ -101,6 +104,8 @@ fn read_one(
         lock_wait_timeout,
         stall_timeout,
         timeout,
+        schedule,
+        keep_last,
     })
 }
 
@@ -169,4 +174,47 @@ fn compression(reader: &mut Reader<'_>, section: &Section) -> Compression {
         }
         (Err(_), _) => Compression::Auto,
     }
+}
+
+fn schedule(reader: &mut Reader<'_>, section: &Section) -> Option<Schedule> {
+    let Some(found) = reader.find(section, "schedule") else {
+        if let Some(zone) = reader.find(section, "schedule_zone") {
+            reader.refuse(
+                section,
+                "schedule_zone",
+                &zone,
+                "has no meaning without schedule",
+            );
+        }
+        return None;
+    };
+    let text = reader.text(section, "schedule");
+    let zone = zone(reader, section);
+    // With another zone where that is wrong, so that one problem does not hide the other.
+    match Schedule::parse(&text?, zone.unwrap_or(Zone::UTC)) {
+        Ok(schedule) => zone.map(|_| schedule),
+        Err(error) => {
+            let why = format!(
+                "{error}: write minute, hour, day of month, month and day of week, such as \"30 3 * * *\" or \
+                 \"0 22 * * mon-fri\", or @hourly, @daily, @weekly, @monthly or @yearly"
+            );
+            reader.refuse(section, "schedule", &found, &why);
+            None
+        }
+    }
+}
+
+fn zone(reader: &mut Reader<'_>, section: &Section) -> Option<Zone> {
+    let name = reader.text(section, "schedule_zone")?;
+    if let Ok(zone) = name.parse() {
+        return Some(zone);
+    }
+    let why = match keys::did_you_mean(&name, Zone::names()) {
+        Some(meant) => format!("is no time zone: did you mean \"{meant}\"?"),
+        None => "is no time zone: write its name in the tz database, such as \"Europe/Berlin\" or \"UTC\"".to_owned(),
+    };
+    if let Some(found) = reader.find(section, "schedule_zone") {
+        reader.refuse(section, "schedule_zone", &found, &why);
+    }
+    None
 }

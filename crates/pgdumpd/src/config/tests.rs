@@ -97,6 +97,7 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
     assert_eq!(target.lock_wait_timeout, Duration::from_secs(300));
     assert_eq!(target.stall_timeout, Duration::from_secs(900));
     assert_eq!(target.timeout, None);
+    assert_eq!(target.keep_last, None);
     assert_eq!(config.storages["local"].min_free, 1 << 30);
     assert_eq!(config.log.filter, "info");
     assert!(!config.log.json);
@@ -162,9 +163,16 @@ fn every_problem_is_told_at_once() {
         storage = "tape"
         compression = "zip"
         stall_timeout = "forever"
+        keep_last = 0
+        schedule = "61 * * * *"
+        schedule_zone = "europe/berlin"
         exclude_databases = ["x"]
         [targets."a/b"]
         databases = "some"
+        schedule_zone = "UTC"
+        [targets.web]
+        url = "postgres://b@db/web"
+        schedule = "0 0 30 2 *"
         [target.slip]
         url = "postgres://b@db/app"
         "#,
@@ -349,6 +357,21 @@ fn each_database_of_a_server_can_be_meant() {
 }
 
 #[test]
+fn a_schedule_has_the_zone_beside_it_and_utc_without_one() {
+    let nightly = |zone: &str| {
+        let text = format!("{SMALL}schedule = \"30 3 * * *\"\n{zone}");
+        let target = Setup::file(&text).load().config.targets.remove("app");
+        target.unwrap().schedule.unwrap().to_string()
+    };
+    assert_eq!(nightly(""), "30 3 * * * UTC");
+    let berlin = nightly("schedule_zone = \"Europe/Berlin\"");
+    assert_eq!(berlin, "30 3 * * * Europe/Berlin");
+    let setup = Setup::file(SMALL).with("PGDUMPD_TARGETS__APP__SCHEDULE", "0 22 * * mon-fri");
+    let target = setup.load().config.targets.remove("app").unwrap();
+    assert_eq!(target.schedule.unwrap().to_string(), "0 22 * * mon-fri UTC");
+}
+
+#[test]
 fn a_target_must_choose_among_several_storages() {
     let text = format!("{SMALL}[storages.second]\npath = \"/mnt\"");
     insta::assert_snapshot!(Setup::file(&text).refusal(), @"the configuration has a problem: targets.app.storage: is missing: name one of local, second");
@@ -385,7 +408,8 @@ fn variables_that_only_sqlx_obeys_are_warned_of() {
 #[test]
 fn every_default_is_allowed() {
     // A default out of its own bounds would make the smallest file a problem.
-    let loaded = Setup::file(SMALL).load();
+    let small = format!("{SMALL}schedule = \"@daily\"");
+    let loaded = Setup::file(&small).load();
     for key in KEYS.iter().filter(|key| key.default.is_some()) {
         let section = key
             .section

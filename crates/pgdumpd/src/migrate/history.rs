@@ -45,6 +45,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(2, "functions", "0002_functions.sql"),
     migration!(3, "views", "0003_views.sql"),
     migration!(4, "roles", "0004_roles.sql"),
+    migration!(5, "schedules", "0005_schedules.sql"),
 ];
 
 /// The schema version that this build needs.

@@ -39,11 +39,14 @@ impl ObjectKey {
         token: Uuid,
         started: DateTime<Utc>,
     ) -> Self {
-        let target = encode_target(target);
+        let prefix = Self::prefix(queue_id, target);
         let month = started.format("%Y/%m");
-        Self(format!(
-            "{queue_id}/{target}/{month}/{job}/{token}{ARCHIVE_SUFFIX}"
-        ))
+        Self(format!("{prefix}{month}/{job}/{token}{ARCHIVE_SUFFIX}"))
+    }
+
+    /// What the keys of one target's archives begin with, up to and with the slash.
+    pub fn prefix(queue_id: Uuid, target: &str) -> String {
+        format!("{queue_id}/{}/", encode_target(target))
     }
 
     /// Reads a key that was written somewhere: in a job's row, in a manifest.

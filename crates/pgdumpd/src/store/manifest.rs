@@ -91,7 +91,7 @@ pub struct PgDump {
 }
 
 /// What the job asked for, as pg_dump's patterns. See [`BackupSpec`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filters {
     /// `--schema`
@@ -104,6 +104,23 @@ pub struct Filters {
     pub exclude_tables: Vec<String>,
     /// `--exclude-table-data`
     pub exclude_table_data: Vec<String>,
+}
+
+impl Filters {
+    /// The same filters in one order: their order means nothing to pg_dump.
+    pub fn sorted(mut self) -> Self {
+        for patterns in [
+            &mut self.schemas,
+            &mut self.exclude_schemas,
+            &mut self.tables,
+            &mut self.exclude_tables,
+            &mut self.exclude_table_data,
+        ] {
+            patterns.sort();
+            patterns.dedup();
+        }
+        self
+    }
 }
 
 impl From<&BackupSpec> for Filters {

@@ -5,9 +5,11 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use pgdump_archive::Index;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::key::ObjectKey;
 use super::manifest::{self, Manifest};
@@ -76,11 +78,25 @@ impl Storage {
     /// # Errors
     /// When the storage cannot be listed.
     pub async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        self.list_below(None).await
+    }
+
+    /// The same for one target of one queue.
+    ///
+    /// # Errors
+    /// When the storage cannot be listed.
+    pub async fn list_target(&self, queue_id: Uuid, target: &str) -> Result<Vec<Listed>, Fault> {
+        let prefix = ObjectKey::prefix(queue_id, target);
+        let prefix = object_path(prefix.trim_end_matches('/'))?;
+        self.list_below(Some(&prefix)).await
+    }
+
+    async fn list_below(&self, prefix: Option<&Path>) -> Result<Vec<Listed>, Fault> {
         let cannot =
             |e| faults::of_object_store(format!("cannot list storage \"{}\"", self.name), e);
         let keys = self
             .objects
-            .list(None)
+            .list(prefix)
             .try_filter_map(|object| async move { Ok(ObjectKey::of_manifest(&object.location)) });
         let mut listed: Vec<Listed> = keys
             .map_err(cannot)
@@ -131,7 +147,19 @@ impl Storage {
         Ok(Some(manifest))
     }
 
-    /// Whether the manifest's object is there, with its size.
+    /// Whether the manifest's object is there, with its size. Does not read it.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn has_object(&self, manifest: &Manifest) -> Result<bool, Fault> {
+        match self.expect_object(manifest).await {
+            Ok(()) => Ok(true),
+            Err(fault) if fault.code() == OBJECT_MISSING => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The same as a fault.
     pub(super) async fn expect_object(&self, manifest: &Manifest) -> Result<(), Fault> {
         let key = &manifest.object.key;
         let wanted = manifest.object.size_bytes;

@@ -13,5 +13,6 @@ mod links;
 mod migrations;
 mod model;
 mod roles;
+mod schedules;
 mod statements;
 mod states;

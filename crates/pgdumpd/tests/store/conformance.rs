@@ -8,7 +8,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use pgdumpd::config::StorageConfig;
 use pgdumpd::finding::Severity;
-use pgdumpd::store::Storage;
+use pgdumpd::store::{ObjectKey, Storage};
 use uuid::Uuid;
 
 use crate::support::{back_up, content, manifest_of, new_key, store};
@@ -153,6 +153,36 @@ async fn a_broken_manifest_spoils_no_list(storage: &Storage, objects: &dyn Objec
     storage.delete_backup(&newer.object.key).await.unwrap();
 }
 
+async fn a_target_is_listed_without_its_neighbours(storage: &Storage) {
+    let (queue, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let mut keys = Vec::new();
+    for (queue, target) in [
+        (queue, "shop/orders %"),
+        (queue, "shop/orders"),
+        (queue, "shop"),
+        (other, "shop/orders %"),
+    ] {
+        let started = chrono::DateTime::UNIX_EPOCH;
+        let key = ObjectKey::new(queue, target, Uuid::new_v4(), Uuid::new_v4(), started);
+        store(storage, &key, &content(10)).await;
+        let manifest = manifest_of(&key, &content(10));
+        storage.write_manifest(&manifest, None).await.unwrap();
+        keys.push(key);
+    }
+    for (key, target) in keys.iter().zip(["shop/orders %", "shop/orders", "shop"]) {
+        let listed = storage.list_target(queue, target).await.unwrap();
+        let found: Vec<_> = listed.iter().map(|listed| &listed.key).collect();
+        assert_eq!(found, [key], "{target}");
+        let manifest = listed[0].manifest.as_ref().unwrap();
+        assert!(storage.has_object(manifest).await.unwrap());
+    }
+    let unknown = storage.list_target(queue, "sho").await.unwrap();
+    assert!(unknown.is_empty());
+    for key in &keys {
+        storage.delete_backup(key).await.unwrap();
+    }
+}
+
 async fn uploads_at_once_do_not_mix(storage: &Storage) {
     let uploads = (1..=8).map(|n| async move {
         let content = content(n * 1_000_003);
@@ -214,6 +244,7 @@ async fn conforms(storage: &Storage, objects: &dyn ObjectStore) {
     a_deleted_backup_is_gone_and_deleting_may_be_repeated(storage).await;
     a_changed_object_is_no_backup(storage, objects).await;
     a_broken_manifest_spoils_no_list(storage, objects).await;
+    a_target_is_listed_without_its_neighbours(storage).await;
     uploads_at_once_do_not_mix(storage).await;
     a_probe_finds_nothing_wrong_and_leaves_nothing(storage, objects).await;
     // Each step took away what it made.

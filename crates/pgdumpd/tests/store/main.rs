@@ -1,12 +1,14 @@
 //! Storage and pipeline: real directories, hostile streams.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "test code: a broken environment ends the test"
 )]
 
 mod archive;
 mod conformance;
 mod full;
+mod inspection;
 mod local;
 mod manifest;
 mod press;

@@ -27,6 +27,9 @@ WITH stamped AS (
 ), gone AS (
     -- The original's daemons are none of this queue's.
     DELETE FROM pgdumpd.workers WHERE EXISTS (SELECT FROM stamped)
+), unscheduled AS (
+    -- Nor is a time that was due before.
+    DELETE FROM pgdumpd.schedules WHERE EXISTS (SELECT FROM stamped)
 )
 SELECT s.id,
        (SELECT count(*) FROM ended WHERE was = 'queued') AS cancelled,

@@ -1,0 +1,147 @@
+//! Which entries a small archive must hold, so that a few tables restore by themselves.
+
+use std::fmt;
+
+use crate::toc::identifier;
+use crate::{DataOffset, DumpId, Toc, TocEntry};
+use closure::Closure;
+
+mod closure;
+mod left_out;
+mod lookup;
+mod mentions;
+mod role;
+
+pub use left_out::{LeftOut, Reason};
+
+/// A table's name, as PostgreSQL's catalog has it: not quoted, not folded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// The schema.
+    pub schema: String,
+    /// The name within the schema.
+    pub name: String,
+}
+
+impl TableName {
+    /// The name of a table.
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        let (schema, name) = (schema.into(), name.into());
+        Self { schema, name }
+    }
+}
+
+/// `schema.name`, each part quoted where SQL needs it (but for keywords).
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (schema, name) = (self.schema.as_bytes(), self.name.as_bytes());
+        write!(f, "{}.{}", identifier(schema), identifier(name))
+    }
+}
+
+/// What a small archive of some tables holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Selection {
+    /// The table of contents of the small archive, with no data offset known.
+    pub toc: Toc,
+    /// The tables that were asked for, and their partitions: entries of the kind `TABLE`. Their
+    /// data is what [`Toc::data_entries`] of [`toc`](Self::toc) names.
+    pub tables: Vec<DumpId>,
+    /// Tables that those depend on: they will be there, but empty.
+    pub empty_tables: Vec<DumpId>,
+    /// What acts on the tables, but is not in the small archive.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Why tables cannot be selected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// No relation has this name.
+    #[error("there is no table {name} in the archive{}", lookup::or(similar))]
+    NotFound {
+        /// The name that was asked for.
+        name: TableName,
+        /// Names of tables that come close, the closest first, quoted where SQL needs it.
+        similar: Vec<String>,
+    },
+    /// The name is that of a view, a sequence or another relation that holds no rows of its own.
+    #[error("{name} is a {kind}, not a table")]
+    NotATable {
+        /// The name that was asked for.
+        name: TableName,
+        /// What it is instead: `view`, `sequence`, …
+        kind: &'static str,
+    },
+    /// The archive has the table's rows alone: it was dumped with `--data-only`, or the table
+    /// belongs to an extension.
+    #[error("the archive holds the data of {name}, but not its definition")]
+    NoDefinition {
+        /// The name that was asked for.
+        name: TableName,
+    },
+}
+
+impl Toc {
+    /// Selects what some tables need, so that they can be restored by themselves into an empty
+    /// database whose roles (and tablespaces) exist.
+    ///
+    /// Kept are:
+    /// - each table `wanted`, and all partitions below it, with their data;
+    /// - whatever these depend on, and what that depends on in turn: schemas, types, domains,
+    ///   functions, operators, casts, collations, extensions, sequences, parents, views. A table
+    ///   that comes in so is whole, but empty ([`Selection::empty_tables`]). So a partition comes
+    ///   with its parents, attached to them, and a child with the tables that it inherits from;
+    /// - what belongs to each table: defaults, owned and identity sequences with their values,
+    ///   keys, checks and exclusions, indexes, comments, grants, security labels, extended
+    ///   statistics, and the statistics of tables whose data is there. Row security and its
+    ///   policies belong to it too: without them the grants would show more than they should.
+    ///
+    /// Left out are foreign keys, triggers, rules, publications, subscriptions and event triggers;
+    /// those that would act on the tables are listed ([`Selection::left_out`]). A table's rows
+    /// alone are meant by its name, so tables that inherit from it are left out and listed too.
+    /// Large objects, user mappings, default privileges and properties of the database are left
+    /// out and not listed. A materialised view that a function needs stays empty.
+    ///
+    /// PostgreSQL does not know what a function's text refers to. So with a function come the
+    /// functions, types, sequences and text search objects whose names are words of its
+    /// definition, and all extensions. Tables that are only named in a text do not come.
+    ///
+    /// That partitions are found rests on their `TABLE ATTACH`, which pg_dump writes from 14 on.
+    ///
+    /// # Errors
+    ///
+    /// A name that is not that of a table whose definition is in the archive.
+    pub fn select(&self, wanted: &[TableName]) -> Result<Selection, SelectError> {
+        let mut closure = Closure::new(self);
+        for name in wanted {
+            closure.want(lookup::table(self, name)?);
+        }
+        let closed = closure.close();
+        let tables = |have: &dyn Fn(usize) -> bool| {
+            let all = self.entries().iter().enumerate();
+            all.filter(|(at, entry)| entry.description == "TABLE" && have(*at))
+                .map(|(_, entry)| entry.dump_id)
+                .collect()
+        };
+        let kept = self.entries().iter().zip(&closed.kept);
+        let kept = kept.filter(|(_, kept)| **kept).map(|(entry, _)| entry);
+        Ok(Selection {
+            tables: tables(&|at| closed.wanted[at]),
+            empty_tables: tables(&|at| closed.kept[at] && !closed.wanted[at]),
+            left_out: left_out::list(self, &closed.wanted),
+            toc: Toc::new(kept.map(moved).collect())
+                .expect("dump ids that differ in the whole differ in a part"),
+        })
+    }
+}
+
+/// The entry in another archive, where its data will be elsewhere.
+fn moved(entry: &TocEntry) -> TocEntry {
+    let mut entry = entry.clone();
+    if entry.owes_data {
+        entry.data_offset = DataOffset::Unknown;
+    }
+    entry
+}

@@ -1,0 +1,82 @@
+//! What an entry is to the others, by its description: pg_dump's own names of its objects.
+
+use crate::TocEntry;
+
+/// Whether every archive needs it: what the texts in it are encoded in and how they are read.
+pub(super) fn is_setting(entry: &TocEntry) -> bool {
+    matches!(text(entry), "ENCODING" | "STDSTRINGS" | "SEARCHPATH")
+}
+
+/// Whether it only says something of the object that it depends on.
+pub(super) fn is_note(entry: &TocEntry) -> bool {
+    matches!(text(entry), "COMMENT" | "SECURITY LABEL" | "ACL")
+}
+
+/// Whether it has a text that PostgreSQL does not look into.
+pub(super) fn has_text(entry: &TocEntry) -> bool {
+    matches!(text(entry), "FUNCTION" | "PROCEDURE")
+}
+
+/// Whether it comes along as soon as everything is there that it depends on. An expression that
+/// uses a cast depends on the cast's function alone.
+pub(super) fn joins(entry: &TocEntry) -> bool {
+    matches!(text(entry), "CAST" | "TABLE ATTACH" | "INDEX ATTACH")
+}
+
+/// Whether `part` comes along with `whole`, on which it depends.
+pub(super) fn belongs(part: &TocEntry, whole: &TocEntry) -> bool {
+    match text(part) {
+        _ if is_note(part) => true,
+        "SEQUENCE OWNED BY" | "SEQUENCE SET" | "ROW SECURITY" => true,
+        // Of a table: the sequence is owned by a column of it, or is its identity.
+        "SEQUENCE" | "INDEX" | "STATISTICS" => is_relation(whole),
+        // What turns a dummy into the view that it stands for.
+        "RULE" => is_view_query(part) && part_of(part, whole).is_some(),
+        "DEFAULT" | "POLICY" => part_of(part, whole).is_some(),
+        // Of a table or of a domain.
+        other if other.ends_with("CONSTRAINT") => part_of(part, whole).is_some(),
+        _ => false,
+    }
+}
+
+/// Whether it never comes along, whatever depends on it.
+pub(super) fn is_left_out(entry: &TocEntry) -> bool {
+    let description = text(entry);
+    match description {
+        "FK CONSTRAINT" | "TRIGGER" | "EVENT TRIGGER" => true,
+        "RULE" => !is_view_query(entry),
+        "MATERIALIZED VIEW DATA" | "BLOBS" => true,
+        "DATABASE" | "DATABASE PROPERTIES" | "DEFAULT ACL" | "USER MAPPING" => true,
+        _ => description.starts_with("PUBLICATION") || description.starts_with("SUBSCRIPTION"),
+    }
+}
+
+/// The part's own name, if `whole` is what it is part of: pg_dump names a constraint, a default, a
+/// policy, a rule and a trigger by their table's (or domain's) name and their own.
+pub(super) fn part_of<'a>(part: &'a TocEntry, whole: &TocEntry) -> Option<&'a [u8]> {
+    let own = part.tag.as_bytes().strip_prefix(whole.tag.as_bytes())?;
+    let own = own.strip_prefix(b" ")?;
+    (part.schema == whole.schema && (is_relation(whole) || text(whole) == "DOMAIN")).then_some(own)
+}
+
+/// Whether both are named alike: a table and its data, a partition and its attachment.
+pub(super) fn same_name(one: &TocEntry, other: &TocEntry) -> bool {
+    (&one.schema, &one.tag) == (&other.schema, &other.tag)
+}
+
+/// Whether it is a relation with columns.
+fn is_relation(entry: &TocEntry) -> bool {
+    matches!(
+        text(entry),
+        "TABLE" | "FOREIGN TABLE" | "VIEW" | "MATERIALIZED VIEW"
+    )
+}
+
+fn is_view_query(rule: &TocEntry) -> bool {
+    rule.tag.as_bytes().ends_with(b" _RETURN")
+}
+
+/// The description; pg_dump's are all ASCII.
+pub(super) fn text(entry: &TocEntry) -> &str {
+    entry.description.as_str().unwrap_or_default()
+}

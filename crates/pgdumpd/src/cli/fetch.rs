@@ -1,0 +1,139 @@
+//! `pgdumpd fetch ID`: brings a backup, or a few tables of it, back as a local file.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::HumanBytes;
+use pgdump_archive::TableName;
+use serde_json::json;
+
+use super::backup::Which;
+use super::exit::Exit;
+use super::{out, verify};
+use crate::config::Config;
+use crate::stored::{self, Stored};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Where to write it; by default TARGET-TIME.dump in the working directory
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Only this table, with what it needs to restore by itself; may be given several times
+    #[arg(long = "table", value_name = "SCHEMA.NAME", value_parser = super::values::table_name)]
+    tables: Vec<TableName>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
+    let Some(stored) = args.which.open(config).await? else {
+        return Ok(Exit::NotFound);
+    };
+    let output = args.output.clone().unwrap_or_else(|| default_name(&stored));
+    if args.tables.is_empty() {
+        whole(&stored, &output, args.json).await
+    } else {
+        tables(&stored, &args.tables, &output, args.json).await
+    }
+}
+
+async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
+    let verdict = stored::fetch_whole(stored, output).await?;
+    if !stored.matches(&verdict) {
+        for complaint in verify::complaints(stored, &verdict) {
+            super::watch::eprintln_line(&complaint);
+        }
+        return Ok(Exit::CheckFailed);
+    }
+    if json {
+        out::json(&json!({ "file": output, "size_bytes": verdict.size_bytes }))?;
+        return Ok(Exit::Done);
+    }
+    out::line(format!(
+        "{}: {}, verified",
+        output.display(),
+        HumanBytes(verdict.size_bytes)
+    ))?;
+    let restore = restore_command(stored, output);
+    out::line(format!("restore it with: {restore}"))?;
+    Ok(Exit::Done)
+}
+
+async fn tables(
+    stored: &Stored,
+    wanted: &[TableName],
+    output: &Path,
+    json: bool,
+) -> anyhow::Result<Exit> {
+    let fetched = stored::fetch_tables(stored, wanted, output).await?;
+    if json {
+        let tables: Vec<_> = fetched
+            .tables
+            .iter()
+            .map(|(name, rows)| json!({ "table": name, "rows": rows }))
+            .collect();
+        out::json(&json!({
+            "file": output,
+            "size_bytes": fetched.size_bytes,
+            "read_bytes": fetched.read_bytes,
+            "tables": tables,
+            "empty_tables": fetched.empty_tables,
+            "left_out": fetched.left_out,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    out::line(format!(
+        "{}: {}, verified; {} of {} were read",
+        output.display(),
+        HumanBytes(fetched.size_bytes),
+        HumanBytes(fetched.read_bytes),
+        HumanBytes(stored.manifest.object.size_bytes)
+    ))?;
+    for (name, rows) in &fetched.tables {
+        match rows {
+            Some(rows) => out::line(format!("  {name}: {rows} rows"))?,
+            None => out::line(format!("  {name}"))?,
+        }
+    }
+    for name in &fetched.empty_tables {
+        out::line(format!(
+            "  {name}: empty, because another table depends on it"
+        ))?;
+    }
+    for name in &fetched.left_out {
+        out::line(format!("  left out: {name}"))?;
+    }
+    let restore = restore_command(stored, output);
+    out::line(format!("restore it with: {restore}"))?;
+    Ok(Exit::Done)
+}
+
+fn restore_command(stored: &Stored, output: &Path) -> String {
+    let newer = stored.manifest.restore.minimum_pg_restore;
+    let newer = newer.map_or(String::new(), |major| format!(" ({major} or newer)"));
+    format!(
+        "pg_restore --exit-on-error --jobs=4 --dbname=EMPTY_DATABASE {}{newer}",
+        output.display()
+    )
+}
+
+/// Of characters that every file system takes.
+fn default_name(stored: &Stored) -> PathBuf {
+    let manifest = &stored.manifest;
+    let target: String = manifest
+        .target
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .take(100)
+        .collect();
+    let time = manifest.started_at.format("%Y%m%dT%H%M%SZ");
+    format!("{target}-{time}.dump").into()
+}

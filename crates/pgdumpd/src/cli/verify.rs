@@ -1,0 +1,80 @@
+//! `pgdumpd verify ID`: reads a stored backup again and compares it with its manifest.
+
+use serde_json::json;
+
+use super::backup::Which;
+use super::exit::Exit;
+use super::out;
+use crate::config::Config;
+use crate::stored::{self, Stored, Verdict};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
+    let Some(stored) = args.which.open(config).await? else {
+        return Ok(Exit::NotFound);
+    };
+    let verdict = stored::verify(&stored).await?;
+    let good = stored.matches(&verdict);
+    if args.json {
+        out::json(
+            &json!({ "backup_id": stored.manifest.backup_id, "good": good, "found": verdict }),
+        )?;
+    } else if good {
+        out::line(praise(&stored, &verdict))?;
+    } else {
+        for complaint in complaints(&stored, &verdict) {
+            out::line(complaint)?;
+        }
+    }
+    Ok(if good { Exit::Done } else { Exit::CheckFailed })
+}
+
+fn praise(stored: &Stored, verdict: &Verdict) -> String {
+    let id = stored.manifest.backup_id;
+    let bytes = verdict.size_bytes;
+    match (verdict.good, stored.manifest.archive.rows) {
+        (Some(tables), Some(rows)) => format!(
+            "{id} is good: {bytes} bytes with their SHA-256, {tables} blocks of data with their checksums, {rows} rows"
+        ),
+        (Some(tables), None) => format!(
+            "{id} is good: {bytes} bytes with their SHA-256, {tables} blocks of data with their checksums"
+        ),
+        (None, _) => format!("{id} is good: {bytes} bytes with their SHA-256"),
+    }
+}
+
+/// What is damaged, and what is not.
+pub(super) fn complaints(stored: &Stored, verdict: &Verdict) -> Vec<String> {
+    let wanted = &stored.manifest.object;
+    let mut lines = vec![format!("{} is damaged", stored.manifest.backup_id)];
+    if verdict.size_bytes != wanted.size_bytes {
+        lines.push(format!(
+            "  the object has {} bytes, its manifest says {}",
+            verdict.size_bytes, wanted.size_bytes
+        ));
+    } else if verdict.sha256 != wanted.sha256 {
+        lines.push("  the object's SHA-256 is not what its manifest says".to_owned());
+    }
+    for damage in &verdict.damaged {
+        let what = damage
+            .table
+            .as_deref()
+            .unwrap_or("header or table of contents");
+        lines.push(format!("  damaged: {what}: {}", damage.what));
+    }
+    if let (Some(good), Some(index)) = (verdict.good, &stored.index) {
+        lines.push(format!(
+            "  good: {good} of {} blocks of data; `pgdumpd fetch --table` brings them back one by one",
+            index.entries.len()
+        ));
+    }
+    lines
+}

@@ -1,0 +1,162 @@
+//! Brings a few tables of a backup back, as a small archive that restores by itself.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::Bytes;
+use pgdump_archive::{
+    BlockCheck, Checksum, DumpId, Header, IndexEntry, Parser, Selection, TableName, Toc, encode,
+};
+
+use super::Stored;
+use super::inspection::name_of;
+use super::new_file::NewFile;
+use crate::fault::{Fault, chain};
+
+/// What was brought back.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Tables whose data is in the file, as `schema.name`, with their rows where known.
+    pub tables: Vec<(String, Option<u64>)>,
+    /// Tables that the others depend on: they are there, but empty.
+    pub empty_tables: Vec<String>,
+    /// What acts on the tables and was left out.
+    pub left_out: Vec<String>,
+    /// The file's size.
+    pub size_bytes: u64,
+    /// What was read of the stored object.
+    pub read_bytes: u64,
+}
+
+/// Writes an archive of these tables to a new file, reading only what it needs, each part verified.
+///
+/// # Errors
+/// The storage's; `file_exists` and `file_failed`; `index_missing`; `table_unknown`; `archive_damaged` names the table.
+pub async fn fetch_tables(
+    stored: &Stored,
+    wanted: &[TableName],
+    to: &Path,
+) -> Result<Fetched, Fault> {
+    let Some(index) = &stored.index else {
+        let what = "the backup's manifest does not say where its tables lie";
+        return Err(Fault::permanent("index_missing", what)
+            .hint("Fetch the whole backup, and choose tables with pg_restore --table."));
+    };
+    let compression = stored.compression()?;
+    let mut read_bytes = index.head_bytes;
+    let (header, toc) = head(stored, index.head_bytes, index.head_xxh3_128).await?;
+    let Selection {
+        toc: selected,
+        tables: _,
+        empty_tables,
+        left_out,
+        ..
+    } = toc.select(wanted).map_err(|error| {
+        Fault::permanent("table_unknown", error.to_string())
+            .hint("`pgdumpd show` lists the tables of a backup; names are as SQL writes them, such as shop.\"Orders\".")
+    })?;
+    let entries: HashMap<DumpId, &IndexEntry> = index
+        .entries
+        .iter()
+        .map(|entry| (entry.dump_id, entry))
+        .collect();
+    let blocks: Vec<&IndexEntry> = selected
+        .data_entries()
+        .map(|owner| entries.get(&owner.dump_id).copied())
+        .collect::<Option<_>>()
+        .ok_or_else(|| Fault::permanent("manifest_invalid", "the index lacks a table's data"))?;
+
+    let file = NewFile::create(to).await?;
+    let head = small_head(&header, &selected, &blocks)?;
+    let mut at = head.len() as u64;
+    file.write(head.into(), 0).await?;
+    for entry in &blocks {
+        let damaged = |what: String| damaged(&name_of(entry), &what);
+        let range = entry
+            .range()
+            .ok_or_else(|| damaged("lies nowhere".to_owned()))?;
+        let mut check = BlockCheck::new(entry, compression).map_err(|e| damaged(chain(&e)))?;
+        let key = &stored.manifest.object.key;
+        let mut pieces = stored.storage.read_range(key, range).await?;
+        while let Some(piece) = pieces.next().await? {
+            read_bytes += piece.len() as u64;
+            check = checked(check, piece.clone()).await?.map_err(damaged)?;
+            let length = piece.len() as u64;
+            file.write(piece, at).await?;
+            at += length;
+        }
+        check.finish().map_err(|e| damaged(chain(&e)))?;
+    }
+    file.keep().await?;
+    let name = |id: &DumpId| toc.get(*id).map(|entry| entry.qualified_name());
+    Ok(Fetched {
+        tables: blocks
+            .iter()
+            .map(|entry| (name_of(entry), entry.rows))
+            .collect(),
+        empty_tables: empty_tables.iter().filter_map(name).collect(),
+        left_out: left_out.iter().map(ToString::to_string).collect(),
+        size_bytes: at,
+        read_bytes,
+    })
+}
+
+/// Decompressing is work for a thread of its own.
+async fn checked(mut check: BlockCheck, piece: Bytes) -> Result<Result<BlockCheck, String>, Fault> {
+    let work = move || match check.push(&piece) {
+        Ok(()) => Ok(check),
+        Err(damage) => Err(chain(&damage)),
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Fault::transient("internal", "the thread that verifies ended").caused_by(error)
+    })
+}
+
+/// Header and table of contents of the whole archive.
+async fn head(
+    stored: &Stored,
+    length: u64,
+    checksum: Checksum,
+) -> Result<(Header, std::sync::Arc<Toc>), Fault> {
+    let damaged = |what: &str| damaged("the table of contents", what);
+    let range: Range<u64> = 0..length;
+    let key = &stored.manifest.object.key;
+    let mut pieces = stored.storage.read_range(key, range).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    if Checksum::of(&bytes) != checksum {
+        return Err(damaged("is not what the index says"));
+    }
+    let mut parser = Parser::new();
+    parser
+        .push(&bytes, &mut |_| {})
+        .map_err(|error| damaged(&chain(&error)))?;
+    match (parser.header(), parser.toc()) {
+        (Some(header), Some(toc)) => Ok((header.clone(), std::sync::Arc::clone(toc))),
+        _ => Err(damaged("is cut off")),
+    }
+}
+
+/// The small archive's header and table of contents, with the offsets that its blocks will have.
+fn small_head(header: &Header, toc: &Toc, blocks: &[&IndexEntry]) -> Result<Vec<u8>, Fault> {
+    let cannot = |error| {
+        Fault::permanent("internal", "the small archive cannot be written").caused_by(error)
+    };
+    // Offsets take the same room whatever they are.
+    let length = encode(header, toc).map_err(cannot)?.len() as u64;
+    let mut offsets = HashMap::new();
+    let mut at = length;
+    for entry in blocks {
+        offsets.insert(entry.dump_id, at);
+        at += entry.block_bytes;
+    }
+    encode(header, &toc.with_offsets(|id| offsets.get(&id).copied())).map_err(cannot)
+}
+
+fn damaged(what: &str, how: &str) -> Fault {
+    Fault::permanent("archive_damaged", format!("{what} is damaged: {how}"))
+        .hint("`pgdumpd verify` says which tables are still good.")
+}

@@ -1,0 +1,42 @@
+//! Brings a backup back as a local file, with its data offsets filled in.
+
+use std::path::Path;
+
+use pgdump_archive::{Limits, fill_offsets};
+
+use super::new_file::NewFile;
+use super::verify::read_through;
+use super::{Stored, Verdict};
+use crate::fault::Fault;
+
+/// Writes the backup to a new file, verified on the way; of what does not match its manifest, no file is left.
+///
+/// With the offsets filled in, `pg_restore -j` finds each table without a scan; so the file's SHA-256 is not the
+/// stored object's.
+///
+/// # Errors
+/// The storage's; `file_exists` and `file_failed`.
+pub async fn fetch_whole(stored: &Stored, to: &Path) -> Result<Verdict, Fault> {
+    let file = NewFile::create(to).await?;
+    let mut at = 0;
+    let verdict = read_through(stored, async |piece| {
+        file.write(piece.clone(), at).await?;
+        at += piece.len() as u64;
+        Ok(())
+    })
+    .await?;
+    if !stored.matches(&verdict) {
+        return Ok(verdict);
+    }
+    if let Some(index) = &stored.index {
+        let length = usize::try_from(index.head_bytes).unwrap_or(usize::MAX);
+        let head = file.read_start(length).await?;
+        let filled = fill_offsets(&head, index, Limits::default()).map_err(|error| {
+            let what = "the data offsets cannot be filled in";
+            Fault::permanent("archive_damaged", what).caused_by(error)
+        })?;
+        file.write(filled.into(), 0).await?;
+    }
+    file.keep().await?;
+    Ok(verdict)
+}

@@ -1,0 +1,211 @@
+//! Stored backups shown, verified and brought back.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use pgdumpd_testkit::{contents, fill, fill_large_objects};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::harness::World;
+
+async fn backed_up() -> (World, Uuid) {
+    let world = World::new().await;
+    fill(&world.shop, 3).await;
+    fill_large_objects(&world.shop, 5, 100_000).await;
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    let status = world.succeeded(id).await;
+    assert!(
+        status.rows_done.is_some_and(|rows| rows > 1000),
+        "{status:?}"
+    );
+    daemon.stop().await;
+    (world, id)
+}
+
+fn file(world: &World, name: &str) -> (PathBuf, String) {
+    let path = world.dir.path().join(name);
+    let text = path.display().to_string();
+    (path, text)
+}
+
+/// Flips a bit in the middle of a table's data; the table.
+fn damage(world: &World, shown: &serde_json::Value, name: &str) {
+    let entries = shown["index"]["entries"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| entry["name"] == name).unwrap();
+    let at = entry["offset_bytes"].as_u64().unwrap() + entry["block_bytes"].as_u64().unwrap() / 2;
+    let path = world.backups().remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[usize::try_from(at).unwrap()] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn show_counts_the_rows_of_every_table_as_the_database_does() {
+    let (world, id) = backed_up().await;
+    let shown = world
+        .say(&["show", &id.to_string(), "--json"])
+        .code(0)
+        .json();
+    let mut connection = world.shop.connect().await;
+    let tables = sqlx::query(
+        "SELECT format('%I.%I', relnamespace::regnamespace::text, relname) AS name, relnamespace::regnamespace::text AS schema,
+                relname::text, (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM ONLY %s', oid::regclass),
+                false, true, '')))[1]::text::int8 AS rows
+         FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let entries = shown["index"]["entries"].as_array().unwrap();
+    let mut total = 0;
+    for table in &tables {
+        let (name, rows): (String, i64) = (table.get("relname"), table.get("rows"));
+        let entry = entries
+            .iter()
+            .find(|entry| entry["name"] == name && entry["kind"] == "table");
+        let entry = entry.unwrap_or_else(|| panic!("{name} is not in {shown}"));
+        assert_eq!(entry["rows"], rows, "{name}");
+        total += rows;
+    }
+    assert!(tables.len() > 3);
+    assert_eq!(shown["archive"]["rows"], total);
+    assert_eq!(shown["archive"]["large_objects"], 5);
+    let said = world
+        .say(&["show", &id.to_string(), "--storage", "local"])
+        .code(0);
+    assert!(said.out.contains("the whole database"), "{}", said.out);
+    world.say(&["show", &Uuid::new_v4().to_string()]).code(3);
+}
+
+#[tokio::test]
+async fn what_is_fetched_restores_in_parallel_to_the_same_content() {
+    let (world, id) = backed_up().await;
+    let (path, text) = file(&world, "back.dump");
+    let said = world.say(&["fetch", &id.to_string(), "-o", &text]).code(0);
+    assert!(said.out.contains("verified"), "{}", said.out);
+    let database = world.cluster.database().await;
+    let restored = Command::new(world.cluster.bin("pg_restore"))
+        .args(["--exit-on-error", "--jobs=4", "--dbname", &database.url()])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(
+        restored.status.success(),
+        "{}",
+        String::from_utf8_lossy(&restored.stderr)
+    );
+    assert_eq!(contents(&database).await, contents(&world.shop).await);
+    // What is there already is not written over, and nothing else is left.
+    let said = world.say(&["fetch", &id.to_string(), "-o", &text]).code(1);
+    assert!(said.err.contains("exists already"), "{}", said.err);
+    let left: Vec<_> = std::fs::read_dir(world.dir.path())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.to_string_lossy().contains("partial")),
+        "{left:?}"
+    );
+}
+
+#[tokio::test]
+async fn damage_is_told_by_table_and_the_other_tables_still_come_back() {
+    let (world, id) = backed_up().await;
+    let id = id.to_string();
+    world.say(&["verify", &id]).code(0);
+    let shown = world.say(&["show", &id, "--json"]).code(0).json();
+    let mut by_rows: Vec<_> = shown["index"]["entries"].as_array().unwrap().clone();
+    by_rows.retain(|entry| entry["kind"] == "table");
+    by_rows.sort_by_key(|entry| std::cmp::Reverse(entry["rows"].as_i64()));
+    let (hit, spared) = (&by_rows[0], &by_rows[1]);
+    damage(&world, &shown, hit["name"].as_str().unwrap());
+
+    let verdict = world.say(&["verify", &id, "--json"]).code(6).json();
+    assert_eq!(verdict["good"], false);
+    let damaged = verdict["found"]["damaged"].as_array().unwrap();
+    assert_eq!(damaged.len(), 1, "{verdict}");
+    assert!(
+        damaged[0]["table"]
+            .as_str()
+            .unwrap()
+            .contains(hit["name"].as_str().unwrap())
+    );
+    let said = world.say(&["verify", &id]).code(6);
+    assert!(
+        said.out.contains("is damaged") && said.out.contains("  good: "),
+        "{}",
+        said.out
+    );
+
+    let (path, text) = file(&world, "whole.dump");
+    let said = world.say(&["fetch", &id, "-o", &text]).code(6);
+    assert!(said.err.contains("damaged: "), "{}", said.err);
+    assert!(!path.exists());
+
+    let quoted = |entry: &serde_json::Value| {
+        format!(
+            "\"{}\".\"{}\"",
+            entry["schema"].as_str().unwrap(),
+            entry["name"].as_str().unwrap()
+        )
+    };
+    let said = world
+        .say(&["fetch", &id, "-o", &text, "--table", &quoted(hit)])
+        .code(1);
+    assert!(said.err.contains("is damaged"), "{}", said.err);
+    assert!(!path.exists());
+    world
+        .say(&["fetch", &id, "-o", &text, "--table", &quoted(spared)])
+        .code(0);
+    let restored = world.restore(&path).await;
+    let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "SELECT count(*) FROM {}",
+        quoted(spared)
+    )))
+    .fetch_one(&mut restored.connect().await)
+    .await
+    .unwrap();
+    assert_eq!(Some(count), spared["rows"].as_i64());
+}
+
+#[tokio::test]
+async fn mistakes_in_asking_for_a_backup_are_told_with_the_way_out() {
+    let (world, id) = backed_up().await;
+    let id = id.to_string();
+    let (path, text) = file(&world, "none.dump");
+    let said = world
+        .say(&["fetch", &id, "-o", &text, "--table", "no.such"])
+        .code(1);
+    assert!(
+        said.err.contains("there is no table no.such") && said.err.contains("pgdumpd show"),
+        "{}",
+        said.err
+    );
+    let said = world
+        .say(&["fetch", &id, "-o", &text, "--table", "such"])
+        .code(2);
+    assert!(said.err.contains("SCHEMA.NAME"), "{}", said.err);
+    let said = world
+        .say(&["fetch", &id, "-o", "/no/such/folder/x.dump"])
+        .code(1);
+    assert!(
+        said.err.contains("cannot create /no/such/folder/x.dump"),
+        "{}",
+        said.err
+    );
+    let said = world.say(&["verify", &id, "--storage", "tape"]).code(1);
+    assert!(
+        said.err.contains("Configured storages: local"),
+        "{}",
+        said.err
+    );
+    assert!(!path.exists());
+    std::fs::remove_file(world.backups().remove(0)).unwrap();
+    let said = world.say(&["verify", &id]).code(1);
+    assert!(said.err.contains("cannot read"), "{}", said.err);
+}

@@ -1,0 +1,200 @@
+-- Objects that a table's definition may need, in many ways, beside those of pgdump-archive's golden
+-- schema. Every role is made by the test: owner_, reader_ stand for names that it puts in.
+
+CREATE SCHEMA app;
+CREATE SCHEMA ext;
+CREATE SCHEMA lib;
+CREATE SCHEMA part;
+CREATE SCHEMA "Mixed Case";
+CREATE SCHEMA unrelated;
+GRANT USAGE ON SCHEMA app, lib, ext TO reader_, owner_;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO reader_;
+
+-- Extensions: used by a column, used only inside a function's text, used by nothing
+CREATE EXTENSION citext SCHEMA ext;
+CREATE EXTENSION unaccent SCHEMA ext;
+CREATE EXTENSION btree_gist SCHEMA ext;
+
+-- Types in layers
+CREATE TYPE lib.colour AS ENUM ('red', 'green', 'blue');
+COMMENT ON TYPE lib.colour IS 'what shines';
+GRANT USAGE ON TYPE lib.colour TO reader_;
+CREATE TYPE lib.point3 AS (x integer, y integer, shade lib.colour);
+CREATE DOMAIN lib.positive AS integer CHECK (VALUE > 0);
+CREATE DOMAIN lib.small AS lib.positive CHECK (VALUE < 1000);
+ALTER DOMAIN lib.small ADD CONSTRAINT even CHECK (VALUE % 2 = 0) NOT VALID;
+COMMENT ON CONSTRAINT even ON DOMAIN lib.small IS 'checked later';
+CREATE TYPE lib.span AS RANGE (subtype = lib.positive);
+CREATE COLLATION lib.bytewise FROM "C";
+
+-- A base type, whose functions and whose shell need one another
+CREATE TYPE lib.label;
+CREATE FUNCTION lib.label_in(cstring) RETURNS lib.label LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+CREATE FUNCTION lib.label_out(lib.label) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+CREATE TYPE lib.label (INPUT = lib.label_in, OUTPUT = lib.label_out, LIKE = text);
+
+-- Functions; PostgreSQL sees only into the arguments of most of them
+CREATE TYPE lib.hidden AS ENUM ('seen');
+CREATE FUNCTION lib.trimmed(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+    AS $$ DECLARE c lib.hidden; BEGIN c := 'seen'; RETURN btrim(t); END $$;
+CREATE FUNCTION lib.clean(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+    AS $$ BEGIN RETURN lower(ext.unaccent('ext.unaccent', lib.trimmed(t))); END $$;
+CREATE FUNCTION lib.rank(c lib.colour) RETURNS integer LANGUAGE sql IMMUTABLE
+    AS $$ SELECT CASE c WHEN 'red' THEN 1 WHEN 'green' THEN 2 ELSE 3 END $$;
+CREATE CAST (lib.colour AS integer) WITH FUNCTION lib.rank(lib.colour);
+CREATE FUNCTION lib.next_number() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN nextval('lib.numbers'); END $$;
+CREATE SEQUENCE lib.numbers START 500;
+COMMENT ON FUNCTION lib.clean(text) IS 'for comparing';
+CREATE FUNCTION lib.unused() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+CREATE OPERATOR lib.%% (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4mod);
+CREATE FUNCTION lib.compare_backwards(integer, integer) RETURNS integer LANGUAGE sql IMMUTABLE
+    AS 'SELECT btint4cmp($2, $1)';
+CREATE OPERATOR CLASS lib.backwards FOR TYPE integer USING btree AS
+    OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 lib.compare_backwards(integer, integer);
+
+-- A table that uses most of it
+CREATE TABLE app.items (
+    id serial PRIMARY KEY,
+    number bigint NOT NULL DEFAULT lib.next_number() UNIQUE,
+    colour lib.colour NOT NULL DEFAULT 'green',
+    at lib.point3,
+    size lib.small DEFAULT 2,
+    valid lib.span,
+    mark lib.label,
+    name text COLLATE lib.bytewise CONSTRAINT named CHECK (lib.clean(name) <> ''),
+    email ext.citext UNIQUE,
+    key text GENERATED ALWAYS AS (lib.clean(name)) STORED,
+    CONSTRAINT ranked CHECK ((colour)::integer > 0),
+    CONSTRAINT divided CHECK (id OPERATOR(lib.%%) 1 = 0),
+    EXCLUDE USING gist (number WITH =)
+);
+ALTER TABLE app.items ADD CONSTRAINT later CHECK (id > 0) NOT VALID;
+COMMENT ON TABLE app.items IS 'it''s all';
+COMMENT ON COLUMN app.items.name IS 'as written';
+COMMENT ON CONSTRAINT named ON app.items IS 'not blank';
+CREATE INDEX items_clean ON app.items (lib.clean(name)) INCLUDE (id) WHERE colour <> 'blue';
+CREATE INDEX items_backwards ON app.items (id lib.backwards);
+COMMENT ON INDEX app.items_clean IS 'for lookups';
+CREATE STATISTICS app.items_stat (ndistinct) ON colour, size FROM app.items;
+COMMENT ON STATISTICS app.items_stat IS 'they go together';
+GRANT SELECT ON app.items TO reader_;
+GRANT UPDATE (name) ON app.items TO reader_;
+GRANT USAGE ON SEQUENCE app.items_id_seq TO reader_;
+ALTER TABLE app.items REPLICA IDENTITY USING INDEX items_number_key;
+ALTER TABLE app.items ALTER COLUMN name SET STATISTICS 500;
+INSERT INTO app.items (colour, at, size, valid, mark, name, email)
+    SELECT CASE n % 2 WHEN 0 THEN 'red' ELSE 'green' END::lib.colour, ROW(n, n, 'blue')::lib.point3, n * 2,
+           lib.span(n::lib.positive, (n + 5)::lib.positive), ('mark ' || n)::lib.label,
+           'Éric ' || n, 'E' || n || '@example.org'
+    FROM generate_series(1, 30) AS n;
+
+-- Identity, a sequence of another table in a default, foreign keys both ways, a trigger, a rule
+CREATE TABLE app.orders (
+    id bigint GENERATED BY DEFAULT AS IDENTITY (START 7 INCREMENT 3) PRIMARY KEY,
+    item integer NOT NULL REFERENCES app.items,
+    ticket integer DEFAULT nextval('app.items_id_seq'),
+    note text
+);
+INSERT INTO app.orders (item, note) SELECT 1 + n % 30, 'note ' || n FROM generate_series(1, 40) AS n;
+ALTER TABLE app.items ADD last_order bigint REFERENCES app.orders;
+ALTER TABLE app.orders OWNER TO owner_;
+UPDATE app.items SET last_order = 7 WHERE id = 1;
+COMMENT ON CONSTRAINT orders_item_fkey ON app.orders IS 'not in a small archive';
+CREATE FUNCTION app.notice() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER noticed AFTER INSERT ON app.orders FOR EACH ROW EXECUTE FUNCTION app.notice();
+COMMENT ON TRIGGER noticed ON app.orders IS 'neither';
+CREATE RULE untouched AS ON DELETE TO app.orders DO INSTEAD NOTHING;
+CREATE PUBLICATION everything FOR ALL TABLES;
+CREATE PUBLICATION of_orders FOR TABLE app.orders;
+CREATE FUNCTION app.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+CREATE EVENT TRIGGER on_ddl ON ddl_command_end EXECUTE FUNCTION app.on_ddl();
+ALTER EVENT TRIGGER on_ddl DISABLE;
+
+-- Row security that looks into another table, through a view
+CREATE TABLE app.members (name text PRIMARY KEY, since date);
+INSERT INTO app.members VALUES ('reader', '2020-01-01');
+CREATE VIEW app.active AS SELECT name, max(since) AS since FROM app.members GROUP BY name;
+CREATE TABLE app.secrets (owner text, secret text);
+ALTER TABLE app.secrets ENABLE ROW LEVEL SECURITY;
+ALTER TABLE app.secrets FORCE ROW LEVEL SECURITY;
+CREATE POLICY members_only ON app.secrets FOR SELECT TO reader_ USING (owner IN (SELECT a.name FROM app.active AS a));
+COMMENT ON POLICY members_only ON app.secrets IS 'who may look';
+INSERT INTO app.secrets VALUES ('reader', 'x'), ('other', 'y');
+
+-- A view that needs a primary key, and a function with a parsed body that needs the view and a row type
+CREATE VIEW app.by_id AS SELECT id, number, name, count(*) AS n FROM app.items GROUP BY id;
+CREATE FUNCTION app.name_of(o app.orders) RETURNS text LANGUAGE sql STABLE
+    BEGIN ATOMIC SELECT name FROM app.by_id WHERE id = o.item; END;
+CREATE TABLE app.pairs (one app.orders, other app.members[], about text DEFAULT app.name_of(NULL));
+INSERT INTO app.pairs SELECT o, ARRAY[ROW('a', '2021-01-01')::app.members] FROM app.orders AS o WHERE id < 20;
+CREATE TABLE app.typed OF lib.point3 (PRIMARY KEY (x));
+INSERT INTO app.typed VALUES (1, 2, 'red');
+
+-- Partitions across schemas, three levels, keys and indexes on the parent, an expression as the key
+CREATE TABLE app.log (
+    id bigint NOT NULL,
+    at timestamptz NOT NULL,
+    area text NOT NULL,
+    colour lib.colour DEFAULT 'red',
+    PRIMARY KEY (id, at, area)
+) PARTITION BY RANGE (at);
+CREATE TABLE part.log_old PARTITION OF app.log FOR VALUES FROM (MINVALUE) TO ('2026-01-01');
+CREATE TABLE part.log_new PARTITION OF app.log FOR VALUES FROM ('2026-01-01') TO (MAXVALUE) PARTITION BY LIST (area);
+CREATE TABLE part."log new north" PARTITION OF part.log_new FOR VALUES IN ('north');
+CREATE TABLE app.log_new_rest PARTITION OF part.log_new (area CHECK (area <> '')) DEFAULT;
+CREATE INDEX log_by_colour ON app.log (colour);
+CREATE INDEX ON part.log_old (area);
+ALTER TABLE app.log ADD FOREIGN KEY (id) REFERENCES app.orders;
+COMMENT ON TABLE part.log_new IS 'since 2026';
+CREATE TRIGGER noticed BEFORE INSERT ON app.log FOR EACH ROW EXECUTE FUNCTION app.notice();
+INSERT INTO app.log SELECT o.id, t.at, a.area
+    FROM app.orders AS o, (VALUES (timestamptz '2025-03-01 UTC'), ('2026-03-01 UTC')) AS t (at), (VALUES ('north'), ('south')) AS a (area);
+CREATE TABLE app.hashed (id integer DEFAULT 1 NOT NULL, name text) PARTITION BY HASH (lib.clean(name));
+CREATE TABLE app.hashed_0 PARTITION OF app.hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE app.hashed_1 PARTITION OF app.hashed FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO app.hashed (name) SELECT 'n' || n FROM generate_series(1, 20) AS n;
+
+-- Inheritance, of two parents, with defaults that differ
+CREATE SEQUENCE unrelated.shared;
+CREATE TABLE app.base (id integer DEFAULT nextval('unrelated.shared') PRIMARY KEY, kind lib.colour NOT NULL, note text CHECK (note <> 'no'));
+CREATE TABLE lib.extra (more text DEFAULT lib.clean('More'), CHECK (more <> 'none'));
+CREATE TABLE app.child (own integer, PRIMARY KEY (id)) INHERITS (app.base, lib.extra);
+ALTER TABLE app.child ALTER id SET DEFAULT 99;
+ALTER TABLE app.base ADD CONSTRAINT base_later CHECK (id > 0) NOT VALID;
+INSERT INTO app.base (kind, note) VALUES ('red', 'base');
+INSERT INTO app.child (id, kind, note, own) VALUES (2, 'blue', 'child', 5);
+
+-- Names that must be quoted, or that look like one another
+CREATE TABLE "Mixed Case"."a b" ("select" serial, "Größe ☂" lib.colour, "it's" text DEFAULT 'a\b', CONSTRAINT "a b c" CHECK ("select" > 0), PRIMARY KEY ("select"));
+CREATE TABLE "Mixed Case"."a" ("b c" integer, CONSTRAINT "b c" CHECK ("b c" > 0) NOT VALID, CONSTRAINT "b d" UNIQUE ("b c"));
+CREATE TABLE "Mixed Case"."quote""d
+line" (id integer GENERATED ALWAYS AS IDENTITY);
+INSERT INTO "Mixed Case"."a b" ("Größe ☂") VALUES ('red'), ('blue');
+INSERT INTO "Mixed Case"."a" VALUES (1), (2);
+INSERT INTO "Mixed Case"."quote""d
+line" SELECT FROM generate_series(1, 4);
+COMMENT ON COLUMN "Mixed Case"."a b"."Größe ☂" IS 'how ''large''';
+
+-- A name that several schemas have, a table in public, one of nothing
+CREATE TABLE public.items (id integer PRIMARY KEY, name text);
+INSERT INTO public.items VALUES (1, 'public');
+CREATE TABLE unrelated.items (id integer);
+INSERT INTO unrelated.items VALUES (3);
+CREATE UNLOGGED TABLE unrelated.unlogged (id smallserial, at date);
+INSERT INTO unrelated.unlogged (at) VALUES ('2026-01-01');
+CREATE SEQUENCE unrelated.standalone;
+CREATE MATERIALIZED VIEW unrelated.counted AS SELECT count(*) AS n FROM app.items;
+CREATE FOREIGN DATA WRAPPER elsewhere;
+CREATE SERVER further_away FOREIGN DATA WRAPPER elsewhere;
+CREATE FOREIGN TABLE unrelated.remote (id integer, colour lib.colour) SERVER further_away;
+-- What only later majors have
+DO $$ BEGIN
+    IF current_setting('server_version_num')::integer >= 180000 THEN
+        EXECUTE 'ALTER TABLE app.members ADD CONSTRAINT noted NOT NULL since NOT VALID';
+        EXECUTE 'ALTER TABLE app.hashed ADD plus bigint GENERATED ALWAYS AS (id + 1) VIRTUAL';
+    END IF;
+    IF current_setting('server_version_num')::integer >= 150000 THEN
+        EXECUTE 'CREATE PUBLICATION of_schema FOR TABLES IN SCHEMA app';
+    END IF;
+END $$;
