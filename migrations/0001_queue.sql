@@ -27,7 +27,10 @@ CREATE TABLE pgdumpd.backup_jobs (
     priority         smallint    NOT NULL DEFAULT 3
                      CONSTRAINT backup_jobs_priority_is_1_to_5 CHECK (priority BETWEEN 1 AND 5),
     run_at           timestamptz NOT NULL DEFAULT now()
-                     CONSTRAINT backup_jobs_run_at_is_finite CHECK (isfinite(run_at)),
+                     -- PostgreSQL's calendar is longer than the client languages': a row that they cannot read
+                     -- would break every list that it is in.
+                     CONSTRAINT backup_jobs_run_at_is_in_the_years_2000_to_9999
+                     CHECK (run_at >= '2000-01-01 00:00:00+00' AND run_at < '10000-01-01 00:00:00+00'),
     idempotency_key  text
                      CONSTRAINT backup_jobs_idempotency_key_is_short
                      CHECK (octet_length(idempotency_key) BETWEEN 1 AND 200),

@@ -137,6 +137,10 @@ BEGIN
         RAISE EXCEPTION 'max_attempts % is out of range', max_attempts
             USING ERRCODE = 'check_violation', HINT = 'max_attempts is 1 to 100; 3 is the default.';
     END IF;
+    IF run_at < '2000-01-01 00:00:00+00' OR run_at >= '10000-01-01 00:00:00+00' THEN
+        RAISE EXCEPTION 'run_at % is out of range', run_at
+            USING ERRCODE = 'check_violation', HINT = 'run_at is in the years 2000 to 9999.';
+    END IF;
     INSERT INTO pgdumpd.backup_jobs AS j (id, target, spec, priority, run_at, idempotency_key, max_attempts, timeout)
     VALUES (coalesce(id, gen_random_uuid()), target, coalesce(spec, '{}'), coalesce(priority, 3), coalesce(run_at, now()),
             idempotency_key, coalesce(max_attempts, 3), timeout)

@@ -85,7 +85,7 @@ impl BackupRequest {
         self
     }
 
-    /// Starts no earlier than this, by the database's clock; by default at once.
+    /// Starts no earlier than this, by the database's clock, in the years 2000 to 9999; by default at once.
     pub fn run_at(mut self, run_at: DateTime<Utc>) -> Self {
         self.run_at = Some(run_at);
         self
@@ -104,7 +104,8 @@ impl BackupRequest {
         self
     }
 
-    /// How long one attempt may take, 1 second to 30 days; by default as long as the target's configuration says.
+    /// How long one attempt may take, 1 second to 30 days. The limit of the target's configuration, if it has one,
+    /// holds as well.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -98,7 +98,8 @@ impl Services {
 /// `reload` is the configuration file to read again at SIGHUP.
 ///
 /// # Errors
-/// The queue refuses this daemon (not migrated, another id). An unreachable queue is waited for.
+/// The queue refuses this daemon (not migrated, another id, also when that shows later). An unreachable queue is
+/// waited for.
 pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::listen(config.daemon.drain_timeout)?;
     let Some(queue) = connect(&config, &lifecycle).await? else {
@@ -115,16 +116,16 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         queue,
     });
     introduce(&services).await;
-    // Before the first check, which would else find that no daemon is alive.
-    presence::register(&services, false).await;
+    // Before the first check, which would else find that no daemon is alive. Presence goes on from here, and tells.
+    let _ = presence::register(&services, false).await;
 
     let claiming = Arc::new(Pulse::new());
     let present = Arc::new(Pulse::new());
     let rest = CancellationToken::new();
     let tasks = TaskTracker::new();
-    tasks.spawn(presence::run(
+    let presence = tasks.spawn(presence::run(
         Arc::clone(&services),
-        lifecycle.drain.clone(),
+        lifecycle.clone(),
         Arc::clone(&present),
         rest.clone(),
     ));
@@ -154,6 +155,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     rest.cancel();
     tasks.close();
     tasks.wait().await;
+    presence.await??;
     if let Err(error) = services.queue.unregister(services.worker.id).await {
         warn!(
             error = &error as &dyn std::error::Error,

@@ -81,7 +81,7 @@ impl From<&QueueError> for Finding {
     fn from(error: &QueueError) -> Self {
         let code = match error {
             QueueError::NotMigrated { .. } => "queue_not_migrated",
-            QueueError::WrongQueue { .. } => "queue_wrong_id",
+            QueueError::WrongQueue { .. } | QueueError::Replaced { .. } => "queue_wrong_id",
             _ => "queue_failed",
         };
         Self {

@@ -43,6 +43,12 @@ impl Lifecycle {
         Ok(lifecycle)
     }
 
+    /// Claims no more and stops what runs, without a signal.
+    pub fn stop_at_once(&self) {
+        self.drain.cancel();
+        self.halt.cancel();
+    }
+
     async fn obey(self, mut signals: Signals, drain_timeout: Duration) {
         while let Some(signal) = signals.next().await {
             if signal == SIGHUP {

@@ -5,15 +5,21 @@ use serde_json::json;
 use super::exit::{Advised, Exit};
 use super::{out, queue_pool};
 use crate::config::Config;
+use crate::queue::Queue;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A copy below PostgreSQL (base backup, disk snapshot, cloud clone) carries the queue with it, its id included: \
-without this command, daemons of the clone would take up what was queued in the original.")]
+without this command, daemons of the clone would take up what was queued in the original.\n\n\
+Daemons that are connected to an adopted queue stop their dumps and end.")]
 pub(super) struct Args {
     /// The id that the queue has now, as `pgdumpd check` says it
     #[arg(long, value_name = "UUID", value_parser = super::values::job_id)]
     queue_id: uuid::Uuid,
+    /// Do it although daemons were seen here just now: a clone that is younger than their lease shows the
+    /// original's
+    #[arg(long)]
+    force: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -38,6 +44,9 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         )
         .into());
     }
+    if !args.force {
+        refuse_a_queue_in_use(&queue).await?;
+    }
     let Some(adopted) = queue.reset_identity().await? else {
         return Err(Advised::new(
             "the queue's id has changed in this very moment",
@@ -56,4 +65,27 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         ))?;
     }
     Ok(Exit::Done)
+}
+
+/// To adopt the original by mistake would cancel its jobs and end its daemons.
+async fn refuse_a_queue_in_use(queue: &Queue) -> anyhow::Result<()> {
+    let daemons = queue.live_workers().await?;
+    if daemons.is_empty() {
+        return Ok(());
+    }
+    let daemons: Vec<String> = daemons
+        .iter()
+        .map(|daemon| {
+            let seen = daemon.last_seen_at.format("%Y-%m-%d %H:%M:%SZ");
+            format!("{} (pid {}, last at {seen})", daemon.host, daemon.pid)
+        })
+        .collect();
+    Err(Advised::new(
+        format!(
+            "daemons were seen in this queue within their lease: {}",
+            daemons.join(", ")
+        ),
+        "Never adopt an original in use. A clone that was taken a moment ago shows the original's daemons: wait until they count as gone, or give --force.",
+    )
+    .into())
 }

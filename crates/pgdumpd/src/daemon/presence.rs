@@ -1,7 +1,8 @@
 //! The daemon's presence in the queue, and the reaper that depends on it.
 //!
 //! Only a daemon that has itself written to the queue without interruption for one whole lease takes jobs
-//! from others: after an outage of the queue, the owners of the running jobs come first.
+//! from others: after an outage of the queue, the owners of the running jobs come first. And a daemon whose
+//! address leads to another queue than it began with (a failover, a clone, a name that moved) has no business there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Pulse, Services};
-use crate::lifecycle::tell_systemd;
+use crate::lifecycle::{Lifecycle, tell_systemd};
+use crate::queue::QueueError;
 use sd_notify::NotifyState;
 
 /// A write that is not answered by then counts as an interruption.
@@ -21,12 +23,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Renews the daemon's row and reaps, every heartbeat, until `rest` is cancelled.
+///
+/// # Errors
+/// The queue is another one by now: the daemon was told to stop everything, and has.
 pub(super) async fn run(
     services: Arc<Services>,
-    drain: CancellationToken,
+    lifecycle: Lifecycle,
     pulse: Arc<Pulse>,
     rest: CancellationToken,
-) {
+) -> Result<(), QueueError> {
+    let drain = &lifecycle.drain;
     let tick = services.daemon.heartbeat;
     let mut writing = Uninterrupted::new(services.daemon.lease);
     let mut pruned: Option<Instant> = None;
@@ -36,7 +42,7 @@ pub(super) async fn run(
             .beat_through(register(&services, drain.is_cancelled()))
             .await
         {
-            Some(now) => {
+            Ok(now) => {
                 let reaps = writing.succeeded(now);
                 pulse.beat_through(tidy(&services, reaps)).await;
                 if pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE_EVERY) {
@@ -44,7 +50,16 @@ pub(super) async fn run(
                     pruned = Some(Instant::now());
                 }
             }
-            None => writing.interrupted(),
+            Err(replaced @ QueueError::Replaced { .. }) => {
+                error!(
+                    error = &replaced as &dyn std::error::Error,
+                    "stopping at once: what runs belongs to another queue"
+                );
+                lifecycle.stop_at_once();
+                pulse.beat_through(rest.cancelled()).await;
+                return Err(replaced);
+            }
+            Err(_) => writing.interrupted(),
         }
         let running = services.running();
         if running != said && !drain.is_cancelled() {
@@ -55,19 +70,25 @@ pub(super) async fn run(
             ))]);
         }
         tokio::select! {
-            () = rest.cancelled() => return,
+            () = rest.cancelled() => return Ok(()),
             () = pulse.beat_through(tokio::time::sleep(tick)) => {}
         }
     }
 }
 
-/// Writes the daemon's row; gives the database's time, or none where the queue did not take it.
-pub(super) async fn register(services: &Services, draining: bool) -> Option<DateTime<Utc>> {
+/// Writes the daemon's row; gives the database's time.
+pub(super) async fn register(
+    services: &Services,
+    draining: bool,
+) -> Result<DateTime<Utc>, QueueError> {
     let targets: Vec<String> = services.served().targets.keys().cloned().collect();
     let register = services
         .queue
         .register(&services.worker, &targets, draining);
-    tokio::time::timeout(PATIENCE, register).await.ok()?.ok()
+    match tokio::time::timeout(PATIENCE, register).await {
+        Ok(registered) => registered,
+        Err(_) => Err(QueueError::Timeout(PATIENCE)),
+    }
 }
 
 /// Takes back what the daemons that are gone have left, where this one may; else only ends what is cancelled.

@@ -143,9 +143,11 @@ impl Attempt<'_> {
         Ok((target, storage))
     }
 
-    /// Throws the switch when the job's own limit, or else its target's, is over.
+    /// Throws the switch when the job's own limit or its target's is over, whichever is shorter: who asks for a
+    /// backup may ask for less time than the operator allows, not for more.
     fn limit_time(&self, config: &TargetConfig, over: CancellationToken) {
-        let Some(limit) = self.job.timeout.or(config.timeout) else {
+        let limits = [self.job.timeout, config.timeout];
+        let Some(limit) = limits.into_iter().flatten().min() else {
             return;
         };
         let switch = std::sync::Arc::clone(self.switch);

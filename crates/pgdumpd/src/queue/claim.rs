@@ -88,7 +88,8 @@ impl Queue {
             .bind(worker)
             .bind(asked.token)
             .bind(lease.as_secs_f64())
-            .bind(depth);
+            .bind(depth)
+            .bind(self.id());
         let result = self.inner.link.fetch_optional(statement).await;
         asked.answered = match &result {
             Ok(_) => true,

@@ -26,6 +26,14 @@ pub enum QueueError {
         /// In the configuration.
         wanted: Uuid,
     },
+    /// The address leads to another queue than it did, or this one was adopted.
+    #[error("the queue has the id {found} now, not {known} as before")]
+    Replaced {
+        /// In the database.
+        found: Uuid,
+        /// When this connected.
+        known: Uuid,
+    },
     /// Names from other databases could not be written.
     #[error("the queue's database has the encoding {found}, not UTF8")]
     Encoding {
@@ -78,6 +86,9 @@ impl QueueError {
             ),
             Self::WrongQueue { .. } => Some(
                 "If this database is a clone, run `pgdumpd adopt` and put the new id into the configuration; else correct queue.url or queue.queue_id.",
+            ),
+            Self::Replaced { .. } => Some(
+                "The address leads to another database than before, or somebody ran `pgdumpd adopt` here. Start the daemon again if this queue is meant, else correct queue.url; queue.queue_id makes sure of it.",
             ),
             Self::Encoding { .. } => Some(
                 "Give the queue a database made with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0: progress and errors hold names from any database.",

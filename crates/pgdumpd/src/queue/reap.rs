@@ -18,7 +18,9 @@ impl Queue {
     /// The database's; may be repeated.
     pub async fn reap(&self, max_rescues: u16) -> Result<u64, QueueError> {
         let allowed = i32::from(max_rescues);
-        let expired = self.count(sqlx::query(EXPIRED).bind(allowed)).await?;
+        let expired = self
+            .count(sqlx::query(EXPIRED).bind(allowed).bind(self.id()))
+            .await?;
         Ok(expired + self.end_cancelled().await?)
     }
 

@@ -60,7 +60,8 @@ impl Queue {
     /// Returns the database's time.
     ///
     /// # Errors
-    /// The database's; may be repeated.
+    /// [`QueueError::Replaced`] where the address leads to another queue by now; nothing is written to that one.
+    /// Else the database's; may be repeated.
     pub async fn register(
         &self,
         worker: &Worker,
@@ -76,9 +77,16 @@ impl Queue {
             .bind(SPEC_VERSIONS)
             .bind(worker.max_jobs)
             .bind(worker.lease.as_secs_f64())
-            .bind(stopping);
+            .bind(stopping)
+            .bind(self.id());
         let row = self.inner.link.fetch_optional(statement).await?;
-        Ok(row.ok_or(sqlx::Error::RowNotFound)?.try_get("now")?)
+        let row = row.ok_or(QueueError::NoIdentity)?;
+        let found: Uuid = row.try_get("queue_id")?;
+        if found != self.id() {
+            let known = self.id();
+            return Err(QueueError::Replaced { found, known });
+        }
+        Ok(row.try_get("now")?)
     }
 
     /// Stores the results of the daemon's own checks.

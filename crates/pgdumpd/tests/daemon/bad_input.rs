@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 use crate::harness::World;
 
+const RUN_AT: &str = "run_at_is_in_the_years_2000_to_9999";
+
 /// Inserts by plain SQL, as any language may; the server's refusal.
 async fn refusal(world: &World, columns: &str, values: &str) -> String {
     let statement = format!("INSERT INTO pgdumpd.backup_jobs ({columns}) VALUES ({values})");
@@ -66,7 +68,16 @@ async fn sql_refuses_what_cannot_be_and_names_it() {
         ("target", "E'sh\\nop'", "target_is_a_name"),
         ("target", "''", "target_is_a_name"),
         ("target", &format!("'{long}'"), "target_is_a_name"),
-        ("target, run_at", "'shop', 'infinity'", "run_at_is_finite"),
+        ("target, run_at", "'shop', 'infinity'", RUN_AT),
+        ("target, run_at", "'shop', '-infinity'", RUN_AT),
+        ("target, run_at", "'shop', '1999-12-31 23:59:59+00'", RUN_AT),
+        (
+            "target, run_at",
+            "'shop', '10000-01-01 00:00:00+00'",
+            RUN_AT,
+        ),
+        // The last year of PostgreSQL's, which hardly any program's calendar reaches.
+        ("target, run_at", "'shop', '294276-01-01'", RUN_AT),
         ("target, run_at", "'shop', 'tomorrowish'", "timestamp"),
         ("target, timeout", "'shop', '0'", "timeout_is_1_second"),
         (
@@ -90,6 +101,35 @@ async fn sql_refuses_what_cannot_be_and_names_it() {
         assert!(message.contains(named), "{columns} {values}: {message}");
     }
     assert_eq!(jobs(&world).await, 0);
+}
+
+#[tokio::test]
+async fn every_time_that_sql_takes_can_be_listed() {
+    let world = World::new().await;
+    for run_at in ["2000-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00"] {
+        let id: Uuid = sqlx::query_scalar(
+            "INSERT INTO pgdumpd.backup_jobs (target, run_at) VALUES ('shop', $1::text::timestamptz) RETURNING id",
+        )
+        .bind(run_at)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        world.status(id).await;
+    }
+    world.say(&["status"]).code(0);
+    let said = world.say(&["list", "--json"]).code(0);
+    assert!(said.out.contains("9999-12-31"), "{}", said.out);
+    let refused =
+        sqlx::query("SELECT * FROM pgdumpd.enqueue_backup('shop', run_at => '280000-01-01')")
+            .execute(&world.pool)
+            .await
+            .unwrap_err();
+    let error = refused.into_database_error().unwrap();
+    let error = error.downcast::<sqlx::postgres::PgDatabaseError>();
+    assert_eq!(
+        (error.code(), error.hint()),
+        ("23514", Some("run_at is in the years 2000 to 9999."))
+    );
 }
 
 #[tokio::test]

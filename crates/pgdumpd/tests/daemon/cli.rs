@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 use pgdumpd_client::{BackupRequest, JobState};
 use pgdumpd_testkit::{Cluster, cluster, eventually};
 use rustix::process::{Pid, Signal, kill_process};
-use uuid::Uuid;
 
 use crate::harness::{SOON, World, quoted};
 
@@ -207,7 +206,7 @@ async fn delete_says_what_it_would_remove_and_then_removes_it() {
 #[tokio::test]
 async fn adopt_gives_a_clone_its_own_id_and_ends_what_came_with_it() {
     let mut world = World::new().await;
-    let old = queue_id(&world).await;
+    let old = world.queue_id().await;
     world.set("queue", "queue_id", quoted(&old.to_string()));
     // As in a clone taken in the middle of a job: a row that runs, its daemon elsewhere.
     let _lock = world.hold_dumps().await;
@@ -219,12 +218,23 @@ async fn adopt_gives_a_clone_its_own_id_and_ends_what_came_with_it() {
 
     let said = world.say(&["adopt", "--queue-id", NOBODY]).code(1);
     assert!(said.err.contains(&old.to_string()), "{}", said.err);
-    assert_eq!(queue_id(&world).await, old);
+    assert_eq!(world.queue_id().await, old);
+    // The original's own row of the queue: here it may be alive.
+    let said = world
+        .say(&["adopt", "--queue-id", &old.to_string()])
+        .code(1);
+    assert!(
+        said.err.contains("daemons were seen") && said.err.contains("--force"),
+        "{}",
+        said.err
+    );
+    assert_eq!(world.queue_id().await, old);
+    assert_eq!(world.status(queued).await.state, JobState::Queued);
     let adopted = world
-        .say(&["adopt", "--queue-id", &old.to_string(), "--json"])
+        .say(&["adopt", "--queue-id", &old.to_string(), "--force", "--json"])
         .code(0)
         .json();
-    let new = queue_id(&world).await;
+    let new = world.queue_id().await;
     assert_ne!(new, old);
     assert_eq!(adopted["new_id"], new.to_string());
     assert_eq!(
@@ -247,13 +257,6 @@ async fn adopt_gives_a_clone_its_own_id_and_ends_what_came_with_it() {
     let _daemon = world.daemon().await;
     let id = world.enqueue().await;
     world.succeeded(id).await;
-}
-
-async fn queue_id(world: &World) -> Uuid {
-    sqlx::query_scalar("SELECT id FROM pgdumpd.queue")
-        .fetch_one(&world.pool)
-        .await
-        .unwrap()
 }
 
 #[tokio::test]

@@ -165,6 +165,14 @@ impl World {
             .unwrap()
     }
 
+    /// The id of the queue that its address leads to.
+    pub(crate) async fn queue_id(&self) -> Uuid {
+        sqlx::query_scalar("SELECT id FROM pgdumpd.queue")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
     /// Enqueues a backup of `shop`.
     pub(crate) async fn enqueue(&self) -> Uuid {
         self.enqueue_request(BackupRequest::new("shop")).await

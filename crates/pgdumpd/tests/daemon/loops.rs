@@ -1,5 +1,6 @@
 //! What the daemon's loops do beside its jobs: waiting for the queue, and for servers that are down.
 
+use pgdumpd_client::BackupRequest;
 use pgdumpd_testkit::{Cluster, cluster, eventually};
 
 use crate::harness::{SOON, World, quoted};
@@ -65,4 +66,49 @@ async fn a_server_that_was_down_at_the_start_is_served_soon_after_it_is_up() {
     })
     .await;
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_whose_address_leads_to_another_queue_stops_its_dumps_takes_nothing_and_ends() {
+    let world = World::new().await;
+    let _lock = world.hold_dumps().await;
+    let mut daemon = world.daemon().await;
+    world.enqueue().await;
+    world.held(&daemon).await;
+    let known = world.queue_id().await;
+    let other = world.cluster.database().await;
+    let pool = other.pool().await;
+    pgdumpd::migrate::migrate(&pool, &Default::default())
+        .await
+        .unwrap();
+    pgdumpd_client::enqueue(&pool, &BackupRequest::new("shop"))
+        .await
+        .unwrap();
+    pool.close().await;
+
+    // As after a failover or a change of a name: the connections end, and new ones lead elsewhere.
+    let (name, other) = (world.queue.name(), other.name());
+    for statement in [
+        format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+        format!(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
+        ),
+        format!("ALTER DATABASE {name} RENAME TO {name}_old"),
+        format!("ALTER DATABASE {other} RENAME TO {name}"),
+    ] {
+        world.shop.execute(&statement).await;
+    }
+    assert!(!daemon.exited().await, "{}", daemon.log());
+    let found = world.queue_id().await;
+    let told = format!("the queue has the id {found} now, not {known} as before");
+    assert!(daemon.log().contains(&told), "{}", daemon.log());
+    assert!(daemon.log().contains("hint: "), "{}", daemon.log());
+    assert_eq!(world.dump_sessions().await, Vec::<String>::new());
+    let (state, attempt, workers): (String, i16, i64) = sqlx::query_as(
+        "SELECT state, attempt, (SELECT count(*) FROM pgdumpd.workers) FROM pgdumpd.backup_jobs",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!((state.as_str(), attempt, workers), ("queued", 0, 0));
 }

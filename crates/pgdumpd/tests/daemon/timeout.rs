@@ -53,14 +53,31 @@ async fn a_job_that_passes_its_own_timeout_fails_for_good_and_leaves_nothing() {
 async fn a_targets_timeout_holds_for_jobs_without_one() {
     let (mut world, holder) = held().await;
     world.set("targets.shop", "timeout", quoted("1s"));
-    let _daemon = world.daemon().await;
+    let daemon = world.daemon().await;
     let id = world.enqueue().await;
     let status = world.failed(id).await;
     timed_out(&world, &status).await;
     // The target is free for the next one, and each attempt has its own time.
     holder.close().await.unwrap();
-    let request = BackupRequest::new("shop").timeout(Duration::from_secs(60));
-    let id = world.enqueue_request(request).await;
+    daemon.stop().await;
+    world.set("targets.shop", "timeout", quoted("60s"));
+    let _daemon = world.daemon().await;
+    let id = world.enqueue().await;
     world.succeeded(id).await;
     world.assert_clean(1).await;
+}
+
+#[tokio::test]
+async fn a_job_may_ask_for_less_than_its_targets_timeout_and_not_for_more() {
+    let (mut world, holder) = held().await;
+    for (allowed, asked) in [("1s", 60), ("60s", 1)] {
+        world.set("targets.shop", "timeout", quoted(allowed));
+        let daemon = world.daemon().await;
+        let request = BackupRequest::new("shop").timeout(Duration::from_secs(asked));
+        let id = world.enqueue_request(request).await;
+        let status = world.failed(id).await;
+        timed_out(&world, &status).await;
+        daemon.stop().await;
+    }
+    holder.close().await.unwrap();
 }

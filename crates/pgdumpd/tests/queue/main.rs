@@ -8,6 +8,7 @@
 mod claims;
 mod documents;
 mod fixture;
+mod identity;
 mod links;
 mod migrations;
 mod model;

@@ -1,6 +1,6 @@
 -- Claims the best due job of the given targets: the lowest priority number, then the earliest run_at.
 -- $1 targets, $2 spec versions, $3 worker, $4 lease token (random), $5 lease in seconds,
--- $6 how many jobs to look at for each target and priority (1, or more to get past locked rows).
+-- $6 how many jobs to look at for each target and priority (1, or more to get past locked rows), $7 the queue's id.
 WITH heads AS MATERIALIZED (
     -- The daemon knows its targets, so each (target, priority) is one probe of the claim index. Walking the
     -- jobs in order instead would read every queued job of every busy target, each time.
@@ -27,6 +27,8 @@ WITH heads AS MATERIALIZED (
     -- anti-join over the whole index, dead entries included.
     WHERE (SELECT r.id FROM pgdumpd.backup_jobs AS r
            WHERE r.state = 'running' AND r.target = t.target LIMIT 1) IS NULL
+      -- The address may lead to another queue by now. Decided once, before any probe.
+      AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $7)
 ), best AS MATERIALIZED (
     SELECT j.id
     FROM heads AS h

@@ -1,5 +1,5 @@
 -- Takes jobs back whose daemons fell silent: each counts as a rescue, so that a job that kills its daemon ends.
--- $1 rescues allowed.
+-- $1 rescues allowed, $2 the queue's id.
 WITH expired AS MATERIALIZED (
     SELECT j.id, j.lease_token,
            CASE
@@ -9,6 +9,8 @@ WITH expired AS MATERIALIZED (
            END AS state
     FROM pgdumpd.backup_jobs AS j
     WHERE j.state = 'running' AND j.lease_expires_at < clock_timestamp()
+      -- The address may lead to another queue by now, whose leases are not this daemon's to judge.
+      AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $2)
     -- No leader: every daemon reaps, and skips what another is writing. Locking checks the conditions again on
     -- the newest version of the row, so a heartbeat that came first wins.
     FOR NO KEY UPDATE SKIP LOCKED
