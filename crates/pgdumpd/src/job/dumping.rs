@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::attempt::STOP_GRACE;
 use super::flowing::counts;
 use super::halt::{Halt, HaltSwitch};
-use super::measure::{self, Watch};
+use super::measure::Watch;
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use crate::config::TargetConfig;
@@ -20,7 +20,7 @@ use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
 use crate::fault::Fault;
 use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Streamed};
 use crate::queue::Lease;
-use crate::store::{ObjectKey, Storage, Upload};
+use crate::store::{ObjectKey, STORAGE_STALLED, Storage, Upload, in_time};
 use crate::target::Target;
 
 /// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
@@ -128,7 +128,7 @@ impl Dumping<'_> {
     }
 
     async fn once(&self, plan: Plan, mode: Mode) -> Result<Once, Stop> {
-        let mut upload = self.storage.begin(self.key).await.in_step(Step::Store)?;
+        let mut upload = self.begin().await?;
         let (mut dump, output) = match PgDump::start(&plan) {
             Ok(started) => started,
             Err(fault) => {
@@ -156,7 +156,7 @@ impl Dumping<'_> {
             }
             End::Flowed(Ok(Outcome::Unreadable { reason })) => Ok(Err(reason)),
             End::Flowed(Err(fault)) => Err(self.blame(&mut dump, fault).await),
-            End::Guarded(fault) if fault.code() == measure::STORAGE_STALLED => {
+            End::Guarded(fault) if fault.code() == STORAGE_STALLED => {
                 Err(failed(Step::Store, fault))
             }
             End::Guarded(fault) => Err(failed(Step::Dump, fault)),
@@ -178,6 +178,15 @@ impl Dumping<'_> {
             Ok(ended) => Ok(Once::Unreadable {
                 reason: ended.err().unwrap_or_default(),
             }),
+        }
+    }
+
+    /// Begins the upload. Where that hangs it is left alone: begun too late, it removes itself.
+    async fn begin(&self) -> Result<Upload, Stop> {
+        let begun = in_time(self.config.stall_timeout, self.storage.begin(self.key));
+        tokio::select! {
+            () = self.switch.token().cancelled() => Err(Stop::Halted),
+            begun = begun => begun.in_step(Step::Store),
         }
     }
 
