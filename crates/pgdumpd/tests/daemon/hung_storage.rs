@@ -1,9 +1,11 @@
 //! A storage that hangs: every look and every write waits, as on a network mount whose server is gone.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use pgdumpd_client::JobState;
 use pgdumpd_testkit::{HungMount, eventually};
+use rustix::process::Signal;
 use uuid::Uuid;
 
 use crate::harness::{SOON, World, quoted};
@@ -81,4 +83,31 @@ async fn a_job_whose_storage_hangs_obeys_a_cancel() {
         world.files().is_empty().then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_daemon_whose_storage_hangs_hands_its_job_back_and_exits() {
+    let (world, _) = world().await;
+    let Some(hung) = HungMount::over(&world.storage()) else {
+        return;
+    };
+    let mut daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world
+        .until(id, "the job runs", |status| {
+            status.state == JobState::Running
+        })
+        .await;
+    let asked = Instant::now();
+    daemon.signal(Signal::TERM);
+    eventually("the first signal is heard", SOON, async || {
+        daemon.log().contains("no more jobs").then_some(())
+    })
+    .await;
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exited().await, "{}", daemon.log());
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert_eq!(world.status(id).await.state, JobState::Queued);
+    drop(hung);
 }
