@@ -139,14 +139,15 @@ CREATE TABLE pgdumpd.backup_attempts (
     storage_id   uuid,
     object_key   text,
     upload_id    text,
-    -- When a daemon saw to it that nothing of a lost attempt is left, neither on the target nor in the storage.
+    -- When a daemon saw to it that nothing of an attempt without a backup is left, neither on the target nor in the storage.
     cleared_at   timestamptz,
     CONSTRAINT backup_attempts_ended_is_finished CHECK ((outcome = 'running') = (ended_at IS NULL)),
     CONSTRAINT backup_attempts_storage_is_whole CHECK
         ((storage IS NULL) = (object_key IS NULL) AND (storage IS NULL) = (storage_id IS NULL))
 );
 CREATE INDEX backup_attempts_job ON pgdumpd.backup_attempts (job_id, started_at);
-CREATE INDEX backup_attempts_lost ON pgdumpd.backup_attempts (started_at) WHERE outcome = 'lost' AND cleared_at IS NULL;
+CREATE INDEX backup_attempts_uncleared ON pgdumpd.backup_attempts (started_at)
+    WHERE outcome IN ('lost', 'failed', 'cancelled', 'released') AND cleared_at IS NULL;
 CREATE UNIQUE INDEX backup_attempts_one_running ON pgdumpd.backup_attempts (job_id) WHERE outcome = 'running';
 
 -- One row for each storage that holds (or held) a backup.

@@ -22,6 +22,7 @@ mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -46,6 +47,9 @@ name), and backups go to a local directory.
 
 Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 not found, 4 the backup failed, 5 the backup was \
 cancelled, 6 a check found something that would fail, 130 a wait was ended by Ctrl-C (the job goes on).";
+
+/// How long the process waits at its end for threads that work or hang in a storage; it exits without them.
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -89,7 +93,9 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::complain(&error.into()),
     };
-    match runtime.block_on(cli.run()) {
+    let ended = runtime.block_on(cli.run());
+    runtime.shutdown_timeout(EXIT_LIMIT);
+    match ended {
         Ok(exit) => exit.into(),
         Err(error) => exit::complain(&error),
     }

@@ -75,7 +75,7 @@ async fn run_in_span(
     );
     let over = CancellationToken::new();
     let _over = over.clone().drop_guard();
-    tokio::spawn(throw_at_shutdown(shutdown, Arc::clone(&switch), over).in_current_span());
+    tokio::spawn(throw_at_shutdown(shutdown.clone(), Arc::clone(&switch), over).in_current_span());
 
     let attempt = Attempt {
         services,
@@ -97,8 +97,14 @@ async fn run_in_span(
         },
     };
     heart.job_ends();
-    let finished =
-        settle::finish(&services.queue, &job.lease, &outcome, services.daemon.lease).await;
+    let finished = settle::finish(
+        &services.queue,
+        &job.lease,
+        &outcome,
+        services.daemon.lease,
+        &shutdown,
+    )
+    .await;
     heart.stop().await;
     if let (Outcome::Succeeded(success), Some(Finished::Ended(_))) = (&outcome, &finished) {
         services.retention.succeeded(&job.target, success);

@@ -10,6 +10,7 @@ mod local_upload;
 mod manifest;
 mod marker;
 mod multipart_upload;
+mod patience;
 mod probe;
 mod range;
 mod read;
@@ -30,6 +31,7 @@ pub use self::manifest::{
     Archive, ArchiveState, Daemon, Database, FORMAT, Filters, MAX_WARNINGS, Manifest, Object,
     PgDump, Restore,
 };
+pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;
 pub use self::read::Listed;
 pub use self::upload::Upload;

@@ -1,4 +1,5 @@
-//! Clears up after attempts whose daemons died and whose jobs have ended: a job that runs again does so itself.
+//! Clears up after attempts that left no backup and whose jobs have ended: their daemons died, or could not reach
+//! target or storage at the end. A job that runs again does so itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
         Err(error) => {
             debug!(
                 error = &error as &dyn std::error::Error,
-                "the queue cannot be asked what is left of lost attempts"
+                "the queue cannot be asked what is left of attempts"
             );
             return;
         }
@@ -57,12 +58,12 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
         match job::clear(attempt, &served).await {
             Ok(true) => note(services, attempt.token).await,
             Ok(false) => {
-                debug!(job.id = %attempt.job, "what a lost attempt left is for another daemon to clear");
+                debug!(job.id = %attempt.job, "what an attempt left is for another daemon to clear");
             }
             Err(fault) => warn!(
                 job.id = %attempt.job,
                 target = attempt.target,
-                "what a lost attempt left could not be cleared: {}",
+                "what an attempt left could not be cleared: {}",
                 fault.report()
             ),
         }
@@ -73,7 +74,7 @@ async fn note(services: &Services, token: Uuid) {
     if let Err(error) = services.queue.mark_cleared(token).await {
         debug!(
             error = &error as &dyn std::error::Error,
-            "that a lost attempt is cleared could not be noted"
+            "that an attempt is cleared could not be noted"
         );
     }
 }

@@ -19,7 +19,7 @@ use crate::dump::{self, Plan};
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, Progress, Success};
 use crate::spec;
-use crate::store::{Manifest, ObjectKey, Storage};
+use crate::store::{Manifest, ObjectKey, Storage, in_time};
 use crate::target::{self, Target};
 
 /// One attempt of one job.
@@ -37,24 +37,27 @@ impl Attempt<'_> {
     pub(super) async fn run(&self) -> Result<Success, Stop> {
         let spec = spec::parse(&self.job.spec).in_step(Step::Spec)?;
         let (target_config, storage_config) = self.configured().in_step(Step::Spec)?;
+        let limit = target_config.stall_timeout;
         let over = CancellationToken::new();
         let _over = over.clone().drop_guard();
         self.limit_time(target_config, over);
 
         self.reporter.enter(Phase::Preparing);
         let (storage, target) = tokio::join!(
-            self.unless_halted(
+            self.unless_halted(in_time(
+                limit,
                 self.served
                     .known
                     .open(&target_config.storage, storage_config)
-            ),
+            )),
             self.unless_halted(Target::connect(&self.job.target, &target_config.url)),
         );
         let storage = storage?.in_step(Step::Prepare)?;
-        // Both may be left off in the middle and repeated: hashing a large archive takes its time.
+        // May be left off in the middle and repeated: hashing a large archive takes its time.
         let adopted = self
-            .unless_halted(earlier::adopt(self.job, self.served, &storage))
-            .await?;
+            .unless_halted(earlier::adopt(self.job, self.served, &storage, limit))
+            .await?
+            .in_step(Step::Prepare)?;
         if let Some((manifest, place)) = adopted {
             return Ok(self.success(&manifest, &place));
         }
@@ -66,7 +69,7 @@ impl Attempt<'_> {
             .await?
             .in_step(Step::Prepare)?;
         let expected = (size as f64 * EXPECTED_SHARE) as u64;
-        self.unless_halted(storage.ensure_room(expected))
+        self.unless_halted(in_time(limit, storage.ensure_room(expected)))
             .await?
             .in_step(Step::Prepare)?;
 
@@ -102,7 +105,7 @@ impl Attempt<'_> {
             queue: &self.services.queue,
             lease: &self.job.lease,
             lease_time: self.services.daemon.lease,
-            limit: target_config.stall_timeout,
+            limit,
             progress: self.reporter.progress(),
             storage: &storage,
             switch: self.switch,

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::attempt::STOP_GRACE;
 use super::flowing::counts;
 use super::halt::{Halt, HaltSwitch};
-use super::measure::{self, Watch};
+use super::measure::Watch;
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use crate::config::TargetConfig;
@@ -20,7 +20,7 @@ use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
 use crate::fault::Fault;
 use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Streamed};
 use crate::queue::Lease;
-use crate::store::{ObjectKey, Storage, Upload};
+use crate::store::{ObjectKey, STORAGE_STALLED, Storage, Upload, in_time};
 use crate::target::Target;
 
 /// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
@@ -31,6 +31,8 @@ const EXIT_GRACE: Duration = Duration::from_secs(60);
 const ENDED_EARLY: [&str; 2] = ["archive_incomplete", "dump_read_failed"];
 /// What is not an archive at all: pg_dump may be well, and still be writing into the closed pipe.
 const NO_ARCHIVE: &str = "archive_corrupt";
+/// How long the target may take to say why pg_dump failed: long enough for an address that does not answer.
+const EXPLAIN_LIMIT: Duration = Duration::from_secs(20);
 /// How long a storage may take to remove a partial object. What it does not manage, a later daemon does.
 const ABORT_LIMIT: Duration = Duration::from_secs(30);
 
@@ -128,7 +130,7 @@ impl Dumping<'_> {
     }
 
     async fn once(&self, plan: Plan, mode: Mode) -> Result<Once, Stop> {
-        let mut upload = self.storage.begin(self.key).await.in_step(Step::Store)?;
+        let mut upload = self.begin().await?;
         let (mut dump, output) = match PgDump::start(&plan) {
             Ok(started) => started,
             Err(fault) => {
@@ -156,7 +158,7 @@ impl Dumping<'_> {
             }
             End::Flowed(Ok(Outcome::Unreadable { reason })) => Ok(Err(reason)),
             End::Flowed(Err(fault)) => Err(self.blame(&mut dump, fault).await),
-            End::Guarded(fault) if fault.code() == measure::STORAGE_STALLED => {
+            End::Guarded(fault) if fault.code() == STORAGE_STALLED => {
                 Err(failed(Step::Store, fault))
             }
             End::Guarded(fault) => Err(failed(Step::Dump, fault)),
@@ -178,6 +180,15 @@ impl Dumping<'_> {
             Ok(ended) => Ok(Once::Unreadable {
                 reason: ended.err().unwrap_or_default(),
             }),
+        }
+    }
+
+    /// Begins the upload. Where that hangs it is left alone: begun too late, it removes itself.
+    async fn begin(&self) -> Result<Upload, Stop> {
+        let begun = in_time(self.config.stall_timeout, self.storage.begin(self.key));
+        tokio::select! {
+            () = self.switch.token().cancelled() => Err(Stop::Halted),
+            begun = begun => begun.in_step(Step::Store),
         }
     }
 
@@ -229,7 +240,7 @@ impl Dumping<'_> {
             () = self.switch.token().cancelled() => Err(Stop::Halted),
             exit = tokio::time::timeout(grace, dump.wait()) => match exit {
                 Ok(Ok(exit)) => Ok(exit),
-                Ok(Err(fault)) => Err(failed(Step::Dump, self.target.explain(fault, self.partial).await)),
+                Ok(Err(fault)) => Err(failed(Step::Dump, self.explain(fault).await)),
                 Err(_) => Err(failed(Step::Dump, Fault::transient(
                     "dump_stalled",
                     format!("pg_dump closed its output and did not exit within {} s", grace.as_secs_f64()),
@@ -252,10 +263,20 @@ impl Dumping<'_> {
         tokio::select! {
             () = self.switch.token().cancelled() => Stop::Halted,
             exit = tokio::time::timeout(grace, dump.wait()) => match exit {
-                Ok(Err(exit)) => failed(Step::Dump, self.target.explain(exit, self.partial).await),
+                Ok(Err(exit)) => failed(Step::Dump, self.explain(exit).await),
                 Ok(Ok(_)) | Err(_) => failed(Step::Dump, fault),
             },
         }
+    }
+
+    /// Asks the target why pg_dump failed; as pg_dump told it where the job is to stop, or there is no answer in time.
+    async fn explain(&self, fault: Fault) -> Fault {
+        let cause = self.target.cause_of(&fault, self.partial);
+        let cause = tokio::select! {
+            () = self.switch.token().cancelled() => None,
+            cause = tokio::time::timeout(EXPLAIN_LIMIT, cause) => cause.ok().flatten(),
+        };
+        cause.unwrap_or(fault)
     }
 
     /// SIGTERM, the session seen gone, SIGKILL last.

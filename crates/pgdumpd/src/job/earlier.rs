@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use crate::daemon::Served;
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, Leftover};
-use crate::store::{Manifest, ObjectKey, Storage};
+use crate::store::{Manifest, ObjectKey, STORAGE_STALLED, Storage, in_time};
 use crate::target::{Target, application_name};
 
 /// How long the server may take to end a session.
@@ -16,12 +16,16 @@ const SESSIONS_LIMIT: Duration = Duration::from_secs(10);
 
 /// Looks under the earlier attempts' keys for a manifest that checks out; removes what is left under the
 /// others. A storage that cannot be reached hides nothing that matters: its keys stay unique, and the
-/// next daemon that can reach it looks again.
+/// next daemon that can reach it looks again. `limit` is for each of a storage's answers.
+///
+/// # Errors
+/// A transient `storage_stalled` when `storage`, which is about to be written to, gives no answer.
 pub(super) async fn adopt(
     job: &ClaimedJob,
     served: &Served,
     storage: &Storage,
-) -> Option<(Manifest, Storage)> {
+    limit: Duration,
+) -> Result<Option<(Manifest, Storage)>, Fault> {
     let mut adopted = None;
     for earlier in &job.earlier {
         let (Some(name), Some(key)) = (&earlier.storage, &earlier.object_key) else {
@@ -34,29 +38,30 @@ pub(super) async fn adopt(
                 continue;
             }
         };
-        let Some(place) = open(name, earlier.storage_id, served, storage).await else {
+        let Some(place) = open(name, earlier.storage_id, served, storage, limit).await else {
             continue;
         };
-        match place.find_backup(&key).await {
+        match place.find_backup(&key, limit).await {
             Ok(Some(manifest)) if adopted.is_none() => {
                 info!(object.key = %key, "an earlier attempt had finished the backup: adopting it");
                 adopted = Some((manifest, place));
             }
             Ok(Some(_)) => {}
             Ok(None) => {
-                if let Err(fault) = place
-                    .remove_partial(&key, earlier.upload_id.as_deref())
-                    .await
-                {
+                let removed = place.remove_partial(&key, earlier.upload_id.as_deref());
+                if let Err(fault) = in_time(limit, removed).await {
                     warn!(object.key = %key, "an earlier attempt's leftovers stay: {}", fault.report());
                 }
+            }
+            Err(fault) if fault.code() == STORAGE_STALLED && place.id() == storage.id() => {
+                return Err(fault);
             }
             Err(fault) => {
                 warn!(object.key = %key, "an earlier attempt's backup cannot be read: {}", fault.report())
             }
         }
     }
-    adopted
+    Ok(adopted)
 }
 
 async fn open(
@@ -64,11 +69,13 @@ async fn open(
     id: Option<uuid::Uuid>,
     served: &Served,
     present: &Storage,
+    limit: Duration,
 ) -> Option<Storage> {
     let place = if present.name() == name {
         present.clone()
     } else {
-        match served.known.open(name, served.storages.get(name)?).await {
+        let opened = served.known.open(name, served.storages.get(name)?);
+        match in_time(limit, opened).await {
             Ok(place) => place,
             Err(fault) => {
                 warn!(
@@ -137,7 +144,7 @@ pub async fn clear(left: &Leftover, served: &Served) -> Result<bool, Fault> {
     info!(
         job.id = %left.job,
         sessions,
-        "cleared up after an attempt whose daemon is gone"
+        "saw to it that nothing of an attempt is left"
     );
     Ok(true)
 }

@@ -12,6 +12,7 @@ use crate::config::TargetConfig;
 use crate::dump::OutputMeter;
 use crate::fault::Fault;
 use crate::pipeline::{Meter, Snapshot, Waiting};
+use crate::store::STORAGE_STALLED;
 use crate::target::guard::{LockGuard, StallGuard};
 use crate::target::{SessionLook, Sizes, Target};
 
@@ -22,8 +23,6 @@ const EARLY_LOOK: Duration = Duration::from_millis(100);
 
 /// A look that takes longer is given up: the guards must not wait for it.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
-/// The storage takes no byte for too long.
-pub(super) const STORAGE_STALLED: &str = "storage_stalled";
 
 /// What the watch needs.
 pub(super) struct Watch<'a> {

@@ -9,11 +9,10 @@ use crate::dump::CleanExit;
 use crate::fault::Fault;
 use crate::job::dumping::abort;
 use crate::job::halt::{Halt, HaltSwitch};
-use crate::job::measure::STORAGE_STALLED;
 use crate::job::stop::{InStep, Step, Stop};
 use crate::pipeline::Streamed;
 use crate::queue::{Beat, Lease, Progress, Queue};
-use crate::store::{Manifest, ObjectKey, Storage, Upload};
+use crate::store::{Manifest, ObjectKey, Storage, Upload, in_time};
 
 /// How long a storage may take to remove an object that is no backup.
 const REMOVE_LIMIT: Duration = Duration::from_secs(30);
@@ -78,7 +77,7 @@ pub(super) async fn publish(
         Ok(manifest) => Ok(manifest),
         Err(fault) => {
             // The answer may be wrong: what can be read back whole is a backup.
-            let kept = in_time(limit, publication.storage.find_backup(&key)).await;
+            let kept = publication.storage.find_backup(&key, limit).await;
             if let Ok(Some(manifest)) = kept {
                 warn!(
                     "the manifest is there although its write failed: {}",
@@ -89,23 +88,6 @@ pub(super) async fn publish(
             remove(publication.storage, &key).await;
             Err(fault).in_step(Step::Publish)
         }
-    }
-}
-
-/// A storage that hangs must not keep the job for ever.
-async fn in_time<T>(
-    limit: Duration,
-    step: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    match tokio::time::timeout(limit, step).await {
-        Ok(done) => done,
-        Err(_) => Err(Fault::transient(
-            STORAGE_STALLED,
-            format!(
-                "no answer from the storage within {}",
-                humantime::format_duration(limit)
-            ),
-        )),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::queue::{Finished, Lease, Outcome, Queue};
@@ -12,12 +13,14 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A write that is not answered by then is tried again: it may be repeated.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// None when the queue could not be reached for a whole lease: whoever claims the job next settles it.
+/// None when the queue could not be reached for a whole lease: whoever claims the job next settles it. A success is
+/// tried on until `shutdown`: its row may be the last attempt's, which nobody else would settle.
 pub(super) async fn finish(
     queue: &Queue,
     lease: &Lease,
     outcome: &Outcome,
     limit: Duration,
+    shutdown: &CancellationToken,
 ) -> Option<Finished> {
     let deadline = Instant::now() + limit;
     let mut told = false;
@@ -33,7 +36,8 @@ pub(super) async fn finish(
             }
             _ => {}
         }
-        if Instant::now() >= deadline {
+        let kept = matches!(outcome, Outcome::Succeeded(_)) && !shutdown.is_cancelled();
+        if Instant::now() >= deadline && !kept {
             return None;
         }
         tokio::time::sleep(RETRY).await;

@@ -1,4 +1,4 @@
-//! What is left of attempts whose daemons died, once their jobs have ended.
+//! What is left of attempts without a backup, once their jobs have ended.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub struct Leftover {
 }
 
 impl Queue {
-    /// Lost attempts of these targets' ended jobs, oldest first, but for those in `without`.
+    /// Attempts without a backup of these targets' ended jobs, oldest first, but for those in `without`.
     ///
     /// # Errors
     /// The database's.

@@ -2,6 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -9,10 +13,12 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use pgdump_archive::Index;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::key::ObjectKey;
 use super::manifest::{self, Manifest};
+use super::patience::{in_time, stalled};
 use super::{Place, Storage, blocking, faults, object_path};
 use crate::fault::Fault;
 use crate::hex::hex;
@@ -117,12 +123,17 @@ impl Storage {
     }
 
     /// The backup of an earlier attempt, if it checks out: its manifest is readable, and its object has that size
-    /// and, read again, that SHA-256. Reads the whole object.
+    /// and, read again, that SHA-256. Reads the whole object; `patience` is for each answer of the storage, however
+    /// long the whole takes. May be dropped at any point: the reading ends then, too.
     ///
     /// # Errors
-    /// When the storage fails. A backup that does not check out is none, and is logged.
-    pub async fn find_backup(&self, key: &ObjectKey) -> Result<Option<Manifest>, Fault> {
-        let manifest = match self.read_manifest(key).await {
+    /// When the storage fails, or answers nothing for so long. A backup that does not check out is none, and is logged.
+    pub async fn find_backup(
+        &self,
+        key: &ObjectKey,
+        patience: Duration,
+    ) -> Result<Option<Manifest>, Fault> {
+        let manifest = match in_time(patience, self.read_manifest(key)).await {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(None),
             Err(fault) if fault.code().starts_with("manifest_") => {
@@ -131,7 +142,7 @@ impl Storage {
             }
             Err(fault) => return Err(fault),
         };
-        match self.expect_object(&manifest).await {
+        match in_time(patience, self.expect_object(&manifest)).await {
             Ok(()) => {}
             Err(fault) if fault.code() == OBJECT_MISSING => {
                 tracing::warn!(object.key = %key, error = %fault.report(), "a manifest has no object");
@@ -139,7 +150,7 @@ impl Storage {
             }
             Err(fault) => return Err(fault),
         }
-        let sha256 = self.sha256(key).await?;
+        let sha256 = self.sha256(key, patience).await?;
         if sha256 != manifest.object.sha256 {
             tracing::warn!(object.key = %key, sha256, "an object is not what its manifest says");
             return Ok(None);
@@ -181,24 +192,26 @@ impl Storage {
     }
 
     /// Reads an object again, from the store, and hashes it.
-    async fn sha256(&self, key: &ObjectKey) -> Result<String, Fault> {
+    async fn sha256(&self, key: &ObjectKey, patience: Duration) -> Result<String, Fault> {
         if let Place::Local { root, .. } = &self.place {
             let (root, path) = (root.clone(), root.join(key.as_str()));
-            return blocking(move || {
+            let reading = Reading::default();
+            let _leave = reading.left.clone().drop_guard();
+            let read = reading.clone();
+            let hashing = blocking(move || {
                 let what = || format!("cannot read {}", path.display());
-                sha256_of_file(&path).map_err(|e| faults::of_io(what(), root.path(), e))
-            })
-            .await;
+                sha256_of_file(&path, &read).map_err(|e| faults::of_io(what(), root.path(), e))
+            });
+            return reading.watched(patience, hashing).await;
         }
         let cannot = |e| faults::of_object_store(format!("cannot read {key}"), e);
-        let mut chunks = self
-            .objects
-            .get(&key.path())
-            .await
-            .map_err(cannot)?
-            .into_stream();
+        let path = key.path();
+        let get = async { self.objects.get(&path).await.map_err(cannot) };
+        let mut chunks = in_time(patience, get).await?.into_stream();
         let mut hash = Sha256::new();
-        while let Some(chunk) = chunks.try_next().await.map_err(cannot)? {
+        while let Some(chunk) =
+            in_time(patience, async { chunks.try_next().await.map_err(cannot) }).await?
+        {
             // What one read from a network brought: short enough for the runtime.
             hash.update(&chunk);
         }
@@ -213,14 +226,50 @@ impl Storage {
     }
 }
 
-fn sha256_of_file(path: &std::path::Path) -> io::Result<String> {
+/// How far a thread has read, and whether anybody still wants to know.
+#[derive(Debug, Clone, Default)]
+struct Reading {
+    bytes: Arc<AtomicU64>,
+    left: CancellationToken,
+}
+
+impl Reading {
+    /// Waits for the end for as long as the reading goes on.
+    async fn watched<T>(
+        &self,
+        patience: Duration,
+        reading: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let mut reading = pin!(reading);
+        let mut seen = 0;
+        loop {
+            tokio::select! {
+                done = &mut reading => return done,
+                () = tokio::time::sleep(patience) => {}
+            }
+            let bytes = self.bytes.load(Ordering::Relaxed);
+            if bytes == seen {
+                return Err(stalled(patience));
+            }
+            seen = bytes;
+        }
+    }
+}
+
+fn sha256_of_file(path: &std::path::Path, reading: &Reading) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(hex(&hash.finalize())),
-            Ok(read) => hash.update(&buffer[..read]),
+            Ok(_) if reading.left.is_cancelled() => {
+                return Err(io::Error::other("nobody waits for the hash any more"));
+            }
+            Ok(read) => {
+                hash.update(&buffer[..read]);
+                reading.bytes.fetch_add(read as u64, Ordering::Relaxed);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -77,12 +77,17 @@ impl Target {
     /// Any other fault than `dump_failed` comes back as it is. Of a dump with filters (`is_partial`) only a lost
     /// server is told, because what a check finds may lie outside them.
     pub async fn explain(&self, fault: Fault, is_partial: bool) -> Fault {
+        self.cause_of(&fault, is_partial).await.unwrap_or(fault)
+    }
+
+    /// The fault in whose words [`Target::explain`] tells this one; none where it is told best as it is.
+    pub async fn cause_of(&self, fault: &Fault, is_partial: bool) -> Option<Fault> {
         if fault.code() != "dump_failed" {
-            return fault;
+            return None;
         }
         match Self::connect(&self.name, &self.url).await {
-            Err(cause) => return cause.caused_by(fault.report()),
-            Ok(_) if is_partial => return fault,
+            Err(cause) => return Some(cause.caused_by(fault.report())),
+            Ok(_) if is_partial => return None,
             Ok(_) => {}
         }
         let mut found = self.check_objects().await.unwrap_or_default();
@@ -90,12 +95,11 @@ impl Target {
         let cause = found
             .into_iter()
             .find(|finding| finding.severity == Severity::Error);
-        match cause {
-            Some(finding) => Fault::permanent(code_of(&finding), finding.what)
+        cause.map(|finding| {
+            Fault::permanent(code_of(&finding), finding.what)
                 .hint(finding.hint.unwrap_or_default())
-                .caused_by(fault.report()),
-            None => fault,
-        }
+                .caused_by(fault.report())
+        })
     }
 
     fn check_program(&self, program: &Program) -> Vec<Finding> {

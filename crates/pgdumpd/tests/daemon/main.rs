@@ -14,6 +14,7 @@ mod crash;
 mod dump_faults;
 mod filters;
 mod harness;
+mod hung_storage;
 mod loops;
 mod main_job;
 mod many;

@@ -11,7 +11,7 @@ use pgdumpd::finding::Severity;
 use pgdumpd::store::{ObjectKey, Storage};
 use uuid::Uuid;
 
-use crate::support::{back_up, content, manifest_of, new_key, store};
+use crate::support::{PATIENCE, back_up, content, manifest_of, new_key, store};
 
 async fn what_is_committed_reads_back(storage: &Storage) {
     for size in [0, 1, 3_000_000, 40_000_000] {
@@ -23,7 +23,7 @@ async fn what_is_committed_reads_back(storage: &Storage) {
         let manifest = manifest_of(&key, &content);
         storage.write_manifest(&manifest, None).await.unwrap();
         assert_eq!(
-            storage.find_backup(&key).await.unwrap(),
+            storage.find_backup(&key, PATIENCE).await.unwrap(),
             Some(manifest.clone())
         );
         assert_eq!(storage.read_manifest(&key).await.unwrap(), Some(manifest));
@@ -35,7 +35,7 @@ async fn nothing_is_a_backup_without_its_manifest(storage: &Storage) {
     let key = new_key();
     store(storage, &key, &content(1000)).await;
     assert!(storage.list().await.unwrap().is_empty());
-    assert_eq!(storage.find_backup(&key).await.unwrap(), None);
+    assert_eq!(storage.find_backup(&key, PATIENCE).await.unwrap(), None);
     assert_eq!(storage.read_manifest(&key).await.unwrap(), None);
     storage.remove_partial(&key, None).await.unwrap();
 }
@@ -74,7 +74,7 @@ async fn remove_partial_leaves_backups_alone_and_may_be_repeated(storage: &Stora
     let key = &backup.object.key;
     storage.remove_partial(key, None).await.unwrap();
     assert_eq!(
-        storage.find_backup(key).await.unwrap().as_ref(),
+        storage.find_backup(key, PATIENCE).await.unwrap().as_ref(),
         Some(&backup)
     );
 
@@ -109,12 +109,12 @@ async fn a_changed_object_is_no_backup(storage: &Storage, objects: &dyn ObjectSt
     let mut changed = content(100_000).to_vec();
     changed[50_000] ^= 1;
     put(objects, key.as_str(), &changed).await;
-    assert_eq!(storage.find_backup(key).await.unwrap(), None);
+    assert_eq!(storage.find_backup(key, PATIENCE).await.unwrap(), None);
     put(objects, key.as_str(), &changed[1..]).await;
-    assert_eq!(storage.find_backup(key).await.unwrap(), None);
+    assert_eq!(storage.find_backup(key, PATIENCE).await.unwrap(), None);
     put(objects, key.as_str(), &content(100_000)).await;
     assert_eq!(
-        storage.find_backup(key).await.unwrap().as_ref(),
+        storage.find_backup(key, PATIENCE).await.unwrap().as_ref(),
         Some(&backup)
     );
     storage.delete_backup(key).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_broken_manifest_spoils_no_list(storage: &Storage, objects: &dyn Objec
         assert_eq!(listed[1].manifest.as_ref().unwrap(), &older);
         assert_eq!(listed[2].manifest.as_ref().unwrap_err().code(), code);
         assert_eq!(listed[2].key, key);
-        assert_eq!(storage.find_backup(&key).await.unwrap(), None);
+        assert_eq!(storage.find_backup(&key, PATIENCE).await.unwrap(), None);
         storage.delete_backup(&key).await.unwrap();
     }
     storage.delete_backup(&older.object.key).await.unwrap();
@@ -187,7 +187,10 @@ async fn uploads_at_once_do_not_mix(storage: &Storage) {
     let uploads = (1..=8).map(|n| async move {
         let content = content(n * 1_000_003);
         let manifest = back_up(storage, &content).await;
-        let found = storage.find_backup(&manifest.object.key).await.unwrap();
+        let found = storage
+            .find_backup(&manifest.object.key, PATIENCE)
+            .await
+            .unwrap();
         assert_eq!(found, Some(manifest));
     });
     futures_util::future::join_all(uploads).await;

@@ -9,7 +9,7 @@ use pgdumpd::finding::Severity;
 use pgdumpd::store::Storage;
 use tempfile::TempDir;
 
-use crate::support::{back_up, content, manifest_of, new_key, store};
+use crate::support::{PATIENCE, back_up, content, manifest_of, new_key, store};
 
 struct Directory {
     _keep: TempDir,
@@ -263,7 +263,10 @@ async fn what_a_killed_daemon_left_is_removed_and_its_neighbours_are_not() {
     fs::remove_file(&beside).unwrap();
     assert_eq!(directory.files().len(), 2, "{:?}", directory.files());
     assert_eq!(
-        storage.find_backup(&backup.object.key).await.unwrap(),
+        storage
+            .find_backup(&backup.object.key, PATIENCE)
+            .await
+            .unwrap(),
         Some(backup)
     );
 }

@@ -11,6 +11,9 @@ use pgdumpd_client::BackupSpec;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+/// How long a storage of a test may give no answer.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 pub(crate) fn time(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
 }
