@@ -195,3 +195,49 @@ async fn a_daemon_that_wakes_up_after_its_lease_publishes_nothing_though_its_dum
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn what_a_cancelled_job_could_not_remove_is_removed_later() {
+    let world = World::new().await;
+    let holder = world.hold_dumps().await;
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.held(&daemon).await;
+    world.cancel(id).await;
+    world.ended(id).await;
+    drop(holder);
+    daemon.stop().await;
+    // As if its storage had been away at the end.
+    sqlx::query("UPDATE pgdumpd.backup_attempts SET cleared_at = NULL WHERE job_id = $1")
+        .bind(id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let attempts = world.attempts(id).await;
+    assert_eq!(attempts[0].outcome, "cancelled");
+    let key = attempts[0].object_key.clone().unwrap();
+    let left = world.storage().join(format!("{key}#1"));
+    std::fs::create_dir_all(left.parent().unwrap()).unwrap();
+    std::fs::write(&left, "half an archive").unwrap();
+
+    let _daemon = world.daemon().await;
+    eventually("the partial file is gone", SOON, async || {
+        (!left.exists()).then_some(())
+    })
+    .await;
+    eventually("it is noted", SOON, async || {
+        let noted: bool = sqlx::query_scalar(
+            "SELECT cleared_at IS NOT NULL FROM pgdumpd.backup_attempts WHERE job_id = $1",
+        )
+        .bind(id)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        noted.then_some(())
+    })
+    .await;
+    assert_eq!(
+        world.status(id).await.state,
+        pgdumpd_client::JobState::Cancelled
+    );
+}
