@@ -42,7 +42,7 @@ fn praise(stored: &Stored, verdict: &Verdict) -> String {
     let bytes = verdict.size_bytes;
     match (verdict.good, stored.manifest.archive.rows) {
         (Some(tables), Some(rows)) => format!(
-            "{id} is good: {bytes} bytes with their SHA-256, {tables} blocks of data with their checksums, {rows} rows"
+            "{id} is good: {bytes} bytes with their SHA-256, {tables} blocks of data with their checksums, and {rows} rows"
         ),
         (Some(tables), None) => format!(
             "{id} is good: {bytes} bytes with their SHA-256, {tables} blocks of data with their checksums"

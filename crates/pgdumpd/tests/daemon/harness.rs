@@ -292,10 +292,15 @@ impl World {
         self.set("pg_dump", "directories", format!("[{dir}]"));
     }
 
-    /// An archive of `shop`, made by the real pg_dump.
+    /// An archive of `shop`, made by the real pg_dump as a daemon asks for it.
     pub(crate) fn archive(&self) -> Vec<u8> {
         let output = Command::new(self.cluster.bin("pg_dump"))
-            .args(["--format=custom", "--dbname", &self.shop.url()])
+            .args([
+                "--format=custom",
+                "--compress=0",
+                "--dbname",
+                &self.shop.url(),
+            ])
             .output()
             .unwrap();
         assert!(output.status.success());

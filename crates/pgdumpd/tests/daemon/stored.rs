@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use pgdumpd_testkit::{contents, fill, fill_large_objects};
-use sqlx::Row as _;
+use pgdumpd_testkit::{contents, eventually, fill, fill_large_objects};
+use sqlx::{Executor as _, Row as _};
 use uuid::Uuid;
 
-use crate::harness::World;
+use crate::harness::{SOON, World, quoted};
 
 async fn backed_up() -> (World, Uuid) {
     let world = World::new().await;
@@ -208,4 +208,95 @@ async fn mistakes_in_asking_for_a_backup_are_told_with_the_way_out() {
     std::fs::remove_file(world.backups().remove(0)).unwrap();
     let said = world.say(&["verify", &id]).code(1);
     assert!(said.err.contains("cannot read"), "{}", said.err);
+}
+
+/// A directory with a pg_dump that takes part in this snapshot.
+fn pg_dump_in_snapshot(world: &World, snapshot: &str) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pg_dump");
+    let real = world.cluster.bin("pg_dump");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exec '{0}' --version\nexec '{0}' \"$@\" --snapshot='{snapshot}'\n",
+        real.display()
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn row_counts_are_those_of_the_dumps_own_snapshot_while_others_write() {
+    let mut world = World::new().await;
+    world
+        .shop
+        .execute(
+            "CREATE TABLE a (id serial, text text); INSERT INTO a (text) SELECT md5(i::text) FROM generate_series(1, 50000) AS i;
+             CREATE TABLE b (id serial, text text); INSERT INTO b (text) SELECT md5(i::text) FROM generate_series(1, 50000) AS i;
+             CREATE TABLE child () INHERITS (b); INSERT INTO child SELECT * FROM a LIMIT 777;",
+        )
+        .await;
+    let mut snapshot = world.shop.connect().await;
+    snapshot
+        .execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .await
+        .unwrap();
+    let id: String = sqlx::query_scalar("SELECT pg_export_snapshot()")
+        .fetch_one(&mut snapshot)
+        .await
+        .unwrap();
+    let dir = pg_dump_in_snapshot(&world, &id);
+    let directory = quoted(dir.path().to_str().unwrap());
+    world.set("pg_dump", "directories", format!("[{directory}]"));
+    let daemon = world.daemon().await;
+
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let written = std::sync::atomic::AtomicUsize::new(0);
+    let writer = async {
+        let mut connection = world.shop.connect().await;
+        while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+            connection
+                .execute(
+                    "INSERT INTO a (text) SELECT 'new' FROM generate_series(1, 50);
+                     DELETE FROM b WHERE id IN (SELECT id FROM ONLY b LIMIT 20);
+                     UPDATE child SET text = 'changed' WHERE id % 7 = 0",
+                )
+                .await
+                .unwrap();
+            written.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    };
+    let backup = async {
+        // Some have been written before the dump begins, and more come while it runs.
+        eventually("the writer writes", SOON, async || {
+            (written.load(std::sync::atomic::Ordering::SeqCst) > 3).then_some(())
+        })
+        .await;
+        let job = world.enqueue().await;
+        world.succeeded(job).await;
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        job
+    };
+    let ((), job) = tokio::join!(writer, backup);
+    let shown = world
+        .say(&["show", &job.to_string(), "--json"])
+        .code(0)
+        .json();
+    let mut now = world.shop.connect().await;
+    for table in ["a", "b", "child"] {
+        let count = || sqlx::AssertSqlSafe(format!("SELECT count(*) FROM ONLY {table}"));
+        let then: i64 = sqlx::query_scalar(count())
+            .fetch_one(&mut snapshot)
+            .await
+            .unwrap();
+        let since: i64 = sqlx::query_scalar(count())
+            .fetch_one(&mut now)
+            .await
+            .unwrap();
+        let entries = shown["index"]["entries"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["name"] == table).unwrap();
+        assert_eq!(entry["rows"], then, "{table}");
+        assert!(table == "child" || since != then, "{table} was written to");
+    }
+    daemon.stop().await;
 }

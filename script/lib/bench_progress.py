@@ -1,0 +1,126 @@
+"""`script/bench progress`: how true the percentage is. Ten databases made from seeds, each backed up once.
+
+While a backup runs, its row is read five times a second. Afterwards each reading's percentage is compared with the share of the
+time, from the claim to the end, that had passed by then: the distance is in points. A perfect bar has 0 everywhere. Half of the
+databases were never analysed, so that the server has no estimate of their rows. pg_dump compresses (gzip:6), so that a dump takes
+its time with less data.
+"""
+
+import json
+import random
+import signal
+import statistics
+import sys
+import time
+
+from benchlib import Daemon, fail, machine, options, settle, sql, wrap_pg_dump
+
+DATABASES = options.rounds or (2 if options.quick else 10)
+# As COPY writes them: a dump of at least 20 seconds with gzip:6 on one core.
+MEGABYTES = options.megabytes or (250 if options.quick else 900)
+GOAL = 5.0
+
+# What a row is made of, and the bytes that COPY writes for one of them, about.
+KINDS = {
+    "narrow integers": ("i AS a, hashint4(i) AS b, i % 7 AS c", 22),
+    "wide text": ("i AS id, (SELECT string_agg(md5((i * 31 + j)::text), ' ') FROM generate_series(1, 1 + i % 40) AS j) AS body", 690),
+    "repetitive text": ("i AS id, repeat('pgdumpd backs up what you cannot lose; ', 20 + i % 150) AS body", 3700),
+    "jsonb": ("i AS id, jsonb_build_object('id', i, 'name', md5(i::text), 'tags', jsonb_build_array('a', i % 9, null), "
+              "'deep', jsonb_build_object('x', i * 1.5)) AS doc", 120),
+    "bytea": ("i AS id, sha512(i::text::bytea) || sha512((i * 7)::text::bytea) || sha256(i::text::bytea) AS data", 330),
+    "numbers and times": ("i AS id, i * 1.37::numeric AS n, now() + i * interval '1s' AS at, i / 3.0::float8 AS f", 75),
+}
+
+
+def load(name, seed, analyse):
+    """Tables of very different sizes, and sometimes large objects."""
+    dice = random.Random(seed)
+    sql(f"CREATE DATABASE {name}", "postgres")
+    tables = dice.randint(1, 9)
+    shares = [10 ** dice.uniform(-2.5, 0) for _ in range(tables)]
+    total = sum(shares)
+    described = []
+    large_objects = MEGABYTES * dice.uniform(0.05, 0.4) if dice.random() < 0.4 else 0
+    for number, share in enumerate(shares):
+        kind = dice.choice(list(KINDS))
+        columns, width = KINDS[kind]
+        rows = max(1, int((MEGABYTES - large_objects) * 1e6 * share / total / width))
+        sql(f"CREATE TABLE t{number} AS SELECT {columns} FROM generate_series(1, {rows}) AS i", name)
+        # Rows that are gone still take their room on disk.
+        if dice.random() < 0.25:
+            sql(f"DELETE FROM t{number} WHERE ctid IN (SELECT ctid FROM t{number} TABLESAMPLE SYSTEM (30))", name)
+        if dice.random() < 0.5:
+            sql(f"CREATE INDEX ON t{number} ({'a' if kind == 'narrow integers' else 'id'})", name)
+        described.append(f"{kind} {100 * share / total:.0f} %")
+    if large_objects:
+        count = max(1, int(large_objects * 1e6 / 260_000))
+        sql(
+            "SELECT lo_from_bytea((100000 + i)::oid, (SELECT string_agg(sha512((i * 8191 + j)::text::bytea), '') "
+            f"FROM generate_series(1, 4000) AS j)) FROM generate_series(1, {count}) AS i",
+            name,
+        )
+        described.append(f"{count} large objects")
+    if analyse:
+        sql("VACUUM (ANALYZE)", name)
+    sql("CHECKPOINT", "postgres")
+    return ", ".join(described)
+
+
+def watch(daemon, name):
+    """Readings of (seconds since the claim, percentage), and the seconds from claim to end."""
+    settle()
+    job = daemon.enqueue(name)
+    readings = []
+    while True:
+        state, seconds, percentage = sql(
+            "SELECT state, coalesce(extract(epoch FROM coalesce(finished_at, clock_timestamp()) - started_at), 0), progress "
+            f"FROM pgdumpd.backup_status WHERE id = '{job}'"
+        ).split("|")
+        if state in ["failed", "cancelled"]:
+            fail(f"the backup of {name} {state}: " + sql(f"SELECT error FROM pgdumpd.backup_status WHERE id = '{job}'"))
+        if state == "succeeded":
+            daemon.delete_archives()
+            return readings, float(seconds)
+        if state == "running":
+            readings.append((float(seconds), float(percentage)))
+        time.sleep(0.2)
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    facts = machine()
+    sql("CREATE DATABASE queue", "postgres")
+    sql("ALTER SYSTEM SET autovacuum = off", "postgres")
+    sql("SELECT pg_reload_conf()", "postgres")
+    wrap_pg_dump()
+    names = [f"d{number}" for number in range(DATABASES)]
+    daemon = Daemon({name: (name, ['compression = "gzip:6"', 'compressor = "pg_dump"']) for name in names})
+    found = []
+    try:
+        for number, name in enumerate(names):
+            seed = 4711 + number
+            analysed = number % 2 == 0
+            holds = load(name, seed, analysed)
+            readings, seconds = watch(daemon, name)
+            if len(readings) < 10:
+                fail(f"the backup of {name} was over after {len(readings)} readings: too little data")
+            distances = [abs(percentage - 100 * at / seconds) for at, percentage in readings]
+            found.append((seed, analysed, seconds, statistics.mean(distances), max(distances), holds))
+            print(f"  seed {seed}: {seconds:.1f} s, mean {found[-1][3]:.1f}, largest {found[-1][4]:.1f} points ({holds})", flush=True)
+            sql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
+    finally:
+        daemon.stop()
+
+    print(f"\n{facts}\n")
+    print(f"{DATABASES} databases of about {MEGABYTES} MB. Distance between the percentage and the share of the time, in points:\n")
+    print("| seed | analysed | dump, s | mean | largest | holds |\n|---|---|---|---|---|---|")
+    for seed, analysed, seconds, mean, largest, holds in found:
+        print(f"| {seed} | {'yes' if analysed else 'no'} | {seconds:.1f} | {mean:.1f} | {largest:.1f} | {holds} |")
+    median = statistics.median(mean for _, _, _, mean, _, _ in found)
+    print(f"\nThe mean of the median database: {median:.1f} points (goal: at most {GOAL:.0f})")
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"machine": facts, "found": found}, file, indent=1)
+
+
+main()
