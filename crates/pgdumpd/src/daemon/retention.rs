@@ -297,7 +297,7 @@ async fn delete(services: &Services, storage: &Storage, backup: &Backup) -> bool
     }
     if let Err(error) = services
         .queue
-        .mark_copy_deleted(known.job, storage.id())
+        .mark_copy_deleted(storage.id(), key.as_str())
         .await
     {
         warn!(

@@ -89,12 +89,16 @@ impl Queue {
         }))
     }
 
-    /// Notes that the copy in this storage is gone. False: it was not noted as stored.
+    /// Notes that the copy under this key is gone from this storage. False: none was noted as stored.
     ///
     /// # Errors
     /// The database's; may be repeated.
-    pub async fn mark_copy_deleted(&self, job: Uuid, storage_id: Uuid) -> Result<bool, QueueError> {
-        let statement = sqlx::query(MARK_DELETED).bind(job).bind(storage_id);
+    pub async fn mark_copy_deleted(
+        &self,
+        storage_id: Uuid,
+        object_key: &str,
+    ) -> Result<bool, QueueError> {
+        let statement = sqlx::query(MARK_DELETED).bind(storage_id).bind(object_key);
         Ok(self.inner.link.fetch_optional(statement).await?.is_some())
     }
 }

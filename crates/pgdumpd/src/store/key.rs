@@ -84,6 +84,11 @@ impl ObjectKey {
         format!("{}{MANIFEST_SUFFIX}", self.0)
     }
 
+    /// Whether this is the key of an attempt of this job.
+    pub(super) fn is_of(&self, job: Uuid) -> bool {
+        self.0.rsplit('/').nth(1) == Some(job.to_string().as_str())
+    }
+
     pub(super) fn path(&self) -> Path {
         checked_path(&self.0)
     }

@@ -122,6 +122,25 @@ impl Storage {
         Ok(listed)
     }
 
+    /// The keys of every backup of one job that the storage holds: one, but where an attempt's backup did not check
+    /// out and the next one stored its own. Reads no manifest.
+    ///
+    /// # Errors
+    /// When the storage cannot be listed.
+    pub async fn keys_of(&self, job: Uuid) -> Result<Vec<ObjectKey>, Fault> {
+        let what = || format!("cannot list storage \"{}\"", self.name);
+        let mut keys: Vec<ObjectKey> = self
+            .objects
+            .list(None)
+            .try_filter_map(|object| async move { Ok(ObjectKey::of_manifest(&object.location)) })
+            .try_filter(|key| std::future::ready(key.is_of(job)))
+            .try_collect()
+            .await
+            .map_err(|e| faults::of_object_store(what(), e))?;
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
     /// The backup of an earlier attempt, if it checks out: its manifest is readable, and its object has that size
     /// and, read again, that SHA-256. Reads the whole object; `patience` is for each answer of the storage, however
     /// long the whole takes. May be dropped at any point: the reading ends then, too.

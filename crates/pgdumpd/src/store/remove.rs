@@ -57,7 +57,11 @@ impl Storage {
         self.remove_directory(key).await
     }
 
-    async fn has_manifest(&self, key: &ObjectKey) -> Result<bool, Fault> {
+    /// Whether this archive has a manifest, readable or not.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn has_manifest(&self, key: &ObjectKey) -> Result<bool, Fault> {
         match self.objects.head(&key.manifest_path()).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),

@@ -1,10 +1,13 @@
 //! The command line as a person and a script see it: what it prints and its exit codes.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use pgdumpd::store::ObjectKey;
 use pgdumpd_client::{BackupRequest, JobState};
 use pgdumpd_testkit::{Cluster, cluster, eventually};
 use rustix::process::{Pid, Signal, kill_process};
+use uuid::Uuid;
 
 use crate::harness::{SOON, World, quoted};
 
@@ -201,6 +204,108 @@ async fn delete_says_what_it_would_remove_and_then_removes_it() {
     let status = world.say(&["status", &id, "--json"]).code(0).json();
     assert_eq!(status["copies"], "0 of 1");
     world.say(&["delete", &id, "--yes"]).code(3);
+}
+
+/// A second whole backup of one job, as when the first attempt's did not check out for a while; its key.
+fn another_backup(world: &World, archive: &Path) -> String {
+    let mut manifest = world.manifest(archive);
+    let name = format!("{}.dump", Uuid::new_v4());
+    let other = archive.with_file_name(&name);
+    let mut key = manifest.object.key.to_string();
+    key.truncate(key.rfind('/').unwrap() + 1);
+    key.push_str(&name);
+    manifest.object.key = ObjectKey::parse(&key).unwrap();
+    std::fs::copy(archive, &other).unwrap();
+    let text = serde_json::to_vec(&manifest).unwrap();
+    std::fs::write(format!("{}.manifest.json", other.display()), text).unwrap();
+    key
+}
+
+#[tokio::test]
+async fn delete_refuses_an_id_that_two_backups_have_and_takes_either_by_its_key() {
+    let world = World::new().await;
+    let _daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    let id = id.to_string();
+    let archive = world.backups().remove(0);
+    let key = world.manifest(&archive).object.key.to_string();
+    let other = another_backup(&world, &archive);
+    for arguments in [
+        &["delete", &id][..],
+        &["delete", &id, "--yes"],
+        &["delete", &id, "--storage", "local", "--yes"],
+    ] {
+        let said = world.say(arguments).code(1);
+        for named in ["2 backups with the id", &key, &other, "--key KEY"] {
+            assert!(said.err.contains(named), "{named}: {}", said.err);
+        }
+    }
+    world.assert_clean(2).await;
+
+    let by_key = |key| ["delete", "--storage", "local", "--key", key];
+    let said = world.say(&by_key(&other)).code(0);
+    assert!(said.out.starts_with("would remove "), "{}", said.out);
+    world.assert_clean(2).await;
+    world
+        .say(&[&by_key(&other)[..], &["--yes"]].concat())
+        .code(0);
+    assert_eq!(world.backups(), [archive]);
+    let status = world.say(&["status", &id, "--json"]).code(0).json();
+    assert_eq!(status["copies"], "1 of 1", "the row is of the other one");
+    world.say(&[&by_key(&key)[..], &["--yes"]].concat()).code(0);
+    assert_eq!(world.files(), Vec::<String>::new());
+    let status = world.say(&["status", &id, "--json"]).code(0).json();
+    assert_eq!(status["copies"], "0 of 1");
+    world.say(&[&by_key(&key)[..], &["--yes"]].concat()).code(3);
+    for wrong in ["../x.dump", "x"] {
+        let said = world.say(&by_key(wrong)).code(2);
+        assert!(said.err.contains("no archive's key"), "{}", said.err);
+    }
+    world.say(&["delete", "--key", &key]).code(2);
+    world.say(&["delete", "--storage", "local"]).code(2);
+}
+
+#[tokio::test]
+async fn delete_in_a_storage_needs_no_row_and_no_queue_and_leaves_what_has_no_manifest() {
+    let queues = Cluster::start_private(&[]).await;
+    let world = World::on(&queues, cluster().await).await;
+    let daemon = world.daemon().await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let id = world.enqueue().await;
+        world.succeeded(id).await;
+        ids.push(id.to_string());
+    }
+    daemon.stop().await;
+    // What a running job has stored, and not yet made a backup.
+    let archive = world.backups().remove(0);
+    let running = archive.with_file_name("running.dump");
+    std::fs::write(&running, "rows").unwrap();
+    let key = running.strip_prefix(world.storage()).unwrap();
+    let key = key.to_str().unwrap();
+    let said = world
+        .say(&["delete", "--storage", "local", "--key", key, "--yes"])
+        .code(3);
+    assert!(said.err.contains("it has no manifest"), "{}", said.err);
+    assert!(running.exists());
+    std::fs::remove_file(&running).unwrap();
+
+    sqlx::query("DELETE FROM pgdumpd.backup_jobs")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    world.say(&["delete", &ids[0], "--yes"]).code(3);
+    let in_storage = |id| ["delete", id, "--storage", "local", "--yes"];
+    let said = world.say(&in_storage(&ids[0])).code(0);
+    assert_eq!(said.err, "");
+    assert_eq!(world.backups().len(), 1);
+    world.say(&in_storage(&ids[0])).code(3);
+    queues.stop().await;
+    let said = world.say(&in_storage(&ids[1])).code(0);
+    assert!(said.out.starts_with("removed "), "{}", said.out);
+    assert!(said.err.contains("the queue was not told"), "{}", said.err);
+    assert_eq!(world.files(), Vec::<String>::new());
 }
 
 #[tokio::test]

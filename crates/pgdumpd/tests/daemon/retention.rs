@@ -179,14 +179,26 @@ async fn an_adopted_clone_leaves_the_originals_backups_although_it_has_their_row
 
 #[tokio::test]
 async fn a_daemon_of_a_queue_that_was_given_another_id_deletes_nothing() {
-    let world = keeping(1).await;
+    let mut world = keeping(1).await;
+    // It notices, and ends, at its next heartbeat: not before its job has.
+    world.set("daemon", "heartbeat", quoted("60s"));
+    world.set("daemon", "lease", quoted("300s"));
     let daemon = world.daemon().await;
     let first = whole(&world, &daemon).await;
+    let lock = world.hold_dumps().await;
+    let applied = daemon.log().matches(APPLIED).count();
+    let second = world.enqueue().await;
+    world.held(&daemon).await;
     world
         .queue
         .execute("UPDATE pgdumpd.queue SET id = gen_random_uuid()")
         .await;
-    let second = whole(&world, &daemon).await;
+    drop(lock);
+    world.succeeded(second).await;
+    eventually("the rules are applied", SOON, async || {
+        (daemon.log().matches(APPLIED).count() > applied).then_some(())
+    })
+    .await;
     assert_eq!(held(&world), sorted([first, second]));
 }
 

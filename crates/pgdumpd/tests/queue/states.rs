@@ -52,13 +52,13 @@ async fn a_job_goes_from_queued_to_succeeded_and_its_copy_is_noted() {
     assert_eq!((copy.storage.as_str(), copy.size_bytes), ("local", 4096));
     assert!(
         f.queue
-            .mark_copy_deleted(id, copy.storage_id)
+            .mark_copy_deleted(copy.storage_id, &copy.object_key)
             .await
             .unwrap()
     );
     assert!(
         !f.queue
-            .mark_copy_deleted(id, copy.storage_id)
+            .mark_copy_deleted(copy.storage_id, &copy.object_key)
             .await
             .unwrap()
     );
