@@ -1,8 +1,8 @@
 //! How far a dump is, from what has passed and what the tables weigh: pure arithmetic.
 //!
 //! Each table that owes data weighs its bytes on disk and a little for itself. A finished table counts
-//! whole. The table at hand counts by its rows where the server has an estimate of them, else by its COPY
-//! bytes against its size on disk, scaled by what the finished tables taught (COPY text is not heap).
+//! whole. The table at hand counts by its rows where the server has an estimate of them that still holds, else by
+//! its COPY bytes against its size on disk, scaled by what the finished tables taught (COPY text is not heap).
 
 /// A table with this many bytes less on disk would still cost something: its round trips.
 const COST_OF_A_TABLE: f64 = 16.0 * 1024.0;
@@ -65,7 +65,10 @@ impl Estimate {
 
     fn part_of(&self, table: &Flowing) -> f64 {
         let part = match table.estimated_rows {
-            Some(rows) if rows > 0 => table.rows as f64 / rows as f64,
+            // Fewer than have passed: an estimate that is long out of date.
+            Some(rows) if rows > 0 && table.rows <= rows.unsigned_abs() => {
+                table.rows as f64 / rows as f64
+            }
             _ => {
                 let expected = table.table_bytes as f64 * self.ratio();
                 if expected > 0.0 {
@@ -115,6 +118,18 @@ mod tests {
             copy_bytes: 1,
         };
         assert!((estimate.share(Some(&half)) - 0.5).abs() < 0.01);
+    }
+
+    #[test]
+    fn an_estimate_that_more_rows_have_passed_is_put_aside() {
+        let estimate = Estimate::new([100 * MB]);
+        let quarter = Flowing {
+            table_bytes: 100 * MB,
+            estimated_rows: Some(1000),
+            rows: 50_000,
+            copy_bytes: 25 * MB,
+        };
+        assert!((estimate.share(Some(&quarter)) - 0.25).abs() < 0.01);
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub struct TableSize {
     pub oid: i64,
     /// Of its files, with TOAST and without indexes.
     pub bytes: i64,
-    /// What the planner believes; none for a table that was never analysed.
+    /// What the planner believes, for a table that was never analysed what the server counted as it wrote; none
+    /// where there is neither.
     pub estimated_rows: Option<i64>,
 }
 

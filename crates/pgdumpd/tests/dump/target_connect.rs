@@ -168,6 +168,28 @@ async fn sizes_name_every_table_with_rows_and_never_wait_for_a_lock() {
 }
 
 #[tokio::test]
+async fn rows_of_a_table_that_was_never_analysed_are_those_that_the_server_counted() {
+    let cluster = cluster().await;
+    let db = cluster.database().await;
+    let mut writer = db.connect().await;
+    sqlx::raw_sql(
+        "CREATE TABLE t (id int) WITH (autovacuum_enabled = off);
+         INSERT INTO t SELECT generate_series(1, 700); DELETE FROM t WHERE id > 500",
+    )
+    .execute(&mut writer)
+    .await
+    .unwrap();
+    // A session's counts are seen by others when it ends.
+    drop(writer);
+    let target = Target::connect("app", &url(&db.url())).await.unwrap();
+    eventually("the rows are counted", SOON, async || {
+        let sizes = target.size().await.unwrap();
+        (sizes.tables[0].estimated_rows == Some(500)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_role_without_privileges_fails_as_the_check_foretold() {
     let cluster = cluster().await;
     let db = cluster.database().await;

@@ -4,7 +4,8 @@ SELECT schema.nspname::text AS schema,
        class.oid::int8 AS oid,
        (class.relpages + coalesce(toast.relpages, 0))::int8
            * pg_catalog.current_setting('block_size')::int8 AS bytes,
-       CASE WHEN class.reltuples >= 0 THEN class.reltuples::int8 END AS estimated_rows
+       CASE WHEN class.reltuples >= 0 THEN class.reltuples::int8
+            ELSE nullif(pg_catalog.pg_stat_get_live_tuples(class.oid), 0) END AS estimated_rows
 FROM pg_catalog.pg_class AS class
 JOIN pg_catalog.pg_namespace AS schema ON schema.oid = class.relnamespace
 LEFT JOIN pg_catalog.pg_class AS toast ON toast.oid = class.reltoastrelid
