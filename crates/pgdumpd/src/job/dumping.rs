@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -211,10 +211,7 @@ impl Dumping<'_> {
             reporter: self.reporter,
         };
         let stop = CancellationToken::new();
-        let mut source = Output {
-            output,
-            buffer: BytesMut::new(),
-        };
+        let mut source = Output(output);
         let mut sink = Into { upload };
         let meter = Arc::clone(meter);
         let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, mode, meter, &stop));
@@ -316,15 +313,11 @@ fn nothing_matched() -> Fault {
 }
 
 /// pg_dump's output, as the pipeline's source.
-struct Output {
-    output: DumpOutput,
-    buffer: BytesMut,
-}
+struct Output(DumpOutput);
 
 impl pipeline::Source for Output {
     async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
-        let read = self.output.read(&mut self.buffer).await?;
-        Ok((read > 0).then(|| self.buffer.split().freeze()))
+        self.0.next().await
     }
 }
 
