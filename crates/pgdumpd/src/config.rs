@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
+use crate::globals::Globals;
 use crate::schedule::Schedule;
 
 pub use describe::{Entry, Loaded};
@@ -144,6 +145,8 @@ pub struct TargetConfig {
     pub compression: Compression,
     /// Who compresses it; none: the faster one.
     pub compressor: Option<Compressor>,
+    /// Whether roles and tablespaces are stored beside the archive; not, if none.
+    pub globals: Option<Globals>,
     /// How long pg_dump's session may wait for one lock.
     pub lock_wait_timeout: Duration,
     /// How long no byte may come.

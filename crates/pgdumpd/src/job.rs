@@ -8,6 +8,7 @@ mod dumping;
 mod earlier;
 mod estimate;
 mod flowing;
+mod globals;
 mod halt;
 mod heart;
 mod manifest;

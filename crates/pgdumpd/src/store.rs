@@ -5,6 +5,7 @@
 //! [`object_store::ObjectStore`]; writing to a local directory is done here, for the reasons in `local_upload`.
 
 mod faults;
+mod globals;
 mod key;
 mod local_upload;
 mod manifest;
@@ -26,10 +27,11 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use pgdump_archive::Index;
 use uuid::Uuid;
 
+pub use self::globals::GLOBALS_DAMAGED;
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::{
-    Archive, ArchiveState, Daemon, Database, FORMAT, Filters, MAX_WARNINGS, Manifest, Object,
-    PgDump, Restore,
+    Archive, ArchiveState, Daemon, Database, FORMAT, Filters, Globals, MAX_WARNINGS, Manifest,
+    Object, PgDump, Restore,
 };
 pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;

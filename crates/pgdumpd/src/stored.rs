@@ -1,11 +1,13 @@
 //! A stored backup, found by its id and read again: verified, fetched whole, fetched in part.
 
+mod globals;
 mod inspection;
 mod new_file;
 mod tables;
 mod verify;
 mod whole;
 
+pub use self::globals::fetch_globals;
 pub(crate) use self::inspection::name_of;
 pub use self::inspection::{Damage, Inspection, Verdict};
 pub use self::tables::{Fetched, fetch_tables};

@@ -44,7 +44,7 @@ fn index_of(archive: &[u8]) -> Index {
 }
 
 /// What does not depend on how the data is stored.
-fn content(index: &Index) -> Vec<impl PartialEq + std::fmt::Debug> {
+fn content(index: &Index) -> Vec<impl PartialEq + std::fmt::Debug + use<>> {
     let of = |entry: &IndexEntry| {
         (
             entry.dump_id,

@@ -16,12 +16,15 @@ use crate::stored::{self, Stored};
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// Where to write it; by default TARGET-TIME.dump in the working directory
+    /// Where to write it; by default TARGET-TIME.dump (.globals.sql) in the working directory
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only this table, with what it needs to restore by itself; may be given several times
     #[arg(long = "table", value_name = "SCHEMA.NAME", value_parser = super::values::table_name)]
     tables: Vec<TableName>,
+    /// The roles and tablespaces stored beside it, instead of the archive
+    #[arg(long, conflicts_with = "tables")]
+    globals: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -31,8 +34,12 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let Some(stored) = args.which.open(config).await? else {
         return Ok(Exit::NotFound);
     };
-    let output = args.output.clone().unwrap_or_else(|| default_name(&stored));
-    if args.tables.is_empty() {
+    let suffix = if args.globals { "globals.sql" } else { "dump" };
+    let output = args.output.clone();
+    let output = output.unwrap_or_else(|| default_name(&stored, suffix));
+    if args.globals {
+        globals(&stored, &output, args.json).await
+    } else if args.tables.is_empty() {
         whole(&stored, &output, args.json).await
     } else {
         tables(&stored, &args.tables, &output, args.json).await
@@ -58,6 +65,26 @@ async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exi
     ))?;
     let restore = restore_command(stored, output);
     out::line(format!("restore it with: {restore}"))?;
+    Ok(Exit::Done)
+}
+
+async fn globals(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
+    let Some(size_bytes) = stored::fetch_globals(stored, output).await? else {
+        super::watch::eprintln_line(
+            "this backup has no globals: set the target's globals to \"without-passwords\" for later ones",
+        );
+        return Ok(Exit::NotFound);
+    };
+    if json {
+        out::json(&json!({ "file": output, "size_bytes": size_bytes }))?;
+        return Ok(Exit::Done);
+    }
+    let output = output.display();
+    out::line(format!("{output}: {}, verified", HumanBytes(size_bytes)))?;
+    // Not ON_ERROR_STOP: the role that one restores as is there already.
+    out::line(format!(
+        "restore it with: psql --dbname=postgres --file={output}"
+    ))?;
     Ok(Exit::Done)
 }
 
@@ -120,7 +147,7 @@ fn restore_command(stored: &Stored, output: &Path) -> String {
 }
 
 /// Of characters that every file system takes.
-fn default_name(stored: &Stored) -> PathBuf {
+fn default_name(stored: &Stored, suffix: &str) -> PathBuf {
     let manifest = &stored.manifest;
     let target: String = manifest
         .target
@@ -135,5 +162,5 @@ fn default_name(stored: &Stored) -> PathBuf {
         .take(100)
         .collect();
     let time = manifest.started_at.format("%Y%m%dT%H%M%SZ");
-    format!("{target}-{time}.dump").into()
+    format!("{target}-{time}.{suffix}").into()
 }

@@ -139,6 +139,12 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["auto", "pg_dump", "pgdumpd"]),
         Some("auto"),
     ),
+    key(
+        "targets.*",
+        "globals",
+        Kind::Choice(&["none", "without-passwords", "with-passwords"]),
+        Some("none"),
+    ),
     key("targets.*", "lock_wait_timeout", span(100, DAY), Some("5m")),
     key(
         "targets.*",

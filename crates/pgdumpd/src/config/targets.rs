@@ -8,6 +8,7 @@ use super::{Databases, StorageConfig, TargetConfig, keys, secrets};
 use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
+use crate::globals::Globals;
 use crate::schedule::{Schedule, Zone};
 
 const NAME_MAX: usize = 200;
@@ -90,6 +91,8 @@ fn read_one(
     let compression = compression(reader, section);
     let compressor = reader.text(section, "compressor");
     let compressor = compressor.and_then(|name| Compressor::named(&name));
+    let globals = reader.text(section, "globals");
+    let globals = globals.and_then(|name| Globals::named(&name));
     let lock_wait_timeout = reader.duration(section, "lock_wait_timeout");
     let stall_timeout = reader.duration(section, "stall_timeout");
     let timeout = reader.optional_duration(section, "timeout");
@@ -101,6 +104,7 @@ fn read_one(
         storage: storage?,
         compression,
         compressor,
+        globals,
         lock_wait_timeout,
         stall_timeout,
         timeout,

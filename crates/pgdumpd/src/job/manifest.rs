@@ -5,13 +5,15 @@ use pgdump_archive::{ArchiveVersion, DataKind, IndexEntry};
 use pgdumpd_client::BackupSpec;
 use uuid::Uuid;
 
+use super::globals;
 use crate::compression::Compression;
 use crate::dump::{CleanExit, Plan};
 use crate::pipeline::{ArchiveEnd, Streamed};
 use crate::queue::{ClaimedJob, Worker};
 use crate::spec;
 use crate::store::{
-    Archive, ArchiveState, Daemon, Database, FORMAT, Manifest, Object, ObjectKey, PgDump, Restore,
+    Archive, ArchiveState, Daemon, Database, FORMAT, Globals, Manifest, Object, ObjectKey, PgDump,
+    Restore,
 };
 use crate::target::Target;
 
@@ -26,6 +28,7 @@ pub(super) struct Facts<'a> {
     pub(super) spec: &'a BackupSpec,
     pub(super) key: &'a ObjectKey,
     pub(super) started_at: DateTime<Utc>,
+    pub(super) globals: Option<&'a globals::Dumped>,
     pub(super) exit: &'a CleanExit,
     pub(super) streamed: &'a Streamed,
 }
@@ -74,6 +77,9 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
             size_bytes: streamed.size(),
             sha256: streamed.sha256().to_owned(),
         },
+        globals: facts
+            .globals
+            .map(|globals| Globals::of(facts.key, &globals.text, globals.passwords)),
         warnings: caveats
             .into_iter()
             .chain(warnings.texts.iter().cloned())

@@ -13,6 +13,8 @@ use crate::hex::hex;
 
 /// What an archive's name ends with.
 const ARCHIVE_SUFFIX: &str = ".dump";
+/// What the name of the globals beside an archive has in its place.
+const GLOBALS_SUFFIX: &str = ".globals.sql";
 /// What a manifest's name has behind its archive's.
 pub(super) const MANIFEST_SUFFIX: &str = ".manifest.json";
 /// A target longer than this, once encoded, is cut and told apart by a hash: file systems end a name at 255 bytes.
@@ -82,6 +84,12 @@ impl ObjectKey {
     /// The key of the manifest that makes this archive a backup.
     pub fn manifest(&self) -> String {
         format!("{}{MANIFEST_SUFFIX}", self.0)
+    }
+
+    /// The key of the roles and tablespaces that may lie beside this archive.
+    pub fn globals(&self) -> String {
+        let stem = self.0.strip_suffix(ARCHIVE_SUFFIX).unwrap_or(&self.0);
+        format!("{stem}{GLOBALS_SUFFIX}")
     }
 
     /// Whether this is the key of an attempt of this job.
