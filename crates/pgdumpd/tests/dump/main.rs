@@ -6,6 +6,7 @@
 )]
 
 mod filters;
+mod globals;
 mod majors;
 mod process;
 mod support;
