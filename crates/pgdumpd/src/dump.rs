@@ -15,7 +15,7 @@ mod redact;
 mod stderr;
 
 pub use exit::CleanExit;
-pub use globals::dump_globals;
+pub use globals::{dump_globals, globals_program};
 pub use output::{DumpOutput, OutputMeter};
 pub use plan::Plan;
 pub use process::PgDump;

@@ -10,6 +10,7 @@ use crate::globals::Globals;
 
 use super::plan::Plan;
 use super::process::{PgDump, STOP_GRACE};
+use super::program::Program;
 
 /// No server has so many roles: 64 MiB are several hundred thousand.
 const LARGEST: usize = 64 << 20;
@@ -29,7 +30,7 @@ pub async fn dump_globals(
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<Option<Vec<u8>>, Fault> {
-    let program = program(plan)?;
+    let program = globals_program(plan.program())?;
     let arguments = arguments(plan, globals);
     let (mut dump, mut output) = PgDump::start_program(&program, &arguments, plan)?;
     let read = async {
@@ -75,9 +76,12 @@ fn stalled(limit: Duration) -> Fault {
     )
 }
 
-fn program(plan: &Plan) -> Result<PathBuf, Fault> {
-    let pg_dump = plan.program().path();
-    let program = pg_dump.with_file_name("pg_dumpall");
+/// The pg_dumpall that belongs to this pg_dump.
+///
+/// # Errors
+/// A permanent `pg_dumpall_missing`.
+pub fn globals_program(pg_dump: &Program) -> Result<PathBuf, Fault> {
+    let program = pg_dump.path().with_file_name("pg_dumpall");
     if program.is_file() {
         return Ok(program);
     }

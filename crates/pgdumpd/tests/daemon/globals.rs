@@ -88,6 +88,8 @@ async fn globals_that_cannot_be_dumped_fail_the_backup_before_it_locks_a_table()
     let role = world.cluster.role("").await;
     world.set("targets.shop", "globals", quoted("with-passwords"));
     world.set("targets.shop", "url", quoted(&world.shop.tcp_url(&role)));
+    let said = world.say(&["check"]).code(6);
+    assert!(said.out.contains("may not read passwords"), "{}", said.out);
     let daemon = world.daemon().await;
     let id = world.enqueue().await;
     let status = world.failed(id).await;
@@ -104,6 +106,8 @@ async fn a_pg_dump_without_its_pg_dumpall_is_told() {
     let fake = FakePgDump::new(world.cluster.major(), &world.archive(), Then::Exit(0));
     world.use_fake(&fake);
     world.set("targets.shop", "globals", quoted("without-passwords"));
+    let said = world.say(&["check"]).code(6);
+    assert!(said.out.contains("pg_dumpall is missing"), "{}", said.out);
     let _daemon = world.daemon().await;
     let id = world.enqueue().await;
     let status = world.failed(id).await;
