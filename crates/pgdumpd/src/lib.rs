@@ -14,6 +14,7 @@ pub mod database_url;
 pub mod dump;
 pub mod fault;
 pub mod finding;
+pub mod fsck;
 pub mod globals;
 mod hex;
 pub mod job;

@@ -6,11 +6,13 @@
 
 mod faults;
 mod globals;
+mod inventory;
 mod key;
 mod local_upload;
 mod manifest;
 mod marker;
 mod multipart_upload;
+mod name;
 mod patience;
 mod probe;
 mod range;
@@ -28,11 +30,13 @@ use pgdump_archive::Index;
 use uuid::Uuid;
 
 pub use self::globals::GLOBALS_DAMAGED;
+pub use self::inventory::{FoundObject, UnfinishedUpload};
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::{
     Archive, ArchiveState, Daemon, Database, FORMAT, Filters, Globals, MAX_WARNINGS, Manifest,
     Object, PgDump, Restore,
 };
+pub use self::name::{Name, Part, PartKind};
 pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;
 pub use self::read::Listed;

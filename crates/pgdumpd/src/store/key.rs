@@ -12,9 +12,9 @@ use uuid::Uuid;
 use crate::hex::hex;
 
 /// What an archive's name ends with.
-const ARCHIVE_SUFFIX: &str = ".dump";
+pub(super) const ARCHIVE_SUFFIX: &str = ".dump";
 /// What the name of the globals beside an archive has in its place.
-const GLOBALS_SUFFIX: &str = ".globals.sql";
+pub(super) const GLOBALS_SUFFIX: &str = ".globals.sql";
 /// What a manifest's name has behind its archive's.
 pub(super) const MANIFEST_SUFFIX: &str = ".manifest.json";
 /// A target longer than this, once encoded, is cut and told apart by a hash: file systems end a name at 255 bytes.

@@ -13,6 +13,7 @@ mod config_free;
 mod crash;
 mod dump_faults;
 mod filters;
+mod fsck;
 mod globals;
 mod harness;
 mod hung_storage;
