@@ -12,11 +12,14 @@ const SECONDS_OF_A_BYTE: f64 = 30e-9;
 const LEARNING_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 /// Seconds of expected work that must have passed before the learnt speed is trusted more than the expected one.
 const LEARNING_SECONDS: f64 = 2.0;
+/// By how much a machine is thought to be slower than expected before it has shown itself: a share that was told too
+/// low is put right at once, one that was told too high is not.
+const CAUTION: f64 = 1.4;
 /// The entry at hand never counts as whole before it is.
 const MOST_OF_AN_ENTRY: f64 = 0.98;
 /// How fast the share goes on where it has run ahead, of the pace that would bring it to the end in time: slower, so
 /// that the truth catches up, and never still.
-const PACE_AHEAD: f64 = 0.5;
+const PACE_AHEAD: f64 = 0.3;
 
 /// What is known of one entry before its data has passed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -115,7 +118,7 @@ impl Estimate {
         let part = part_of(at_hand, guess.of(at_hand).0, passed);
         let spent = (self.spent - self.spent_before).max(0.0);
         // Expected seconds that have passed, and how much longer they were.
-        let slowness = (self.spent + LEARNING_SECONDS)
+        let slowness = (self.spent + LEARNING_SECONDS * CAUTION)
             / (before + part * expected(at_hand) + LEARNING_SECONDS);
         // The longer it flows, the more its own pace says.
         let own = if part > 0.0 { spent / part } else { 0.0 };

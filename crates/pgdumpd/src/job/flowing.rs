@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use pgdump_archive::{DataKind, Toc, TocEntry};
+use tracing::trace;
 
 use super::estimate::{Bar, Estimate, Load, Passed, Sampled};
 use super::reporter::Counts;
@@ -156,6 +157,13 @@ impl Flow {
         });
         let spent = self.before.as_secs_f64() + self.estimate.spent();
         let ahead = AGE.min(remaining);
+        trace!(
+            block = self.done,
+            bytes = counted.so_far.raw_bytes,
+            spent_s = spent,
+            remaining_s = remaining,
+            "flowing"
+        );
         let counts = Counts {
             current_table: at_hand.map(|block| block.name.clone()),
             rows_done: i64::try_from(counted.rows + rows).ok(),

@@ -147,7 +147,7 @@ async fn priced(
 
 async fn send(found: &mpsc::Sender<Measured>, measured: Option<Measured>) {
     if let Some(measured) = measured {
-        debug!("{measured:?}");
+        debug!("sampled: {measured:?}");
         // Nobody takes it any more: the dump is over.
         let _ = found.send(measured).await;
     }

@@ -16,9 +16,11 @@ use crate::fault::Fault;
 
 use super::{Target, fault};
 
-/// Blocks that are looked at in each table: a megabyte, which an idle disk gives in a fraction of a second. Widths
+/// Blocks that are looked at in each table: two megabytes, which an idle disk gives in a fraction of a second. Widths
 /// and gaps that differ from place to place are met in proportion, to within a few percent.
-const BLOCKS: i64 = 128;
+const BLOCKS: i64 = 256;
+/// And where that takes too long, on a disk that must seek for each.
+const FEW_BLOCKS: i64 = 32;
 /// The text that is wanted of a table: enough for a compressor to show what it makes of it.
 const TEXT_BYTES: i32 = 128 * 1024;
 /// Text that is taken from one row: a long one must not be all that is seen. In characters, of at most four bytes.
@@ -175,10 +177,7 @@ impl Sampler<'_> {
         let Some(subject) = self.subject(oid).await? else {
             return Ok(None);
         };
-        let blocks = choose(subject.blocks);
-        let looked = self
-            .blocks(&subject, &stored(&subject.columns), &blocks)
-            .await?;
+        let (blocks, looked) = self.look(&subject, &stored(&subject.columns)).await?;
         if looked.rows == 0.0 {
             return Ok(Some(Sample::default()));
         }
@@ -235,9 +234,8 @@ impl Sampler<'_> {
         let Some(subject) = self.subject(LARGE_OBJECTS).await? else {
             return Ok(None);
         };
-        let blocks = choose(subject.blocks);
-        let looked = self
-            .blocks(&subject, "pg_catalog.octet_length(t.data)", &blocks)
+        let (blocks, looked) = self
+            .look(&subject, "pg_catalog.octet_length(t.data)")
             .await?;
         let bytes = sqlx::query_as(include_str!("sql/sample_large_object_pages.sql"))
             .bind(blocks)
@@ -264,6 +262,19 @@ impl Sampler<'_> {
             dump_bytes: raw_bytes as f64 / objects as f64 * count as f64,
             text,
         }))
+    }
+
+    /// Counts in some blocks: in which, and what is there.
+    async fn look(&mut self, subject: &Subject, stored: &str) -> Result<(Vec<i64>, Looked), Fault> {
+        let blocks = choose(subject.blocks, BLOCKS);
+        match self.blocks(subject, stored, &blocks).await {
+            Err(fault) if fault.code() == "target_slow" => {
+                let blocks = choose(subject.blocks, FEW_BLOCKS);
+                let looked = self.blocks(subject, stored, &blocks).await?;
+                Ok((blocks, looked))
+            }
+            looked => Ok((blocks, looked?)),
+        }
     }
 
     async fn blocks(
@@ -323,8 +334,8 @@ impl Sampler<'_> {
 const LARGE_OBJECTS: i64 = 2613;
 
 /// Blocks from all over a table: one of each of so many equal stretches, all where there are few.
-fn choose(blocks: i64) -> Vec<i64> {
-    let wanted = blocks.clamp(0, BLOCKS);
+fn choose(blocks: i64, wanted: i64) -> Vec<i64> {
+    let wanted = blocks.clamp(0, wanted);
     let mut rng = rand::rng();
     (0..wanted)
         .map(|stretch| {

@@ -8,6 +8,7 @@
 mod filters;
 mod majors;
 mod process;
+mod samples;
 mod support;
 mod target_connect;
 mod target_guard;
