@@ -151,6 +151,8 @@ pub struct TargetConfig {
     pub lock_wait_timeout: Duration,
     /// How long no byte may come.
     pub stall_timeout: Duration,
+    /// Whether blocks of the tables are read beforehand, so that the percentage is truer.
+    pub progress_sample: bool,
     /// How long a dump may take at most, unless the job says less.
     pub timeout: Option<Duration>,
     /// When the daemons themselves ask for a backup; never, if none.

@@ -4,6 +4,7 @@
 //! whatever happens, the job ends here with one outcome written to its row.
 
 mod attempt;
+mod cost;
 mod dumping;
 mod earlier;
 mod estimate;
@@ -17,6 +18,7 @@ mod publish;
 mod reporter;
 mod settle;
 mod stop;
+mod weighing;
 
 use std::sync::Arc;
 

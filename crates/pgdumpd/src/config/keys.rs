@@ -152,6 +152,7 @@ pub const KEYS: &[Key] = &[
         span(100, 7 * DAY),
         Some("15m"),
     ),
+    key("targets.*", "progress_sample", Kind::Boolean, Some("true")),
     key("targets.*", "timeout", span(1000, 30 * DAY), None),
     key("targets.*", "schedule", Kind::Text, None),
     key("targets.*", "schedule_zone", Kind::Text, Some("UTC")),

@@ -95,6 +95,7 @@ fn read_one(
     let globals = globals.and_then(|name| Globals::named(&name));
     let lock_wait_timeout = reader.duration(section, "lock_wait_timeout");
     let stall_timeout = reader.duration(section, "stall_timeout");
+    let progress_sample = reader.boolean(section, "progress_sample");
     let timeout = reader.optional_duration(section, "timeout");
     let schedule = schedule(reader, section);
     let keep_last = reader.optional_integer(section, "keep_last");
@@ -107,6 +108,7 @@ fn read_one(
         globals,
         lock_wait_timeout,
         stall_timeout,
+        progress_sample,
         timeout,
         schedule,
         keep_last,

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::attempt::STOP_GRACE;
+use super::cost::Costs;
 use super::flowing::counts;
 use super::halt::{Halt, HaltSwitch};
 use super::measure::Watch;
@@ -146,8 +147,8 @@ impl Dumping<'_> {
             .await;
         let ended = match end {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
-                self.reporter
-                    .advance(1.0, counts(&meter.snapshot(), &meter.counted_from(0)));
+                let counts = counts(&meter.snapshot(), &meter.counted_from(0));
+                self.reporter.advance(1.0, None, counts);
                 self.reporter.enter(Phase::Finishing);
                 match self.clean_exit(&mut dump).await {
                     Ok(_) if self.partial && is_empty(&streamed) => {
@@ -209,6 +210,8 @@ impl Dumping<'_> {
             output: output.meter(),
             meter: Arc::clone(meter),
             reporter: self.reporter,
+            partial: self.partial,
+            costs: Costs::new(plan.compression(), plan.compressor()),
         };
         let stop = CancellationToken::new();
         let mut source = Output(output);

@@ -21,6 +21,7 @@ mod loops;
 mod main_job;
 mod many;
 mod outage;
+mod progress;
 mod retention;
 mod roles;
 mod scenes;
