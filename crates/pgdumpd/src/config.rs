@@ -10,8 +10,12 @@ mod error;
 mod keys;
 mod queue;
 mod reader;
+mod remote;
 mod secrets;
 mod sources;
+#[cfg(test)]
+mod storage_tests;
+mod storage_url;
 mod storages;
 mod targets;
 #[cfg(test)]
@@ -33,6 +37,8 @@ use crate::schedule::Schedule;
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key, Kind};
+pub use remote::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3, UploadLimits};
+pub use secrets::Secret;
 pub use sources::{DEFAULT_FILE, Origin, Sources};
 
 /// Everything that the daemon was told.
@@ -176,10 +182,22 @@ pub enum Databases {
 /// `[storages.NAME]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageConfig {
-    /// A local directory.
-    pub path: PathBuf,
+    /// Where it is.
+    pub place: PlaceConfig,
     /// The storage that must be there: any other is refused, and none is made.
     pub storage_id: Option<Uuid>,
-    /// Free bytes that a dump must leave on the file system.
-    pub min_free: u64,
+}
+
+/// Where a storage is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaceConfig {
+    /// A local directory.
+    Local {
+        /// Absolute.
+        path: PathBuf,
+        /// Free bytes that a dump must leave on the file system.
+        min_free: u64,
+    },
+    /// An object store.
+    Remote(Box<RemoteConfig>),
 }

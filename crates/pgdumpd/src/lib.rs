@@ -3,6 +3,7 @@
 //!
 //! `docs/ARCHITECTURE.md` walks one job through these modules.
 
+pub mod bandwidth;
 pub mod checks;
 pub mod claim_loop;
 pub mod cli;

@@ -68,6 +68,13 @@ impl Setup {
     }
 }
 
+fn min_free(config: &Config) -> u64 {
+    match &config.storages["local"].place {
+        PlaceConfig::Local { min_free, .. } => *min_free,
+        PlaceConfig::Remote(remote) => panic!("{remote}"),
+    }
+}
+
 fn origin_of(loaded: &Loaded, key: &str) -> String {
     let entry = loaded.entries.iter().find(|entry| entry.key == key);
     entry.map_or("not there".into(), |entry| entry.origin.to_string())
@@ -98,7 +105,7 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
     assert_eq!(target.stall_timeout, Duration::from_secs(900));
     assert_eq!(target.timeout, None);
     assert_eq!(target.keep_last, None);
-    assert_eq!(config.storages["local"].min_free, 1 << 30);
+    assert_eq!(min_free(&config), 1 << 30);
     assert_eq!(config.log.filter, "info");
     assert!(!config.log.json);
 }
@@ -117,7 +124,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_defaults() {
     assert!(!loaded.config.queue.listen);
     let directories = loaded.config.pg_dump.directories.clone();
     assert_eq!(directories, [PathBuf::from("/a"), PathBuf::from("/b")]);
-    assert_eq!(loaded.config.storages["local"].min_free, 2_000_000_000);
+    assert_eq!(min_free(&loaded.config), 2_000_000_000);
     assert_eq!(
         origin_of(&loaded, "daemon.max_jobs"),
         "PGDUMPD_DAEMON__MAX_JOBS"
@@ -330,7 +337,10 @@ fn without_configuration_a_database_url_is_enough() {
     assert_eq!(config.targets.keys().collect::<Vec<_>>(), ["shop"]);
     assert_eq!(config.targets["shop"].url, config.queue.url);
     assert_eq!(config.targets["shop"].storage, "local");
-    let path = |setup: &Setup| setup.load().config.storages["local"].path.clone();
+    let path = |setup: &Setup| match &setup.load().config.storages["local"].place {
+        PlaceConfig::Local { path, .. } => path.clone(),
+        PlaceConfig::Remote(remote) => panic!("{remote}"),
+    };
     let is = PathBuf::from;
     assert_eq!(path(&setup), is("/home/me/.local/state/pgdumpd/backups"));
     let setup = setup.with("XDG_STATE_HOME", "/xdg");
@@ -408,13 +418,19 @@ fn variables_that_only_sqlx_obeys_are_warned_of() {
 #[test]
 fn every_default_is_allowed() {
     // A default out of its own bounds would make the smallest file a problem.
-    let small = format!("{SMALL}schedule = \"@daily\"");
+    let small = format!(
+        "{SMALL}schedule = \"@daily\"\nstorage = \"local\"\n[storages.s3]\nurl = \"s3://backups\"\n"
+    );
     let loaded = Setup::file(&small).load();
     for key in KEYS.iter().filter(|key| key.default.is_some()) {
+        let storage = match key.name {
+            "min_free" => "storages.local",
+            _ => "storages.s3",
+        };
         let section = key
             .section
             .replace("targets.*", "targets.app")
-            .replace("storages.*", "storages.local");
+            .replace("storages.*", storage);
         assert_eq!(
             origin_of(&loaded, &format!("{section}.{}", key.name)),
             "default",

@@ -13,6 +13,7 @@ use super::publish::{Publication, publish};
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use super::{earlier, globals, manifest};
+use crate::compression::Compression;
 use crate::config::{StorageConfig, TargetConfig};
 use crate::daemon::{Served, Services};
 use crate::dump::{self, Plan};
@@ -91,6 +92,7 @@ impl Attempt<'_> {
             config: target_config,
             storage: &storage,
             key: &key,
+            expected_bytes: expected_bytes(size, plan.compression()),
             reporter: self.reporter,
             switch: self.switch,
         };
@@ -248,6 +250,16 @@ impl Attempt<'_> {
             bytes_stored: bytes,
             ..counted
         }
+    }
+}
+
+/// About how many bytes an archive comes to. On the safe side: the size counts indexes, which are not dumped, and text
+/// compresses to a quarter.
+fn expected_bytes(database_bytes: i64, compression: Compression) -> u64 {
+    let database_bytes = u64::try_from(database_bytes).unwrap_or(0);
+    match compression {
+        Compression::None => database_bytes,
+        _ => database_bytes / 2,
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Dumping<'a> {
     pub(super) config: &'a TargetConfig,
     pub(super) storage: &'a Storage,
     pub(super) key: &'a ObjectKey,
+    /// About how many bytes will be stored.
+    pub(super) expected_bytes: u64,
     pub(super) reporter: &'a Reporter,
     pub(super) switch: &'a Arc<HaltSwitch>,
 }
@@ -75,7 +77,7 @@ enum End {
 impl Dumping<'_> {
     /// Dumps. On an error pg_dump, its session and the upload are gone, as far as they can be reached.
     pub(super) async fn run(&self, plan: Plan) -> Result<Dumped, Stop> {
-        self.note_upload().await?;
+        self.note_upload(None).await?;
         match self.once(plan.clone(), mode_of(&plan)).await {
             Ok(Once::Dumped(dumped)) => Ok(*dumped),
             // We cannot read what this pg_dump writes: store it as it comes, and say so.
@@ -96,8 +98,9 @@ impl Dumping<'_> {
         }
     }
 
-    /// Notes where this attempt will store, before the first byte is sent.
-    async fn note_upload(&self) -> Result<(), Stop> {
+    /// Notes where this attempt will store, before an upload is begun; then what the storage calls the upload, before
+    /// the first part is sent.
+    async fn note_upload(&self, upload_id: Option<&str>) -> Result<(), Stop> {
         let Self {
             services,
             lease,
@@ -106,10 +109,13 @@ impl Dumping<'_> {
             ..
         } = self;
         loop {
-            let noted =
-                services
-                    .queue
-                    .note_upload(lease, storage.name(), storage.id(), key.as_str(), None);
+            let noted = services.queue.note_upload(
+                lease,
+                storage.name(),
+                storage.id(),
+                key.as_str(),
+                upload_id,
+            );
             let noted = tokio::select! {
                 () = self.switch.token().cancelled() => return Err(Stop::Halted),
                 noted = noted => noted,
@@ -132,6 +138,12 @@ impl Dumping<'_> {
 
     async fn once(&self, plan: Plan, mode: Mode) -> Result<Once, Stop> {
         let mut upload = self.begin().await?;
+        if upload.id().is_some()
+            && let Err(stop) = self.note_upload(upload.id()).await
+        {
+            abort(upload).await;
+            return Err(stop);
+        }
         let (mut dump, output) = match PgDump::start(&plan) {
             Ok(started) => started,
             Err(fault) => {
@@ -186,7 +198,8 @@ impl Dumping<'_> {
 
     /// Begins the upload. Where that hangs it is left alone: begun too late, it removes itself.
     async fn begin(&self) -> Result<Upload, Stop> {
-        let begun = in_time(self.config.stall_timeout, self.storage.begin(self.key));
+        let begun = self.storage.begin(self.key, Some(self.expected_bytes));
+        let begun = in_time(self.config.stall_timeout, begun);
         tokio::select! {
             () = self.switch.token().cancelled() => Err(Stop::Halted),
             begun = begun => begun.in_step(Step::Store),

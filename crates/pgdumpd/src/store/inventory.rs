@@ -24,29 +24,7 @@ pub struct FoundObject {
     pub modified_at: DateTime<Utc>,
 }
 
-/// An upload that was begun and neither completed nor aborted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnfinishedUpload {
-    /// The key that it would become.
-    pub key: String,
-    /// What the storage calls it.
-    pub upload_id: String,
-    /// When it was begun, by the storage's clock.
-    pub started_at: DateTime<Utc>,
-}
-
 impl Storage {
-    /// The unfinished uploads of one queue; none where this storage cannot list them.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub async fn unfinished_uploads(
-        &self,
-        _queue_id: uuid::Uuid,
-    ) -> Result<Option<Vec<UnfinishedUpload>>, Fault> {
-        Ok(None)
-    }
-
     /// Lists everything below a prefix that ends at a slash; temporary files, too, which other listings hide.
     ///
     /// # Errors
@@ -66,7 +44,7 @@ impl Storage {
                 })
                 .await?
             }
-            Place::Remote => {
+            Place::Remote(_) => {
                 let what = || format!("cannot list storage \"{}\"", self.name);
                 let prefix = prefix.as_deref().map(object_path).transpose()?;
                 let listed = self.objects.list(prefix.as_ref());

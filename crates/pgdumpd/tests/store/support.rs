@@ -1,8 +1,11 @@
 //! What the storage tests share: keys, manifests, bytes.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use pgdumpd::compressor::Compressor;
+use pgdumpd::config::{PlaceConfig, StorageConfig};
 use pgdumpd::store::{
     Archive, ArchiveState, Daemon, Database, FORMAT, Globals, Manifest, Object, ObjectKey, PgDump,
     Restore, Storage, StoredObject,
@@ -16,6 +19,14 @@ pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(
 
 pub(crate) fn time(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+}
+
+/// The configuration of a local directory.
+pub(crate) fn local(path: PathBuf) -> StorageConfig {
+    StorageConfig {
+        place: PlaceConfig::Local { path, min_free: 0 },
+        storage_id: None,
+    }
 }
 
 /// A key that no other test has.
@@ -118,7 +129,7 @@ pub(crate) fn content(size: usize) -> Bytes {
 
 /// Uploads in pieces of odd sizes and commits.
 pub(crate) async fn store(storage: &Storage, key: &ObjectKey, content: &Bytes) -> StoredObject {
-    let mut upload = storage.begin(key).await.unwrap();
+    let mut upload = storage.begin(key, None).await.unwrap();
     for (at, piece) in pieces(content) {
         assert!(at < content.len());
         upload.write(piece).await.unwrap();
