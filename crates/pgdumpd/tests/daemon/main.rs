@@ -22,6 +22,7 @@ mod main_job;
 mod many;
 mod outage;
 mod progress;
+mod remote;
 mod retention;
 mod roles;
 mod scenes;

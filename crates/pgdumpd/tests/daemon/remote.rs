@@ -1,19 +1,24 @@
 //! Backups in an S3 server, by a real daemon: taken, told of, read back whole and in part, and deleted.
 
-use pgdumpd_testkit::{contents, fill};
+use pgdumpd_testkit::{contents, fill, s3_server};
 
 use crate::harness::{World, quoted};
 
 /// A world whose storage `local` is a bucket.
 async fn world() -> World {
+    let server = s3_server().await;
     let mut world = World::new().await;
     world.unset("storages.local");
     let prefix = uuid::Uuid::new_v4();
     for (key, value) in [
-        ("url", quoted(&format!("s3://backups/{prefix}"))),
-        ("endpoint", quoted("http://127.0.0.1:28333")),
-        ("access_key_id", quoted("AKTEST")),
-        ("secret_access_key", quoted("secrethunter2")),
+        (
+            "url",
+            quoted(&format!("s3://{}/{prefix}", server.bucket().await)),
+        ),
+        ("endpoint", quoted(&server.endpoint)),
+        ("region", quoted(&server.region)),
+        ("access_key_id", quoted(&server.keys.id)),
+        ("secret_access_key", quoted(&server.keys.secret)),
     ] {
         world.set("storages.local", key, value);
     }
@@ -73,7 +78,7 @@ async fn a_backup_goes_to_a_bucket_and_comes_back() {
     let listed = world.say(&["list", "--storage", "local"]).code(0);
     assert!(!listed.out.contains(&id), "{}", listed.out);
     daemon.stop().await;
-    assert!(!daemon_log_has(&world, "secrethunter2"));
+    assert!(!daemon_log_has(&world, &s3_server().await.keys.secret));
 }
 
 fn daemon_log_has(world: &World, text: &str) -> bool {

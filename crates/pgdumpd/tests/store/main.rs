@@ -12,6 +12,7 @@ mod inspection;
 mod local;
 mod manifest;
 mod press;
+mod s3;
 mod speed;
 mod stream;
 mod support;

@@ -9,24 +9,25 @@ use pgdumpd::config::{
     Credentials, PlaceConfig, Provider, RemoteConfig, S3, Secret, StorageConfig, UploadLimits,
 };
 use pgdumpd::store::Storage;
+use pgdumpd_testkit::{S3Server, s3_server};
 
 use crate::conformance::conforms;
 
-fn remote(endpoint: &str, bucket: &str, prefix: &str) -> RemoteConfig {
+fn remote(server: &S3Server, bucket: &str, prefix: &str) -> RemoteConfig {
     RemoteConfig {
         provider: Provider::S3(S3 {
             bucket: bucket.to_owned(),
-            region: None,
+            region: Some(server.region.clone()),
             path_style: true,
             credentials: Credentials::Keys {
-                id: "AKTEST".to_owned(),
-                secret: Secret::new("secrethunter2"),
+                id: server.keys.id.clone(),
+                secret: Secret::new(&server.keys.secret),
                 session_token: None,
             },
             checksums: true,
         }),
         prefix: prefix.to_owned(),
-        endpoint: Some(endpoint.parse().unwrap()),
+        endpoint: Some(server.endpoint.parse().unwrap()),
         ca_file: None,
         limits: UploadLimits {
             max_parts: 10_000,
@@ -47,17 +48,18 @@ fn storage_config(remote: RemoteConfig) -> StorageConfig {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seaweedfs_conforms() {
-    let endpoint = "http://127.0.0.1:28333";
-    let prefix = uuid::Uuid::new_v4().to_string();
-    let storage = Storage::open("s3", &storage_config(remote(endpoint, "backups", &prefix)))
+    let server = s3_server().await;
+    let (bucket, prefix) = (server.bucket().await, uuid::Uuid::new_v4().to_string());
+    let storage = Storage::open("s3", &storage_config(remote(server, &bucket, &prefix)))
         .await
         .unwrap();
     let bucket = AmazonS3Builder::new()
-        .with_endpoint(endpoint)
+        .with_endpoint(&server.endpoint)
+        .with_region(&server.region)
         .with_allow_http(true)
-        .with_bucket_name("backups")
-        .with_access_key_id("AKTEST")
-        .with_secret_access_key("secrethunter2")
+        .with_bucket_name(bucket)
+        .with_access_key_id(&server.keys.id)
+        .with_secret_access_key(&server.keys.secret)
         .build()
         .unwrap();
     let objects = Arc::new(PrefixStore::new(bucket, prefix));
