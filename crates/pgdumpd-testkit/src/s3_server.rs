@@ -249,6 +249,8 @@ impl Ports {
             format!("-master.port={}", base + 4),
             format!("-master.port.grpc={}", base + 5),
             "-master.telemetry=false".to_owned(),
+            // By itself it allows as many as fit on the disk at full size, and a bucket takes several.
+            "-volume.max=10000".to_owned(),
             format!("-volume.port={}", base + 6),
             format!("-volume.port.grpc={}", base + 7),
             format!("-filer.port={}", base + 8),

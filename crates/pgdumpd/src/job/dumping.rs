@@ -157,7 +157,7 @@ impl Dumping<'_> {
         let end = self
             .flow(&plan, &mut dump, output, &mut upload, mode, &meter)
             .await;
-        let ended = match end {
+        let mut ended = match end {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
                 let counts = counts(&meter.snapshot(), &meter.counted_from(0));
                 self.reporter.advance(1.0, None, counts);
@@ -177,6 +177,11 @@ impl Dumping<'_> {
             End::Guarded(fault) => Err(failed(Step::Dump, fault)),
             End::Flowed(Ok(Outcome::Cancelled)) | End::Halted => Err(Stop::Halted),
         };
+        if let Ok(Ok(_)) = ended
+            && let Err(stop) = self.flush(&mut upload).await
+        {
+            ended = Err(stop);
+        }
         if let Ok(Ok((exit, streamed))) = ended {
             return Ok(Once::Dumped(Box::new(Dumped {
                 exit,
@@ -203,6 +208,15 @@ impl Dumping<'_> {
         tokio::select! {
             () = self.switch.token().cancelled() => Err(Stop::Halted),
             begun = begun => begun.in_step(Step::Store),
+        }
+    }
+
+    /// Waits until the storage has all, when pg_dump and its locks are gone. However much is still on its way, this ends:
+    /// a request that does not get on fails.
+    async fn flush(&self, upload: &mut Upload) -> Result<(), Stop> {
+        tokio::select! {
+            () = self.switch.token().cancelled() => Err(Stop::Halted),
+            flushed = upload.flush() => flushed.in_step(Step::Store),
         }
     }
 

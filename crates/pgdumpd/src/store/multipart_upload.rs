@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use object_store::PutPayload;
@@ -30,6 +31,8 @@ pub(super) struct MultipartUpload {
     path: Path,
     remote: Arc<Remote>,
     id: String,
+    /// An answer was lost, so there may be another upload of this key.
+    begun_again: bool,
     parts: Parts,
     collected: BytesMut,
     in_flight: JoinSet<object_store::Result<(usize, PartId)>>,
@@ -51,13 +54,14 @@ impl MultipartUpload {
         let (remote, key) = (Arc::clone(remote), key.clone());
         let begun = tokio::spawn(async move {
             let path = key.path();
-            let id = remote
-                .retry
-                .run("begin", || remote.uploads.create_multipart(&path))
-                .await
-                .map_err(|error| {
-                    faults::of_object_store(format!("cannot begin the upload of {key}"), error)
-                })?;
+            let tries = AtomicUsize::new(0);
+            let create = || {
+                tries.fetch_add(1, Ordering::Relaxed);
+                remote.uploads.create_multipart(&path)
+            };
+            let id = remote.retry.run("begin", create).await.map_err(|error| {
+                faults::of_object_store(format!("cannot begin the upload of {key}"), error)
+            })?;
             let parts = remote.parts(expected_bytes);
             tracing::debug!(object.key = %key, part.size_bytes = parts.size, parts.in_flight, "upload begun");
             Ok(Self {
@@ -65,6 +69,7 @@ impl MultipartUpload {
                 path,
                 remote,
                 id,
+                begun_again: tries.into_inner() > 1,
                 parts,
                 collected: BytesMut::new(),
                 in_flight: JoinSet::new(),
@@ -106,6 +111,18 @@ impl MultipartUpload {
         Ok(())
     }
 
+    /// Sends what is left, and waits until all parts are there.
+    pub(super) async fn flush(&mut self) -> Result<(), Fault> {
+        // An empty object is one empty part: no server completes an upload of none.
+        if !self.collected.is_empty() || self.sent.is_empty() {
+            self.send_part().await?;
+        }
+        while !self.in_flight.is_empty() {
+            self.join_part().await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn commit(mut self) -> Result<u64, Fault> {
         let committed = match self.finish().await {
             Ok(parts) => self.complete(parts).await,
@@ -114,6 +131,11 @@ impl MultipartUpload {
         match committed {
             Ok(()) => {
                 self.ended = true;
+                if self.begun_again
+                    && let Err(fault) = self.remote.abort_all_of(&self.key).await
+                {
+                    tracing::warn!(object.key = %self.key, error = %fault.report(), "an upload may stay unfinished");
+                }
                 Ok(self.written)
             }
             Err(fault) => {
@@ -129,15 +151,9 @@ impl MultipartUpload {
         self.give_up().await
     }
 
-    /// Sends what is left; all parts, in order.
+    /// All parts, in order.
     async fn finish(&mut self) -> Result<Vec<PartId>, Fault> {
-        // An empty object is one empty part: no server completes an upload of none.
-        if !self.collected.is_empty() || self.sent.is_empty() {
-            self.send_part().await?;
-        }
-        while !self.in_flight.is_empty() {
-            self.join_part().await?;
-        }
+        self.flush().await?;
         let parts: Option<Vec<PartId>> = mem::take(&mut self.sent).into_iter().collect();
         parts.ok_or_else(|| Fault::transient("storage_failed", "a part was never answered"))
     }
@@ -279,9 +295,10 @@ impl Drop for MultipartUpload {
     }
 }
 
-/// Aborts an upload, and removes its object where the server completed it without our knowing: it has no manifest.
+/// Aborts an upload, with any other of its key that an answer was lost of, and removes its object where the server completed it without our knowing: it has no manifest.
 async fn abandon(remote: &Remote, key: &ObjectKey, id: &str) -> Result<(), Fault> {
     let aborted = remote.abort(key, id).await;
+    let others = remote.abort_all_of(key).await;
     let path = key.path();
     let cannot = |error| faults::of_object_store(format!("cannot remove {key}"), error);
     if remote.size_of(&path).await.map_err(cannot)?.is_some() {
@@ -289,7 +306,7 @@ async fn abandon(remote: &Remote, key: &ObjectKey, id: &str) -> Result<(), Fault
             .await
             .map_err(cannot)?;
     }
-    aborted
+    aborted.and(others)
 }
 
 fn stopped() -> object_store::Error {

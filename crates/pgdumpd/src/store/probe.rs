@@ -1,7 +1,11 @@
-//! What would fail tonight: a storage tried with a small object.
+//! What would fail tonight: a storage tried with a small object, and an object store with an upload too.
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
+use super::key::{ARCHIVE_SUFFIX, ObjectKey};
+use super::remote::Remote;
+use super::unfinished::UnfinishedUpload;
 use super::{Place, Storage, blocking, faults};
 use crate::fault::Fault;
 use crate::finding::Finding;
@@ -9,13 +13,74 @@ use crate::finding::Finding;
 /// What the name of a probe begins with.
 pub(super) const PROBE_PREFIX: &str = "pgdumpd-probe-";
 
+/// An upload that has been under way for longer than any dump takes was left behind.
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(2);
+
 impl Storage {
-    /// Writes, reads and deletes a small object, measures free space, and looks at who may read the root.
+    /// Writes, reads and deletes a small object, measures free space, and looks at who may read the root; in an object
+    /// store begins an upload and aborts it, and looks for uploads that were left behind.
     pub async fn probe(&self) -> Vec<Finding> {
         let mut findings = vec![self.probe_object().await];
         findings.extend(self.probe_space().await);
         findings.extend(self.probe_mode().await);
+        if let Place::Remote(remote) = &self.place {
+            findings.extend(self.probe_uploads(remote).await);
+        }
         findings
+    }
+
+    /// Begins an upload, looks which there are, and aborts it: its own start tells the storage's time.
+    async fn probe_uploads(&self, remote: &Remote) -> Vec<Finding> {
+        let name = format!("{PROBE_PREFIX}{}{ARCHIVE_SUFFIX}", Uuid::new_v4());
+        let begun = match ObjectKey::parse(&name) {
+            Ok(key) => self.begin(&key, Some(0)).await,
+            Err(error) => Err(Fault::permanent("internal", "a probe has no key").caused_by(error)),
+        };
+        let upload = match begun {
+            Ok(upload) => upload,
+            Err(fault) => return vec![(&fault).into()],
+        };
+        let listed = self.uploads_below("").await;
+        let mut findings = vec![match upload.abort().await {
+            Ok(()) => Finding::ok(format!(
+                "uploads of up to {} parts can be begun and aborted",
+                remote.limits.max_parts
+            )),
+            Err(fault) => (&fault).into(),
+        }];
+        findings.extend(match listed {
+            Ok(Some(uploads)) => self.forgotten(&uploads, &name),
+            Ok(None) if remote.forgets_by_itself => None,
+            Ok(None) => {
+                let what = "unfinished uploads cannot be listed here";
+                Some(Finding::ok(what).hint(
+                    "Give the bucket a rule that aborts unfinished uploads after some days: they cost money and do not \
+                     show.",
+                ))
+            }
+            Err(fault) => Some((&fault).into()),
+        });
+        findings
+    }
+
+    fn forgotten(&self, uploads: &[UnfinishedUpload], ours: &str) -> Option<Finding> {
+        let now = uploads.iter().find(|upload| upload.key == ours)?.started_at;
+        let old = |upload: &&UnfinishedUpload| now - upload.started_at > FORGOTTEN_AFTER;
+        let count = uploads.iter().filter(old).count();
+        let oldest = uploads
+            .iter()
+            .filter(old)
+            .map(|upload| upload.started_at)
+            .min()?;
+        let what = format!(
+            "{count} unfinished uploads lie in storage \"{}\", the oldest since {}",
+            self.name,
+            oldest.format("%F %T UTC")
+        );
+        Some(Finding::warning("uploads_unfinished", what).hint(
+            "Look at them with `pgdumpd fsck`, and give the bucket a rule that aborts unfinished uploads after some \
+             days.",
+        ))
     }
 
     async fn probe_object(&self) -> Finding {
@@ -93,5 +158,37 @@ impl Storage {
             ),
             Ok(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::DateTime;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::finding::Severity;
+
+    #[test]
+    fn uploads_older_than_any_dump_are_warned_of_by_the_storages_clock() {
+        let storage = Storage::over("s3", Uuid::new_v4(), Arc::new(InMemory::new()));
+        let upload = |key: &str, hours: i64| UnfinishedUpload {
+            key: key.to_owned(),
+            upload_id: "1".to_owned(),
+            started_at: DateTime::UNIX_EPOCH - TimeDelta::hours(hours),
+        };
+        let running = [upload("ours", 0), upload("a", 47)];
+        assert_eq!(storage.forgotten(&running, "ours"), None);
+        let left = [upload("a", 49), upload("ours", 0), upload("b", 72)];
+        let finding = storage.forgotten(&left, "ours").unwrap();
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.what.starts_with("2 unfinished"), "{}", finding.what);
+        assert!(
+            finding.what.contains("1969-12-29 00:00:00"),
+            "{}",
+            finding.what
+        );
     }
 }

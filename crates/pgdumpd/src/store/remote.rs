@@ -13,7 +13,7 @@ use super::part_size::Parts;
 use super::provider::{self, Clients};
 use super::retry::Retry;
 use super::unfinished::UploadList;
-use crate::config::{RemoteConfig, UploadLimits};
+use crate::config::{Provider, RemoteConfig, UploadLimits};
 use crate::fault::Fault;
 
 /// How long a request of a store without configuration is tried again.
@@ -33,6 +33,8 @@ pub(super) struct Remote {
     /// For a look at what an upload has left.
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) list: Option<UploadList>,
+    /// Whether the store drops unfinished uploads without being told to.
+    pub(super) forgets_by_itself: bool,
     pub(super) limits: UploadLimits,
     pub(super) retry: Retry,
 }
@@ -42,7 +44,12 @@ impl Remote {
     pub(super) fn new(name: &str, config: &RemoteConfig) -> Result<Self, Fault> {
         let clients = provider::clients(name, config)?;
         let deadline = config.request_deadline;
-        Ok(Self::of(config.address(), clients, config.limits, deadline))
+        let remote = Self::of(config.address(), clients, config.limits, deadline);
+        Ok(Self {
+            // Azure, after a week.
+            forgets_by_itself: matches!(config.provider, Provider::Azure(_)),
+            ..remote
+        })
     }
 
     /// The same over a store that the caller has.
@@ -61,6 +68,7 @@ impl Remote {
             uploads: clients.uploads,
             objects: clients.objects,
             list: clients.list,
+            forgets_by_itself: false,
             limits,
             retry: Retry { deadline },
         }

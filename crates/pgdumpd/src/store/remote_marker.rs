@@ -2,9 +2,9 @@
 //! that make one storage at once may both write theirs.
 //!
 //! Each therefore lets some time pass after writing, and takes the marker that is there then for the truth: the last
-//! one. A daemon that stands still in between for longer than that ends with an id that the storage has not; it learns
-//! so when it next opens the storage, which it then refuses as another one until it is told to reload. Nothing is lost
-//! in that case but an attempt.
+//! one. A daemon that stands still in between for longer than that, or one that finds a marker in the instant before
+//! another replaces it, ends with an id that the storage has not; it learns so when it next opens the storage, which it
+//! then refuses as another one until it is told to reload. Nothing is lost in that case but an attempt.
 
 use std::time::Duration;
 

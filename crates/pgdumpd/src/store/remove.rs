@@ -43,7 +43,7 @@ impl Storage {
             if let Some(id) = upload_id {
                 remote.abort(key, id).await?;
             }
-            self.abort_uploads_of(key).await?;
+            remote.abort_all_of(key).await?;
         }
         self.remove(key.globals()).await?;
         let object_was_there = self.remove(key.as_str().to_owned()).await?;

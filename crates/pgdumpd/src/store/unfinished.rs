@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 use super::key::ObjectKey;
 use super::link_error::LinkError;
+use super::remote::Remote;
+use super::retry::Retry;
 use super::{Place, Storage, faults};
 use crate::fault::Fault;
 
@@ -85,18 +87,20 @@ impl Storage {
         let Some(list) = &remote.list else {
             return Ok(None);
         };
-        list.below(prefix).await
+        list.below(prefix, &remote.retry).await
     }
+}
 
-    /// Aborts every upload of a key; without a list nothing.
-    pub(super) async fn abort_uploads_of(&self, key: &ObjectKey) -> Result<(), Fault> {
-        let Place::Remote(remote) = &self.place else {
+impl Remote {
+    /// Aborts every upload of a key; without a list none.
+    pub(super) async fn abort_all_of(&self, key: &ObjectKey) -> Result<(), Fault> {
+        let Some(list) = &self.list else {
             return Ok(());
         };
-        let uploads = self.uploads_below(key.as_str()).await?;
+        let uploads = list.below(key.as_str(), &self.retry).await?;
         for upload in uploads.unwrap_or_default() {
             if upload.key == key.as_str() {
-                remote.abort(key, &upload.upload_id).await?;
+                self.abort(key, &upload.upload_id).await?;
             }
         }
         Ok(())
@@ -114,7 +118,11 @@ impl UploadList {
 
     /// The uploads whose key, below the storage's own prefix, begins so; none where the server has no such list, or
     /// does not show it to us.
-    async fn below(&self, prefix: &str) -> Result<Option<Vec<UnfinishedUpload>>, Fault> {
+    async fn below(
+        &self,
+        prefix: &str,
+        retry: &Retry,
+    ) -> Result<Option<Vec<UnfinishedUpload>>, Fault> {
         let root = match self.prefix.as_ref() {
             "" => String::new(),
             root => format!("{root}/"),
@@ -123,7 +131,10 @@ impl UploadList {
         let mut found = BTreeSet::new();
         let mut after: Option<(String, String)> = None;
         for _ in 0..MOST_PAGES {
-            let page = match self.page(&prefix, after.as_ref()).await {
+            let page = retry
+                .run("list uploads", || self.page(&prefix, after.as_ref()))
+                .await;
+            let page = match page {
                 Ok(page) => page,
                 Err(error) => return unless_unknown(error),
             };

@@ -52,6 +52,18 @@ impl Upload {
         }
     }
 
+    /// Sends what is left and waits until it has arrived, so that `commit` is short. Nothing is visible yet. An object
+    /// store's requests have their own limits; a local directory has nothing to wait for before the commit.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub async fn flush(&mut self) -> Result<(), Fault> {
+        match &mut self.kind {
+            Kind::Local(_) => Ok(()),
+            Kind::Multipart(upload) => upload.flush().await,
+        }
+    }
+
     /// Makes the object visible under its key, whole and on disk.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod local;
 mod manifest;
 mod press;
 mod s3;
+mod s3_faults;
 mod speed;
 mod stream;
 mod support;

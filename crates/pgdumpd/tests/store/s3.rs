@@ -13,7 +13,8 @@ use pgdumpd_testkit::{S3Server, s3_server};
 
 use crate::conformance::conforms;
 
-fn remote(server: &S3Server, bucket: &str, prefix: &str) -> RemoteConfig {
+/// The configuration of a storage at an S3 server, in small parts.
+pub(crate) fn remote(server: &S3Server, bucket: &str, prefix: &str) -> RemoteConfig {
     RemoteConfig {
         provider: Provider::S3(S3 {
             bucket: bucket.to_owned(),
@@ -39,7 +40,7 @@ fn remote(server: &S3Server, bucket: &str, prefix: &str) -> RemoteConfig {
     }
 }
 
-fn storage_config(remote: RemoteConfig) -> StorageConfig {
+pub(crate) fn storage_config(remote: RemoteConfig) -> StorageConfig {
     StorageConfig {
         place: PlaceConfig::Remote(Box::new(remote)),
         storage_id: None,

@@ -1,0 +1,274 @@
+//! Faults between a client and a real S3 server: requests that are refused, cut, held, damaged, or whose answer is
+//! lost.
+//!
+//! Requests pass unchanged, signature and all, so what is not meant to fail is the server's own doing.
+
+mod message;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use self::message::{Head, read_answer, read_head};
+use crate::s3_server::S3Server;
+
+/// A server on 127.0.0.1 before an S3 server. It ends, with all its connections, on drop.
+#[derive(Debug)]
+pub struct FaultyS3 {
+    endpoint: String,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum S3Operation {
+    /// CreateMultipartUpload.
+    Create,
+    /// UploadPart.
+    PutPart,
+    /// CompleteMultipartUpload.
+    Complete,
+    /// AbortMultipartUpload.
+    Abort,
+    /// PutObject.
+    Put,
+    /// GetObject.
+    Get,
+    /// HeadObject.
+    Head,
+    /// DeleteObject.
+    Delete,
+    /// ListObjectsV2.
+    List,
+    /// ListMultipartUploads.
+    ListUploads,
+}
+
+/// What a request meets in place of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum S3Fault {
+    /// This status with this code in its body; the server hears nothing.
+    Answer(u16, &'static str),
+    /// The connection is reset after so many bytes of the request's body.
+    ResetAfter(usize),
+    /// No more of the request's body is read after so many bytes, and nothing is answered.
+    StallAfter(usize),
+    /// The server has done it, and the connection is reset before its answer.
+    LoseAnswer,
+    /// The server has done it; half of its answer comes, then the connection is reset.
+    HalfAnswer,
+    /// One bit of the request's body is flipped on its way.
+    FlipBit,
+    /// It arrives only after so many other requests for the same were answered.
+    Behind(usize),
+}
+
+/// A request as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenRequest {
+    /// What was asked for.
+    pub operation: S3Operation,
+    /// With which address.
+    pub target: String,
+    /// What it met, if anything.
+    pub fault: Option<S3Fault>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    operation: S3Operation,
+    fault: S3Fault,
+    times: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    rules: Mutex<Vec<Rule>>,
+    seen: Mutex<Vec<SeenRequest>>,
+    answered: watch::Sender<Vec<S3Operation>>,
+}
+
+impl FaultyS3 {
+    /// Starts before a server. Its tasks live on the calling test's runtime.
+    ///
+    /// # Panics
+    /// Where the server is no `http://ADDRESS:PORT`.
+    pub async fn start(server: &S3Server) -> FaultyS3 {
+        let address = server.endpoint.strip_prefix("http://");
+        let address: SocketAddr = address
+            .and_then(|address| address.parse().ok())
+            .unwrap_or_else(|| panic!("{} is no http://ADDRESS:PORT", server.endpoint));
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap_or_else(|error| panic!("the faulty server cannot listen: {error}"));
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        let shared = Arc::new(Shared::default());
+        let accepting = tokio::spawn(accept(listener, address, Arc::clone(&shared)));
+        FaultyS3 {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            shared,
+            accepting,
+        }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Lets the next so many requests for this meet this. Rules for one operation take their turns.
+    pub fn fail(&self, operation: S3Operation, times: usize, fault: S3Fault) {
+        let rule = Rule {
+            operation,
+            fault,
+            times,
+        };
+        lock(&self.shared.rules).push(rule);
+    }
+
+    /// Lets every request pass from now on.
+    pub fn heal(&self) {
+        lock(&self.shared.rules).clear();
+    }
+
+    /// The requests so far, in order of their arrival.
+    #[must_use]
+    pub fn seen(&self) -> Vec<SeenRequest> {
+        lock(&self.shared.seen).clone()
+    }
+
+    /// How many requests for this have come.
+    #[must_use]
+    pub fn count(&self, operation: S3Operation) -> usize {
+        let seen = lock(&self.shared.seen);
+        seen.iter()
+            .filter(|seen| seen.operation == operation)
+            .count()
+    }
+}
+
+impl Drop for FaultyS3 {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, server: SocketAddr, shared: Arc<Shared>) {
+    // Dropped with this task, and so are the connections.
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            // A client that goes away is no news here.
+            let _ = serve(client, server, &shared).await;
+        });
+    }
+}
+
+/// One request, one connection: what follows comes over a new one.
+async fn serve(mut client: TcpStream, server: SocketAddr, shared: &Shared) -> std::io::Result<()> {
+    let Some(head) = read_head(&mut client).await? else {
+        return Ok(());
+    };
+    let operation = operation_of(&head);
+    let fault = shared.next_fault(operation);
+    lock(&shared.seen).push(SeenRequest {
+        operation,
+        target: head.target.clone(),
+        fault,
+    });
+    let wanted = match fault {
+        Some(S3Fault::ResetAfter(bytes) | S3Fault::StallAfter(bytes)) => bytes,
+        _ => usize::MAX,
+    };
+    let mut body = head.read_body(&mut client, wanted).await?;
+    match fault {
+        Some(S3Fault::ResetAfter(_)) => return client.set_zero_linger(),
+        Some(S3Fault::StallAfter(_)) => {
+            // Until the client gives up, or the test ends.
+            std::future::pending::<()>().await;
+        }
+        Some(S3Fault::Answer(status, code)) => {
+            return client
+                .write_all(message::error(status, code).as_bytes())
+                .await;
+        }
+        Some(S3Fault::FlipBit) => {
+            let middle = body.len() / 2;
+            if let Some(byte) = body.get_mut(middle) {
+                *byte ^= 1;
+            }
+        }
+        Some(S3Fault::Behind(others)) => shared.answered(operation, others).await,
+        Some(S3Fault::LoseAnswer | S3Fault::HalfAnswer) | None => {}
+    }
+    let mut upstream = TcpStream::connect(server).await?;
+    upstream.write_all(&head.for_one_request()).await?;
+    upstream.write_all(&body).await?;
+    let answer = read_answer(&mut upstream).await?;
+    match fault {
+        Some(S3Fault::LoseAnswer) => return client.set_zero_linger(),
+        Some(S3Fault::HalfAnswer) => {
+            client
+                .write_all(&answer[..answer.len().div_ceil(2)])
+                .await?;
+            return client.set_zero_linger();
+        }
+        _ => client.write_all(&answer).await?,
+    }
+    shared
+        .answered
+        .send_modify(|answered| answered.push(operation));
+    client.shutdown().await
+}
+
+impl Shared {
+    fn next_fault(&self, operation: S3Operation) -> Option<S3Fault> {
+        let mut rules = lock(&self.rules);
+        let fits = |rule: &&mut Rule| rule.operation == operation && rule.times > 0;
+        let rule = rules.iter_mut().find(fits)?;
+        rule.times -= 1;
+        Some(rule.fault)
+    }
+
+    /// Waits until so many more requests for this were answered.
+    async fn answered(&self, operation: S3Operation, others: usize) {
+        let count =
+            |answered: &Vec<S3Operation>| answered.iter().filter(|o| **o == operation).count();
+        let mut watched = self.answered.subscribe();
+        let enough = count(&watched.borrow()) + others;
+        // Cannot fail: the sender is ours.
+        let _ = watched.wait_for(|answered| count(answered) >= enough).await;
+    }
+}
+
+fn operation_of(head: &Head) -> S3Operation {
+    let query = head.target.split_once('?').map_or("", |(_, query)| query);
+    let has = |name: &str| {
+        query
+            .split('&')
+            .any(|pair| pair.split('=').next() == Some(name))
+    };
+    match head.method.as_str() {
+        "POST" if has("uploads") => S3Operation::Create,
+        "POST" => S3Operation::Complete,
+        "PUT" if has("partNumber") => S3Operation::PutPart,
+        "PUT" => S3Operation::Put,
+        "DELETE" if has("uploadId") => S3Operation::Abort,
+        "DELETE" => S3Operation::Delete,
+        "HEAD" => S3Operation::Head,
+        _ if has("uploads") => S3Operation::ListUploads,
+        _ if has("list-type") => S3Operation::List,
+        _ => S3Operation::Get,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
