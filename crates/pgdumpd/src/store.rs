@@ -16,6 +16,7 @@ mod range;
 mod read;
 mod remove;
 mod root;
+mod sealed;
 mod upload;
 
 use std::path::Path;
@@ -28,12 +29,13 @@ use uuid::Uuid;
 
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::{
-    Archive, ArchiveState, Daemon, Database, FORMAT, Filters, MAX_WARNINGS, Manifest, Object,
-    PgDump, Restore,
+    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Filters, MAX_WARNINGS, Manifest,
+    Object, PgDump, Restore,
 };
 pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;
 pub use self::read::Listed;
+pub use self::sealed::Sealed;
 pub use self::upload::Upload;
 
 use self::local_upload::LocalUpload;

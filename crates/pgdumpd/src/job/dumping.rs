@@ -18,7 +18,7 @@ use crate::config::TargetConfig;
 use crate::daemon::Services;
 use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
 use crate::fault::Fault;
-use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Streamed};
+use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Passage, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, STORAGE_STALLED, Storage, Upload, in_time};
 use crate::target::Target;
@@ -217,7 +217,12 @@ impl Dumping<'_> {
         };
         let mut sink = Into { upload };
         let meter = Arc::clone(meter);
-        let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, mode, meter, &stop));
+        let encryption = self.config.encryption.as_ref();
+        let how = Passage {
+            mode,
+            encrypt_to: encryption.map(|own| own.encrypt_to.clone()),
+        };
+        let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, how, meter, &stop));
         let end = tokio::select! {
             biased;
             flowed = &mut flow => return End::Flowed(flowed),

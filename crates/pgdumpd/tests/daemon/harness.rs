@@ -336,7 +336,7 @@ impl World {
         let files = self.files();
         let archives: Vec<&String> = files
             .iter()
-            .filter(|file| file.ends_with(".dump"))
+            .filter(|file| file.ends_with(".dump") || file.ends_with(".dump.age"))
             .collect();
         for file in &files {
             let archive = file.strip_suffix(".manifest.json").unwrap_or(file);

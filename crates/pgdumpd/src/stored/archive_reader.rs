@@ -1,0 +1,277 @@
+//! The bytes of an archive, whether it is stored as it is or encrypted: parts of it, or the whole.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use age::stream::StreamReader;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Stored;
+use super::ciphertext::Ciphertext;
+use crate::encryption::{
+    CHUNK_BYTES, IDENTITY_MISMATCH, Identities, SEALED_CHUNK_BYTES, fault_of_reading,
+};
+use crate::fault::Fault;
+use crate::store::Pieces;
+
+/// What is read of an encrypted object to begin with: its header, of as many recipients as are allowed.
+const HEAD_BYTES: u64 = 4 << 10;
+/// Decrypted pieces that wait to be taken, of a chunk each.
+const PIECES: usize = 16;
+
+/// Reads parts of an archive, and of an encrypted one the chunks that hold them.
+pub(super) struct ArchiveReader<'a> {
+    stored: &'a Stored,
+    read_bytes: Arc<AtomicU64>,
+    encrypted: Option<Encrypted>,
+}
+
+struct Encrypted {
+    identities: Arc<Identities>,
+    head: Bytes,
+    /// Where the first chunk lies.
+    payload_at: u64,
+}
+
+/// The bytes of a part, in order.
+pub(super) enum Part {
+    Plain(Pieces, Arc<AtomicU64>),
+    Decrypted(mpsc::Receiver<Bytes>, Option<JoinHandle<Result<(), Fault>>>),
+}
+
+impl<'a> ArchiveReader<'a> {
+    /// # Errors
+    /// `identity_needed`, `identity_mismatch`, `archive_damaged`, `archive_truncated`, and the storage's.
+    pub(super) async fn open(stored: &'a Stored) -> Result<Self, Fault> {
+        let read_bytes = Arc::<AtomicU64>::default();
+        let encrypted = match stored.needed_identities()? {
+            Some(identities) => Some(Encrypted::open(stored, identities, &read_bytes).await?),
+            None => None,
+        };
+        Ok(Self {
+            stored,
+            read_bytes,
+            encrypted,
+        })
+    }
+
+    /// What was read of the stored object.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Begins to read a part. An archive that ends before the part does gives what it has.
+    pub(super) async fn read(&self, range: Range<u64>) -> Result<Part, Fault> {
+        let Some(encrypted) = &self.encrypted else {
+            let key = &self.stored.manifest.object.key;
+            let pieces = self.stored.storage.read_range(key, range).await?;
+            return Ok(Part::Plain(pieces, Arc::clone(&self.read_bytes)));
+        };
+        Ok(encrypted.read(self.stored, range, &self.read_bytes))
+    }
+}
+
+impl Encrypted {
+    async fn open(
+        stored: &Stored,
+        identities: Arc<Identities>,
+        read_bytes: &Arc<AtomicU64>,
+    ) -> Result<Self, Fault> {
+        let key = &stored.manifest.object.key;
+        let mut pieces = stored.storage.read_range(key, 0..HEAD_BYTES).await?;
+        let mut head = Vec::new();
+        while let Some(piece) = pieces.next().await? {
+            head.extend_from_slice(&piece);
+        }
+        read_bytes.fetch_add(head.len() as u64, Ordering::Relaxed);
+        let head = Bytes::from(head);
+        let mut ciphertext = ciphertext(stored).with_head(head.clone());
+        let (what, recipients) = (key.to_string(), recipients(stored));
+        off_runtime(move || {
+            open(&identities, &recipients, &what, &mut ciphertext)?;
+            Ok(Self {
+                identities,
+                head,
+                payload_at: ciphertext.position(),
+            })
+        })
+        .await
+    }
+
+    fn read(&self, stored: &Stored, range: Range<u64>, read_bytes: &Arc<AtomicU64>) -> Part {
+        let chunks = range.end.div_ceil(CHUNK_BYTES);
+        let until = chunks.saturating_mul(SEALED_CHUNK_BYTES);
+        let until = until.saturating_add(self.payload_at);
+        let mut ciphertext = ciphertext(stored)
+            .with_head(self.head.clone())
+            .counted(Arc::clone(read_bytes));
+        ciphertext.expect(until.min(stored.manifest.object.size_bytes));
+        let identities = Arc::clone(&self.identities);
+        let (what, recipients) = (stored.manifest.object.key.to_string(), recipients(stored));
+        let (to, pieces) = mpsc::channel(PIECES);
+        let decrypting = tokio::task::spawn_blocking(move || {
+            let mut reader = open(&identities, &recipients, &what, &mut ciphertext)?;
+            seek(&mut reader, range.start).map_err(|error| fault_of_reading(&what, error))?;
+            let length = range.end.saturating_sub(range.start);
+            send_all(&mut reader.take(length), &to, &what)
+        });
+        Part::Decrypted(pieces, Some(decrypting))
+    }
+}
+
+impl Part {
+    /// The next bytes; none at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        match self {
+            Self::Plain(pieces, read_bytes) => {
+                let next = pieces.next().await?;
+                let count = next.as_ref().map_or(0, Bytes::len);
+                read_bytes.fetch_add(count as u64, Ordering::Relaxed);
+                Ok(next)
+            }
+            Self::Decrypted(pieces, decrypting) => match pieces.recv().await {
+                Some(piece) => Ok(Some(piece)),
+                None => match decrypting.take() {
+                    Some(thread) => joined(thread).await.map(|()| None),
+                    None => Ok(None),
+                },
+            },
+        }
+    }
+}
+
+/// The whole of an encrypted object, decrypted and hashed.
+pub(super) struct Whole {
+    pieces: mpsc::Receiver<Bytes>,
+    decrypting: JoinHandle<Result<Through, Fault>>,
+}
+
+/// What was found in a whole encrypted object.
+pub(super) struct Through {
+    /// Bytes that were read of the object, decrypted or not.
+    pub(super) size_bytes: u64,
+    /// Of these bytes.
+    pub(super) sha256: String,
+    /// Why not all of them could be decrypted.
+    pub(super) damage: Option<Fault>,
+}
+
+impl Whole {
+    /// Begins to read.
+    pub(super) fn begin(stored: &Stored, identities: Arc<Identities>) -> Self {
+        let mut ciphertext = ciphertext(stored).hashed();
+        let (what, recipients) = (stored.manifest.object.key.to_string(), recipients(stored));
+        let (to, pieces) = mpsc::channel(PIECES);
+        let decrypting = tokio::task::spawn_blocking(move || {
+            let decrypted = open(&identities, &recipients, &what, &mut ciphertext)
+                .and_then(|mut reader| send_all(&mut reader, &to, &what));
+            let damage = match decrypted {
+                Err(fault) if is_damage(&fault) => Some(fault),
+                Err(fault) => return Err(fault),
+                Ok(()) => None,
+            };
+            drop(to);
+            // The hash says whether it is what was stored, whatever the decryption says.
+            let (size_bytes, sha256) = ciphertext.digest()?;
+            Ok(Through {
+                size_bytes,
+                sha256,
+                damage,
+            })
+        });
+        Self { pieces, decrypting }
+    }
+
+    /// The next bytes of the archive; none at its end, or where it can be decrypted no further.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        self.pieces.recv().await
+    }
+
+    /// What was found, once there are no more bytes.
+    ///
+    /// # Errors
+    /// `identity_mismatch`, and the storage's.
+    pub(super) async fn end(self) -> Result<Through, Fault> {
+        drop(self.pieces);
+        joined(self.decrypting).await
+    }
+}
+
+/// Whether a fault says that an encrypted object is not what it was.
+pub(super) fn is_damage(fault: &Fault) -> bool {
+    ["archive_damaged", "archive_truncated"].contains(&fault.code())
+}
+
+fn ciphertext(stored: &Stored) -> Ciphertext {
+    let object = &stored.manifest.object;
+    Ciphertext::new(
+        stored.storage.clone(),
+        object.key.clone(),
+        object.size_bytes,
+    )
+}
+
+fn recipients(stored: &Stored) -> Vec<String> {
+    let encryption = stored.manifest.encryption.as_ref();
+    encryption.map_or_else(Vec::new, |own| own.recipients.clone())
+}
+
+fn open<'a>(
+    identities: &Identities,
+    recipients: &[String],
+    what: &str,
+    ciphertext: &'a mut Ciphertext,
+) -> Result<StreamReader<&'a mut Ciphertext>, Fault> {
+    identities.reader(what, ciphertext).map_err(|fault| {
+        // Where the manifest names the key of one of them, it would fit if the header were whole.
+        if fault.code() == IDENTITY_MISMATCH && identities.are_among(recipients) {
+            let text = format!("the encryption's header of {what} is damaged");
+            return Fault::permanent("archive_damaged", text).caused_by(fault);
+        }
+        fault
+    })
+}
+
+/// Seeks without the look at the object's end that age takes where the place is a chunk's first byte.
+fn seek(reader: &mut StreamReader<&mut Ciphertext>, to: u64) -> std::io::Result<()> {
+    if to.is_multiple_of(CHUNK_BYTES) && to > 0 {
+        // Within a chunk that it holds, it only moves.
+        reader.seek(SeekFrom::Start(to + 1))?;
+    }
+    reader.seek(SeekFrom::Start(to)).map(drop)
+}
+
+/// Sends what is read to its end.
+fn send_all(reader: &mut impl Read, to: &mpsc::Sender<Bytes>, what: &str) -> Result<(), Fault> {
+    // At most a chunk comes at once.
+    let mut buffer = vec![0; CHUNK_BYTES as usize];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                let piece = Bytes::copy_from_slice(&buffer[..count]);
+                to.blocking_send(piece).map_err(|_| {
+                    Fault::transient("internal", "nobody takes what is decrypted any more")
+                })?;
+            }
+            Err(error) => return Err(fault_of_reading(what, error)),
+        }
+    }
+}
+
+async fn joined<T>(thread: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {
+    thread.await.unwrap_or_else(|error| {
+        let fault = Fault::transient("internal", "the thread that decrypts ended");
+        Err(fault.caused_by(error))
+    })
+}
+
+async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    joined(tokio::task::spawn_blocking(work)).await
+}
