@@ -10,7 +10,9 @@ mod recipients;
 use serde::{Deserialize, Serialize};
 
 pub use self::encrypter::Encrypter;
-pub use self::identities::{IDENTITY_MISMATCH, Identities, fault_of_reading};
+pub use self::identities::{
+    HEAD_BYTES, IDENTITY_MISMATCH, Identities, fault_of_reading, is_damage,
+};
 pub use self::recipients::{BadRecipient, MAX_RECIPIENTS, Recipients};
 
 /// Plaintext bytes that age encrypts, and authenticates, together.

@@ -12,10 +12,15 @@ use age::x25519::Identity;
 
 use crate::fault::Fault;
 
+/// No file that we wrote has a longer header, with as many recipients as are allowed. What reads the header of a
+/// longer one would read, and parse again and again, as far as a stranger likes.
+pub const HEAD_BYTES: usize = 4 << 10;
 /// An identity file is a few lines.
 const LARGEST_FILE: u64 = 1 << 20;
 /// The code of identities that do not open what they are tried on.
 pub const IDENTITY_MISMATCH: &str = "identity_mismatch";
+const DAMAGED: &str = "archive_damaged";
+const TRUNCATED: &str = "archive_truncated";
 
 /// Secret keys, read from identity files. Never shown.
 pub struct Identities(Vec<Identity>);
@@ -53,11 +58,12 @@ impl Identities {
         publics.any(|public| recipients.contains(&public))
     }
 
-    /// Decrypts something small, a whole age file.
+    /// Decrypts something small, a whole age file; `what` names it in errors.
     ///
     /// # Errors
-    /// As [`Identities::reader`], and as [`fault_of_reading`].
+    /// As [`Identities::payload_at`], and as [`fault_of_reading`].
     pub fn decrypt(&self, what: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Fault> {
+        self.payload_at(what, &ciphertext[..ciphertext.len().min(HEAD_BYTES)])?;
         self.decrypt_all(what, ciphertext)
     }
 
@@ -66,7 +72,31 @@ impl Identities {
     /// # Errors
     /// As [`Identities::decrypt`].
     pub fn decrypt_text(&self, what: &str, armored: &str) -> Result<Vec<u8>, Fault> {
-        self.decrypt_all(what, ArmoredReader::new(armored.as_bytes()))
+        let ciphertext = || ArmoredReader::new(armored.as_bytes());
+        let mut head = Vec::new();
+        ciphertext()
+            .take(HEAD_BYTES as u64)
+            .read_to_end(&mut head)
+            .map_err(|error| fault_of_reading(what, error))?;
+        self.payload_at(what, &head)?;
+        self.decrypt_all(what, ciphertext())
+    }
+
+    /// Where the first chunk lies in a file that begins with these bytes: [`HEAD_BYTES`], or all of it.
+    ///
+    /// # Errors
+    /// `identity_mismatch` where none of the identities fits, also where the part of the header that one would fit is
+    /// damaged; `archive_damaged` where the header is; `archive_truncated` where it ends too early.
+    pub fn payload_at(&self, what: &str, head: &[u8]) -> Result<u64, Fault> {
+        let mut rest = head;
+        match self.reader(what, &mut rest) {
+            Ok(_) => Ok((head.len() - rest.len()) as u64),
+            Err(fault) if fault.code() == TRUNCATED && head.len() >= HEAD_BYTES => {
+                let text = format!("the encryption's header of {what} is damaged: it does not end");
+                Err(Fault::permanent(DAMAGED, text).hint(OTHER_COPY))
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     fn decrypt_all(&self, what: &str, from: impl Read) -> Result<Vec<u8>, Fault> {
@@ -77,11 +107,10 @@ impl Identities {
         Ok(plaintext)
     }
 
-    /// Decrypts what is read from `from`; `what` names it in errors.
+    /// Decrypts what is read from `from`, whose head is known to be good.
     ///
     /// # Errors
-    /// `identity_mismatch` where none of the identities fits, also where the part of the header that one would fit is
-    /// damaged; `archive_damaged` where the header is; `archive_truncated` where it ends too early.
+    /// As [`Identities::payload_at`].
     pub fn reader<R: Read>(&self, what: &str, from: R) -> Result<StreamReader<R>, Fault> {
         let identities = self.0.iter().map(|own| own as &dyn age::Identity);
         let opened = age::Decryptor::new(from).and_then(|file| file.decrypt(identities));
@@ -89,7 +118,7 @@ impl Identities {
             DecryptError::NoMatchingKeys => mismatch(what),
             DecryptError::Io(error) => fault_of_reading(what, error),
             error => Fault::permanent(
-                "archive_damaged",
+                DAMAGED,
                 format!("the encryption's header of {what} is damaged"),
             )
             .caused_by(error)
@@ -109,6 +138,11 @@ fn mismatch(what: &str) -> Fault {
     )
 }
 
+/// Whether a fault says that what is encrypted is not what it was.
+pub fn is_damage(fault: &Fault) -> bool {
+    [DAMAGED, TRUNCATED].contains(&fault.code())
+}
+
 /// Why a decrypting reader failed.
 pub fn fault_of_reading(what: &str, error: io::Error) -> Fault {
     // What the reader below it said.
@@ -117,13 +151,11 @@ pub fn fault_of_reading(what: &str, error: io::Error) -> Fault {
         Err(error) => error,
     };
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            Fault::permanent("archive_truncated", format!("{what} is cut off"))
-                .caused_by(error)
-                .hint(OTHER_COPY)
-        }
+        io::ErrorKind::UnexpectedEof => Fault::permanent(TRUNCATED, format!("{what} is cut off"))
+            .caused_by(error)
+            .hint(OTHER_COPY),
         io::ErrorKind::InvalidData => Fault::permanent(
-            "archive_damaged",
+            DAMAGED,
             format!("{what} is damaged: it cannot be decrypted"),
         )
         .caused_by(error)
@@ -284,6 +316,35 @@ mod tests {
             let fault = own.decrypt("it", &flipped).unwrap_err();
             assert_eq!(fault.code(), "archive_damaged", "{at}: {}", fault.report());
         }
+    }
+
+    #[test]
+    fn a_header_that_does_not_end_is_not_read_to_its_end() {
+        let (own, recipients) = pair();
+        let header = recipients.encrypt(b"").unwrap();
+        let end = header
+            .windows(4)
+            .position(|bytes| bytes == b"--- ")
+            .unwrap();
+        let mut endless = header[..end].to_vec();
+        while endless.len() < 20_000_000 {
+            endless.extend_from_slice(b"-> another one\n\n");
+        }
+        let fault = own.decrypt("it", &endless).unwrap_err();
+        assert_eq!(fault.code(), DAMAGED);
+        assert!(fault.to_string().contains("does not end"), "{fault}");
+    }
+
+    #[test]
+    fn the_longest_header_that_is_written_is_read() {
+        let (own, recipients) = pair();
+        let texts = vec![recipients.texts().remove(0); crate::encryption::MAX_RECIPIENTS];
+        let ciphertext = Recipients::parse(&texts)
+            .unwrap()
+            .encrypt(b"content")
+            .unwrap();
+        assert!(ciphertext.len() < HEAD_BYTES, "{}", ciphertext.len());
+        assert_eq!(own.decrypt("it", &ciphertext).unwrap(), b"content");
     }
 
     #[test]

@@ -13,13 +13,12 @@ use tokio::task::JoinHandle;
 use super::Stored;
 use super::ciphertext::Ciphertext;
 use crate::encryption::{
-    CHUNK_BYTES, IDENTITY_MISMATCH, Identities, SEALED_CHUNK_BYTES, fault_of_reading,
+    CHUNK_BYTES, HEAD_BYTES, IDENTITY_MISMATCH, Identities, SEALED_CHUNK_BYTES, fault_of_reading,
+    is_damage,
 };
 use crate::fault::Fault;
 use crate::store::Pieces;
 
-/// What is read of an encrypted object to begin with: its header, of as many recipients as are allowed.
-const HEAD_BYTES: u64 = 4 << 10;
 /// Decrypted pieces that wait to be taken, of a chunk each.
 const PIECES: usize = 16;
 
@@ -81,25 +80,14 @@ impl Encrypted {
         identities: Arc<Identities>,
         read_bytes: &Arc<AtomicU64>,
     ) -> Result<Self, Fault> {
-        let key = &stored.manifest.object.key;
-        let mut pieces = stored.storage.read_range(key, 0..HEAD_BYTES).await?;
-        let mut head = Vec::new();
-        while let Some(piece) = pieces.next().await? {
-            head.extend_from_slice(&piece);
-        }
+        let head = head(stored).await?;
         read_bytes.fetch_add(head.len() as u64, Ordering::Relaxed);
-        let head = Bytes::from(head);
-        let mut ciphertext = ciphertext(stored).with_head(head.clone());
-        let (what, recipients) = (key.to_string(), recipients(stored));
-        off_runtime(move || {
-            open(&identities, &recipients, &what, &mut ciphertext)?;
-            Ok(Self {
-                identities,
-                head,
-                payload_at: ciphertext.position(),
-            })
+        let payload_at = Opener::new(stored, &identities).payload_at(&head)?;
+        Ok(Self {
+            identities,
+            head,
+            payload_at,
         })
-        .await
     }
 
     fn read(&self, stored: &Stored, range: Range<u64>, read_bytes: &Arc<AtomicU64>) -> Part {
@@ -107,17 +95,18 @@ impl Encrypted {
         let until = chunks.saturating_mul(SEALED_CHUNK_BYTES);
         let until = until.saturating_add(self.payload_at);
         let mut ciphertext = ciphertext(stored)
-            .with_head(self.head.clone())
+            .part(
+                self.head.clone(),
+                until.min(stored.manifest.object.size_bytes),
+            )
             .counted(Arc::clone(read_bytes));
-        ciphertext.expect(until.min(stored.manifest.object.size_bytes));
-        let identities = Arc::clone(&self.identities);
-        let (what, recipients) = (stored.manifest.object.key.to_string(), recipients(stored));
+        let opener = Opener::new(stored, &self.identities);
         let (to, pieces) = mpsc::channel(PIECES);
         let decrypting = tokio::task::spawn_blocking(move || {
-            let mut reader = open(&identities, &recipients, &what, &mut ciphertext)?;
-            seek(&mut reader, range.start).map_err(|error| fault_of_reading(&what, error))?;
+            let mut reader = opener.reader(&mut ciphertext)?;
+            seek(&mut reader, range.start).map_err(|error| opener.fault(error))?;
             let length = range.end.saturating_sub(range.start);
-            send_all(&mut reader.take(length), &to, &what)
+            opener.send_all(&mut reader.take(length), &to)
         });
         Part::Decrypted(pieces, Some(decrypting))
     }
@@ -162,13 +151,19 @@ pub(super) struct Through {
 
 impl Whole {
     /// Begins to read.
-    pub(super) fn begin(stored: &Stored, identities: Arc<Identities>) -> Self {
+    pub(super) async fn begin(
+        stored: &Stored,
+        identities: &Arc<Identities>,
+    ) -> Result<Self, Fault> {
         let mut ciphertext = ciphertext(stored).hashed();
-        let (what, recipients) = (stored.manifest.object.key.to_string(), recipients(stored));
+        let opener = Opener::new(stored, identities);
+        let head = head(stored).await?;
         let (to, pieces) = mpsc::channel(PIECES);
         let decrypting = tokio::task::spawn_blocking(move || {
-            let decrypted = open(&identities, &recipients, &what, &mut ciphertext)
-                .and_then(|mut reader| send_all(&mut reader, &to, &what));
+            let decrypted = opener
+                .payload_at(&head)
+                .and_then(|_| opener.reader(&mut ciphertext))
+                .and_then(|mut reader| opener.send_all(&mut reader, &to));
             let damage = match decrypted {
                 Err(fault) if is_damage(&fault) => Some(fault),
                 Err(fault) => return Err(fault),
@@ -183,7 +178,7 @@ impl Whole {
                 damage,
             })
         });
-        Self { pieces, decrypting }
+        Ok(Self { pieces, decrypting })
     }
 
     /// The next bytes of the archive; none at its end, or where it can be decrypted no further.
@@ -201,11 +196,6 @@ impl Whole {
     }
 }
 
-/// Whether a fault says that an encrypted object is not what it was.
-pub(super) fn is_damage(fault: &Fault) -> bool {
-    ["archive_damaged", "archive_truncated"].contains(&fault.code())
-}
-
 fn ciphertext(stored: &Stored) -> Ciphertext {
     let object = &stored.manifest.object;
     Ciphertext::new(
@@ -215,25 +205,77 @@ fn ciphertext(stored: &Stored) -> Ciphertext {
     )
 }
 
-fn recipients(stored: &Stored) -> Vec<String> {
-    let encryption = stored.manifest.encryption.as_ref();
-    encryption.map_or_else(Vec::new, |own| own.recipients.clone())
+/// The object's first bytes, with the encryption's header.
+async fn head(stored: &Stored) -> Result<Bytes, Fault> {
+    let key = &stored.manifest.object.key;
+    let range = 0..HEAD_BYTES as u64;
+    let mut pieces = stored.storage.read_range(key, range).await?;
+    let mut head = Vec::new();
+    while let Some(piece) = pieces.next().await? {
+        head.extend_from_slice(&piece);
+    }
+    Ok(head.into())
 }
 
-fn open<'a>(
-    identities: &Identities,
-    recipients: &[String],
-    what: &str,
-    ciphertext: &'a mut Ciphertext,
-) -> Result<StreamReader<&'a mut Ciphertext>, Fault> {
-    identities.reader(what, ciphertext).map_err(|fault| {
-        // Where the manifest names the key of one of them, it would fit if the header were whole.
-        if fault.code() == IDENTITY_MISMATCH && identities.are_among(recipients) {
-            let text = format!("the encryption's header of {what} is damaged");
-            return Fault::permanent("archive_damaged", text).caused_by(fault);
+/// Opens one object, and tells what is wrong with it.
+struct Opener {
+    identities: Arc<Identities>,
+    /// Whom it is encrypted to, as its manifest says.
+    recipients: Vec<String>,
+    /// Its key, for errors.
+    what: String,
+}
+
+impl Opener {
+    fn new(stored: &Stored, identities: &Arc<Identities>) -> Self {
+        let encryption = stored.manifest.encryption.as_ref();
+        Self {
+            identities: Arc::clone(identities),
+            recipients: encryption.map_or_else(Vec::new, |own| own.recipients.clone()),
+            what: stored.manifest.object.key.to_string(),
         }
-        fault
-    })
+    }
+
+    fn payload_at(&self, head: &[u8]) -> Result<u64, Fault> {
+        let opened = self.identities.payload_at(&self.what, head);
+        opened.map_err(|fault| {
+            // Where the manifest names the key of one of them, it would fit if the header were whole.
+            if fault.code() == IDENTITY_MISMATCH && self.identities.are_among(&self.recipients) {
+                let text = format!("the encryption's header of {} is damaged", self.what);
+                return Fault::permanent("archive_damaged", text).caused_by(fault);
+            }
+            fault
+        })
+    }
+
+    fn reader<'a>(
+        &self,
+        ciphertext: &'a mut Ciphertext,
+    ) -> Result<StreamReader<&'a mut Ciphertext>, Fault> {
+        self.identities.reader(&self.what, ciphertext)
+    }
+
+    /// Sends what is read, to its end.
+    fn send_all(&self, reader: &mut impl Read, to: &mpsc::Sender<Bytes>) -> Result<(), Fault> {
+        // At most a chunk comes at once.
+        let mut buffer = vec![0; CHUNK_BYTES as usize];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => {
+                    let piece = Bytes::copy_from_slice(&buffer[..count]);
+                    to.blocking_send(piece).map_err(|_| {
+                        Fault::transient("internal", "nobody takes what is decrypted any more")
+                    })?;
+                }
+                Err(error) => return Err(self.fault(error)),
+            }
+        }
+    }
+
+    fn fault(&self, error: std::io::Error) -> Fault {
+        fault_of_reading(&self.what, error)
+    }
 }
 
 /// Seeks without the look at the object's end that age takes where the place is a chunk's first byte.
@@ -245,33 +287,9 @@ fn seek(reader: &mut StreamReader<&mut Ciphertext>, to: u64) -> std::io::Result<
     reader.seek(SeekFrom::Start(to)).map(drop)
 }
 
-/// Sends what is read to its end.
-fn send_all(reader: &mut impl Read, to: &mpsc::Sender<Bytes>, what: &str) -> Result<(), Fault> {
-    // At most a chunk comes at once.
-    let mut buffer = vec![0; CHUNK_BYTES as usize];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => {
-                let piece = Bytes::copy_from_slice(&buffer[..count]);
-                to.blocking_send(piece).map_err(|_| {
-                    Fault::transient("internal", "nobody takes what is decrypted any more")
-                })?;
-            }
-            Err(error) => return Err(fault_of_reading(what, error)),
-        }
-    }
-}
-
 async fn joined<T>(thread: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {
     thread.await.unwrap_or_else(|error| {
         let fault = Fault::transient("internal", "the thread that decrypts ended");
         Err(fault.caused_by(error))
     })
-}
-
-async fn off_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    joined(tokio::task::spawn_blocking(work)).await
 }

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use pgdump_archive::{BlockCheck, Compression, IndexEntry};
 
-use super::archive_reader::{ArchiveReader, is_damage};
+use super::archive_reader::ArchiveReader;
+use crate::encryption::is_damage;
 use crate::fault::{Fault, chain};
 
 /// Reads a block and gives each piece on; what of it is damaged, if anything is.

@@ -57,10 +57,10 @@ impl Ciphertext {
         }
     }
 
-    /// Knows the first bytes already.
-    pub(super) fn with_head(mut self, head: Bytes) -> Self {
+    /// Knows the first bytes already, and will be read up to this place.
+    pub(super) fn part(mut self, head: Bytes, until: u64) -> Self {
         self.head = head;
-        self.until = 0;
+        self.until = until;
         self
     }
 
@@ -76,19 +76,8 @@ impl Ciphertext {
         self
     }
 
-    /// The place of the next byte.
-    pub(super) fn position(&self) -> u64 {
-        self.at
-    }
-
-    /// Says that reading will go on up to this place.
-    pub(super) fn expect(&mut self, until: u64) {
-        self.until = until;
-    }
-
     /// Reads what is left; size and SHA-256 of everything.
     pub(super) fn digest(mut self) -> Result<(u64, String), Fault> {
-        self.until = u64::MAX >> 1;
         while !self.fill()?.is_empty() {
             let count = self.piece.len();
             self.advance(count);
@@ -121,8 +110,11 @@ impl Ciphertext {
         let request = match &mut self.request {
             Some(request) => request,
             None => {
-                // Something at least: what reads the header does not say how far it will.
-                self.requested = self.until.max(self.at + SEALED_CHUNK_BYTES);
+                self.requested = match self.until > self.at {
+                    true => self.until,
+                    // Nobody should have come here.
+                    false => self.at + SEALED_CHUNK_BYTES,
+                };
                 let range = self.at..self.requested;
                 let read = self.storage.read_range(&self.key, range);
                 match self.runtime.block_on(read) {

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use pgdump_archive::{Checksum, Index};
 use tokio::sync::mpsc;
 
-use super::archive_reader::{ArchiveReader, Whole, is_damage};
+use super::archive_reader::{ArchiveReader, Whole};
 use super::block::read_block;
 use super::inspection::name_of;
 use super::{Damage, Inspection, Stored, Verdict};
+use crate::encryption::is_damage;
 use crate::fault::Fault;
 use crate::store::{ArchiveState, Pieces};
 
@@ -47,7 +48,7 @@ pub(super) async fn read_through(
         (None, ArchiveState::Unread) => Inspection::unread(),
     };
     let mut source = match stored.needed_identities()? {
-        Some(identities) => Source::Decrypted(Whole::begin(stored, identities)),
+        Some(identities) => Source::Decrypted(Whole::begin(stored, &identities).await?),
         None => Source::Stored(object(stored).await?),
     };
     let mut verdict = inspect(inspection, &mut source, keep).await?;
