@@ -5,10 +5,11 @@ use std::process::{Command, Stdio};
 
 use pgdumpd_client::{BackupRequest, BackupSpec};
 use pgdumpd_testkit::{Database, FakePgDump, Then, contents, eventually, fill};
+use rustix::process::{Signal, kill_process};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::harness::{SOON, World, quoted};
+use crate::harness::{Daemon, SOON, World, quoted};
 
 /// A row's text, and a part of a table's name.
 const MARKER: &str = "xyzzyplughfoobarmarker";
@@ -154,37 +155,61 @@ async fn an_encrypted_backup_restores_through_age_and_pg_restore_to_the_same_con
     }
 }
 
+/// Backs up with a daemon whose temporary files lie in a folder of their own: in mid-dump, and after the daemon was
+/// killed and another has finished the job, the files that hold the marker.
+async fn marked_by(world: &mut World) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let temporary = world.dir.path().join("temporary");
+    std::fs::create_dir_all(&temporary).unwrap();
+    let variables = [("TMPDIR", temporary.to_str().unwrap())];
+    // All of its rows, but not its end.
+    let archive = world.archive();
+    let cut = archive.len() - 1000;
+    let mut fake = FakePgDump::new(world.cluster.major(), &archive[..cut], Then::Hang);
+    world.use_fake(&fake);
+    let mut daemon = world.daemon_unready_with(&variables);
+    let id = world.enqueue().await;
+    world
+        .until(id, "all but the end has passed", |status| {
+            status.bytes_dumped == i64::try_from(cut).ok()
+                && status.bytes_stored > Some(archive.len() as i64 / 2)
+        })
+        .await;
+    let partial = world.files();
+    assert!(partial.iter().any(|file| file.contains('#')), "{partial:?}");
+    // With the daemon's log.
+    let during = marked(&[world.dir.path().to_owned()]);
+    daemon.kill();
+    fake.become_(b"", Then::Exec(world.cluster.bin("pg_dump")));
+    let daemon = world.daemon_unready_with(&variables);
+    world.succeeded(id).await;
+    daemon.stop().await;
+    (during, marked(&[world.dir.path().to_owned()]))
+}
+
 #[tokio::test]
 async fn no_plaintext_reaches_the_disk_in_mid_dump_or_after_it() {
     let (mut world, _) = encrypting().await;
-    mark(&world).await;
-    fill(&world.shop, 10).await;
-    let scratch = world.dir.path().join("scratch");
-    std::fs::create_dir(&scratch).unwrap();
-    // So that the marker is there to be found, were it not encrypted.
+    // Not compressed, so that the marker were there to be found.
     world.set("targets.shop", "compression", quoted("none"));
     world.set("targets.shop", "manifest", quoted("sealed"));
-    let folders = [world.storage(), scratch.clone(), std::env::temp_dir()];
-    let mut daemon = world.daemon().await;
-    let id = world.enqueue().await;
-    // With a partial object in the storage.
-    let dump = world.frozen(id, &daemon).await;
-    assert_eq!(marked(&folders[..2]), Vec::<PathBuf>::new());
-    daemon.kill();
-    drop(dump);
-    let daemon = world.daemon().await;
-    world.succeeded(id).await;
-    assert_eq!(marked(&folders[..2]), Vec::<PathBuf>::new());
-    daemon.stop().await;
+    mark(&world).await;
+    fill(&world.shop, 3).await;
+    let (during, after) = marked_by(&mut world).await;
+    assert_eq!((during, after), (Vec::new(), Vec::new()));
 
-    // The same without encryption does show it.
     world.set("targets.shop", "encrypt_to", "[]");
     world.set("targets.shop", "manifest", quoted("clear"));
-    let daemon = world.daemon().await;
-    let id = world.enqueue().await;
-    world.succeeded(id).await;
-    daemon.stop().await;
-    assert_eq!(marked(&folders[..1]).len(), 2, "archive and manifest");
+    let (during, after) = marked_by(&mut world).await;
+    let name_of = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let during: Vec<String> = during.iter().map(name_of).collect();
+    assert!(
+        during.iter().any(|name| name.contains(".dump#")),
+        "{during:?}"
+    );
+    let after: Vec<String> = after.iter().map(name_of).collect();
+    for end in [".dump", ".dump.manifest.json"] {
+        assert!(after.iter().any(|name| name.ends_with(end)), "{after:?}");
+    }
 }
 
 #[tokio::test]
@@ -323,11 +348,6 @@ async fn a_sealed_backup_names_its_tables_nowhere_but_to_an_identity() {
     let (mut world, own) = encrypting().await;
     world.set("targets.shop", "manifest", quoted("sealed"));
     world.set("targets.shop", "keep_last", "1");
-    // A pg_dump that warns of a table by name.
-    let real = world.cluster.bin("pg_dump");
-    let fake = FakePgDump::new(world.cluster.major(), b"", Then::Exec(real))
-        .says(&format!("pg_dump: warning: {MARKER}_a is odd\n"));
-    world.use_fake(&fake);
     world
         .shop
         .execute(&format!(
@@ -335,34 +355,62 @@ async fn a_sealed_backup_names_its_tables_nowhere_but_to_an_identity() {
         ))
         .await;
     fill(&world.shop, 6).await;
+    let applied = |daemon: &Daemon| daemon.log().matches("applied the target's rules").count();
+
+    // In mid-dump: the tables are counted, their sizes known, and none is named. Nor are a failure's warnings told.
+    let archive = world.archive();
+    let mut fake = FakePgDump::new(
+        world.cluster.major(),
+        &archive[..archive.len() / 2],
+        Then::Hang,
+    )
+    .says(&format!("pg_dump: warning: {MARKER}_a is odd\n"));
+    world.use_fake(&fake);
     let daemon = world.daemon().await;
-    let request = || {
-        let spec = BackupSpec {
-            exclude_table_data: vec![format!("{MARKER}_b")],
-            ..BackupSpec::default()
-        };
-        BackupRequest::new("shop").spec(spec)
-    };
-    let first = world.enqueue_request(request()).await;
-    let dump = world.frozen(first, &daemon).await;
+    let cut = world.enqueue().await;
     let told = world
-        .until(first, "tables are counted", |status| {
-            status.tables_total.is_some()
+        .until(cut, "it is known how far it is", |status| {
+            status.progress > 2.0
         })
         .await;
     let message = told.message.unwrap();
     assert!(message.starts_with("dumping data ("), "{message}");
     assert_eq!(told.current_table, None);
-    dump.thaw();
-    world.succeeded(first).await;
-    let second = world.enqueue_request(request()).await;
-    world.succeeded(second).await;
+    for pid in daemon.pg_dumps() {
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    let told = world.requeued(cut).await;
+    assert_eq!((told.warnings.len(), told.warnings_total), (0, 1));
+    world.cancel(cut).await;
+    world.ended(cut).await;
 
-    // keep_last counts without an identity: the same filters, so the first goes.
-    eventually("the first is deleted", SOON, async || {
-        (world.backups().len() == 1).then_some(())
+    // A real one, that warns of a table by name.
+    fake.become_(b"", Then::Exec(world.cluster.bin("pg_dump")));
+    let without = |table: &str| {
+        let spec = BackupSpec {
+            exclude_table_data: vec![format!("{MARKER}_{table}")],
+            ..BackupSpec::default()
+        };
+        BackupRequest::new("shop").spec(spec)
+    };
+    let first = world.enqueue_request(without("b")).await;
+    world.succeeded(first).await;
+    let second = world.enqueue_request(without("b")).await;
+    world.succeeded(second).await;
+    // keep_last counts without an identity: the same filters push the first out, others do not.
+    let third = world.enqueue_request(without("a")).await;
+    world.succeeded(third).await;
+    eventually("the rules are applied", SOON, async || {
+        (applied(&daemon) == 3).then_some(())
     })
     .await;
+    let mut kept: Vec<Uuid> = world
+        .backups()
+        .iter()
+        .map(|path| world.manifest(path).backup_id)
+        .collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [second.min(third), second.max(third)]);
     // All that the daemon wrote of the job, and the storage; the spec alone is the producer's own.
     let row = sqlx::query(
         "SELECT (to_jsonb(j) - 'spec')::text || coalesce((SELECT jsonb_agg(a)::text FROM pgdumpd.backup_attempts AS a WHERE a.job_id = j.id), '') AS all,
@@ -398,7 +446,12 @@ async fn a_sealed_backup_names_its_tables_nowhere_but_to_an_identity() {
     let listed = world.say(&["list", "--storage", "local"]).code(0);
     assert!(listed.out.contains(&id));
     // The sealed part opens with the standard tools.
-    let sealed = serde_json::to_value(world.manifest(&world.backups()[0])).unwrap();
+    let backups = world.backups();
+    let archive = backups
+        .iter()
+        .find(|path| path.to_string_lossy().contains(&id))
+        .unwrap();
+    let sealed = serde_json::to_value(world.manifest(archive)).unwrap();
     let sealed = sealed["sealed"].as_str().unwrap().to_owned();
     let file = world.dir.path().join("sealed.age");
     std::fs::write(&file, sealed).unwrap();

@@ -134,13 +134,6 @@ pub(crate) fn has_ended(pid: Pid) -> bool {
 pub(crate) struct Frozen(Pid);
 
 impl Frozen {
-    /// Lets it go on.
-    pub(crate) fn thaw(self) {
-        kill_process(self.0, Signal::CONT).unwrap();
-        // Not to be killed.
-        std::mem::forget(self);
-    }
-
     /// Waits until it has ended. Where its daemon is dead, the kernel thaws it: a stopped process group
     /// that is orphaned gets SIGHUP and SIGCONT.
     pub(crate) async fn gone(&self) {
