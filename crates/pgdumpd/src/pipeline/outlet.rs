@@ -8,8 +8,8 @@ use super::hash::Hash;
 use super::inspector::Stop;
 use crate::encryption::{Encrypter, Recipients};
 
-/// On the thread that hashes: encrypting costs less than hashing does, and a thread of its own would take a processor
-/// from pg_dump and the server.
+/// On the thread that hashes: both together pass several times what a COPY gives (docs/BENCHMARKS.md), and a thread of
+/// its own would take a processor from pg_dump and the server.
 pub(super) struct Outlet<'a> {
     encrypter: Option<Encrypter>,
     hash: Hash,

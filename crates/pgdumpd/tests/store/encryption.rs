@@ -256,19 +256,43 @@ async fn single_tables_are_read_with_little_more_than_their_own_chunks() {
 }
 
 #[tokio::test]
-async fn every_range_reads_as_it_is_in_the_archive() {
-    // Blocks that begin and end on, before and behind the borders of chunks.
-    let tables: Vec<(String, usize)> = (0..60)
-        .map(|at| (format!("t{at}"), 65_000 + at * 37))
-        .collect();
-    let tables: Vec<(&str, usize, usize)> = tables
-        .iter()
-        .map(|(name, size)| (name.as_str(), 1, *size))
-        .collect();
-    let content = crate::archive::archive(&tables);
-    let (storage, _) = memory();
+async fn blocks_on_the_borders_of_chunks_and_beside_them_are_read_in_one_request_each() {
+    const CHUNK: usize = 65_536;
+    // A block of one row: 16 bytes more than its row.
+    let named = |sizes: &[usize]| -> Vec<u8> {
+        let names: Vec<String> = (0..sizes.len()).map(|at| format!("t{at:02}")).collect();
+        let tables: Vec<_> = names
+            .iter()
+            .zip(sizes)
+            .map(|(name, size)| (name.as_str(), 1, *size))
+            .collect();
+        crate::archive::archive(&tables)
+    };
+    let mut sizes = vec![
+        0,
+        CHUNK - 16,
+        CHUNK - 17,
+        2 * CHUNK - 15,
+        CHUNK - 15,
+        CHUNK - 17,
+        4,
+        3 * CHUNK - 36,
+        CHUNK - 16,
+    ];
+    let head = named(&sizes).len() - sizes.iter().map(|size| size + 16).sum::<usize>();
+    sizes[0] = CHUNK - head - 16;
+    let content = named(&sizes);
+    let (storage, counting) = memory();
     let (streamed, stored) = streamed(&content, Mode::Read, Some(recipients())).await;
     let index = streamed.index().unwrap().clone();
+    let starts: Vec<u64> = index
+        .entries
+        .iter()
+        .map(|entry| entry.offset_bytes % CHUNK as u64)
+        .collect();
+    for place in [0, 1, CHUNK as u64 - 1] {
+        assert!(starts.contains(&place), "{starts:?}");
+    }
     let key = new_key().encrypted();
     store(&storage, &key, &stored).await;
     let mut manifest = manifest_of(&key, &stored);
@@ -281,18 +305,23 @@ async fn every_range_reads_as_it_is_in_the_archive() {
         .unwrap();
     let mut opened = Stored::open(storage.clone(), &key).await.unwrap().unwrap();
     opened.unlock(identities(IDENTITY)).unwrap();
+
     // A damaged first chunk sends `verify` to every block by itself.
     let mut damaged = stored.to_vec();
-    damaged[stored.len() - content.len() - (content.len().div_ceil(65_536)) * 16 + 5] ^= 1;
+    damaged[stored.len() - content.len() - content.len().div_ceil(CHUNK) * 16 + 5] ^= 1;
     store(&storage, &key, &damaged.into()).await;
+    counting.take();
     let verdict = stored::verify(&opened).await.unwrap();
     let hit: Vec<_> = verdict
         .damaged
         .iter()
         .map(|damage| damage.table.as_deref())
         .collect();
-    assert_eq!(hit, [None, Some("app.t0")], "{verdict:?}");
-    assert_eq!(verdict.good, Some(59));
+    assert_eq!(hit, [None, Some("app.t00")], "{verdict:?}");
+    assert_eq!(verdict.good, Some(sizes.len() - 1));
+    // The encryption's header and the whole; the header again, the head, and each block.
+    let (_, requests) = counting.take();
+    assert_eq!(requests, 4 + sizes.len() as u64);
 }
 
 #[tokio::test]
