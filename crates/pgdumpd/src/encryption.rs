@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::encrypter::Encrypter;
 pub use self::identities::{
-    HEAD_BYTES, IDENTITY_MISMATCH, Identities, fault_of_reading, is_damage,
+    HEAD_BYTES, IDENTITY_MISMATCH, Identities, fault_of_reading, is_damage, is_truncation,
 };
 pub use self::recipients::{BadRecipient, MAX_RECIPIENTS, Recipients};
 

@@ -143,6 +143,11 @@ pub fn is_damage(fault: &Fault) -> bool {
     [DAMAGED, TRUNCATED].contains(&fault.code())
 }
 
+/// Whether a fault says that it ends too early.
+pub fn is_truncation(fault: &Fault) -> bool {
+    fault.code() == TRUNCATED
+}
+
 /// Why a decrypting reader failed.
 pub fn fault_of_reading(what: &str, error: io::Error) -> Fault {
     // What the reader below it said.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use pgdump_archive::{BlockCheck, Compression, IndexEntry};
 
 use super::archive_reader::ArchiveReader;
-use crate::encryption::is_damage;
+use crate::encryption::{is_damage, is_truncation};
 use crate::fault::{Fault, chain};
 
 /// Reads a block and gives each piece on; what of it is damaged, if anything is.
@@ -44,8 +44,17 @@ pub(super) async fn read_block(
 
 /// An encrypted object that is damaged is no fault of who reads it.
 fn told(fault: Fault) -> Result<Result<(), String>, Fault> {
+    damage_of(fault).map(Err)
+}
+
+/// What a part of an encrypted object is that gave this fault, in words that continue the part's name.
+///
+/// # Errors
+/// The fault itself, where it tells of no damage.
+pub(super) fn damage_of(fault: Fault) -> Result<String, Fault> {
     match is_damage(&fault) {
-        true => Ok(Err(fault.report())),
+        true if is_truncation(&fault) => Ok("is cut off".to_owned()),
+        true => Ok("cannot be decrypted: the stored bytes have changed".to_owned()),
         false => Err(fault),
     }
 }

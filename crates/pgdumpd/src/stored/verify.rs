@@ -5,7 +5,7 @@ use pgdump_archive::{Checksum, Index};
 use tokio::sync::mpsc;
 
 use super::archive_reader::{ArchiveReader, Whole};
-use super::block::read_block;
+use super::block::{damage_of, read_block};
 use super::inspection::name_of;
 use super::{Damage, Inspection, Stored, Verdict};
 use crate::encryption::is_damage;
@@ -157,8 +157,7 @@ async fn judge_head(reader: &ArchiveReader<'_>, index: &Index) -> Result<Option<
     let what = match read.await {
         Ok(head) if Checksum::of(&head) == index.head_xxh3_128 => return Ok(None),
         Ok(_) => "is not what the index says".to_owned(),
-        Err(fault) if is_damage(&fault) => fault.report(),
-        Err(fault) => return Err(fault),
+        Err(fault) => damage_of(fault)?,
     };
     Ok(Some(Damage { table: None, what }))
 }

@@ -278,6 +278,28 @@ async fn commands_that_read_a_backup_say_what_they_can_do_without_an_identity_an
         said.out
     );
 
+    // By the variable, and through a pipe, as from a file that age decrypts.
+    let verify = format!(
+        "{} --config {} verify {id}",
+        env!("CARGO_BIN_EXE_pgdumpd"),
+        world.config().display()
+    );
+    for (command, file) in [
+        (verify.clone(), own.file.as_str()),
+        (format!("{verify} --identity <(cat {})", own.file), ""),
+    ] {
+        let done = Command::new("bash")
+            .args(["-c", &command])
+            .env("PGDUMPD_IDENTITY_FILE", file)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{command}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+
     // A bit, and a cut: each with its own words.
     let whole = std::fs::read(&archive).unwrap();
     let mut flipped = whole.clone();

@@ -151,16 +151,8 @@ impl Backup {
         stored
     }
 
-    /// Puts other bytes in the object's place.
+    /// Puts other bytes in the object's place; the manifest stays as it is.
     async fn replace(&self, content: impl Into<Bytes>) {
-        // The manifest stays as it is.
-        self.storage
-            .begin(&self.key)
-            .await
-            .unwrap()
-            .abort()
-            .await
-            .unwrap();
         store(&self.storage, &self.key, &content.into()).await;
     }
 
