@@ -119,6 +119,9 @@ async fn check_target(name: &str, config: &TargetConfig, pg_dump: &PgDumpConfig)
         )));
     }
     findings.extend(target.check(&program).await);
+    if let (Ok(program), Some(globals)) = (&program, config.globals) {
+        findings.extend(target.check_globals(program, globals).await);
+    }
     findings
 }
 

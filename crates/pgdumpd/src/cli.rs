@@ -9,6 +9,7 @@ mod delete;
 mod enqueue;
 mod exit;
 mod fetch;
+mod fsck;
 mod identity;
 mod list;
 mod migrate;
@@ -77,6 +78,8 @@ enum Command {
     Verify(verify::Args),
     /// Bring a backup, or a few tables of it, back as a local file
     Fetch(fetch::Args),
+    /// Compare the queue with what the storages hold, and clear up
+    Fsck(fsck::Args),
     /// Remove a backup from its storage
     Delete(delete::Args),
     /// Cancel a job
@@ -124,6 +127,7 @@ impl Cli {
             Command::Show(args) => show::run(&loaded.config, &args).await,
             Command::Verify(args) => verify::run(&loaded.config, &args).await,
             Command::Fetch(args) => fetch::run(&loaded.config, &args).await,
+            Command::Fsck(args) => fsck::run(&loaded.config, &args).await,
             Command::Delete(args) => delete::run(&loaded.config, &args).await,
             Command::Cancel(args) => cancel::run(&loaded.config, &args).await,
             Command::Config(args) => config::run(&loaded, &args),

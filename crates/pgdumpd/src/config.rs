@@ -28,6 +28,7 @@ use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
 use crate::encryption::{ManifestForm, Recipients};
+use crate::globals::Globals;
 use crate::schedule::Schedule;
 
 pub use describe::{Entry, Loaded};
@@ -145,10 +146,14 @@ pub struct TargetConfig {
     pub compression: Compression,
     /// Who compresses it; none: the faster one.
     pub compressor: Option<Compressor>,
+    /// Whether roles and tablespaces are stored beside the archive; not, if none.
+    pub globals: Option<Globals>,
     /// How long pg_dump's session may wait for one lock.
     pub lock_wait_timeout: Duration,
     /// How long no byte may come.
     pub stall_timeout: Duration,
+    /// Whether blocks of the tables are read beforehand, so that the percentage is truer.
+    pub progress_sample: bool,
     /// How long a dump may take at most, unless the job says less.
     pub timeout: Option<Duration>,
     /// When the daemons themselves ask for a backup; never, if none.

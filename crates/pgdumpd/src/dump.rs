@@ -5,6 +5,7 @@
 //! [`PgDump::wait`] makes a [`CleanExit`], and only from exit status 0.
 
 mod exit;
+mod globals;
 mod output;
 mod password_file;
 mod plan;
@@ -14,6 +15,7 @@ mod redact;
 mod stderr;
 
 pub use exit::CleanExit;
+pub use globals::{dump_globals, globals_program};
 pub use output::{DumpOutput, OutputMeter};
 pub use plan::Plan;
 pub use process::PgDump;

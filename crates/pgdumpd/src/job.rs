@@ -4,10 +4,12 @@
 //! whatever happens, the job ends here with one outcome written to its row.
 
 mod attempt;
+mod cost;
 mod dumping;
 mod earlier;
 mod estimate;
 mod flowing;
+mod globals;
 mod halt;
 mod heart;
 mod manifest;
@@ -16,6 +18,7 @@ mod publish;
 mod reporter;
 mod settle;
 mod stop;
+mod weighing;
 
 use std::sync::Arc;
 

@@ -15,6 +15,8 @@ pub mod dump;
 pub mod encryption;
 pub mod fault;
 pub mod finding;
+pub mod fsck;
+pub mod globals;
 mod hex;
 pub mod job;
 pub mod lifecycle;

@@ -16,6 +16,7 @@ use crate::config::QueueConfig;
 use crate::database_url::DatabaseUrl;
 use crate::migrate;
 
+mod audit;
 mod claim;
 mod copies;
 mod error;
@@ -27,11 +28,13 @@ mod leftovers;
 mod link;
 mod listener;
 mod reap;
+mod rebuild;
 mod schedules;
 mod text;
 mod upload;
 mod workers;
 
+pub use audit::{Audit, AuditedAttempt, AuditedCopy};
 pub use copies::{CopyRow, StoredBackup};
 pub use error::{QueueError, advice};
 pub use finish::{Failure, Finished, Outcome, Success};
@@ -40,6 +43,7 @@ pub use identity::Adopted;
 pub use lease::{ClaimedJob, EarlierAttempt, Lease};
 pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
+pub use rebuild::KnownBackup;
 pub use schedules::{KeptSchedule, Settled};
 pub use workers::{LiveWorker, Worker};
 

@@ -5,11 +5,14 @@
 //! [`object_store::ObjectStore`]; writing to a local directory is done here, for the reasons in `local_upload`.
 
 mod faults;
+mod globals;
+mod inventory;
 mod key;
 mod local_upload;
 mod manifest;
 mod marker;
 mod multipart_upload;
+mod name;
 mod patience;
 mod probe;
 mod range;
@@ -27,11 +30,14 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use pgdump_archive::Index;
 use uuid::Uuid;
 
+pub use self::globals::GLOBALS_DAMAGED;
+pub use self::inventory::{FoundObject, UnfinishedUpload};
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::{
-    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Filters, MAX_WARNINGS, Manifest,
-    Object, PgDump, Restore,
+    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Filters, Globals, MAX_WARNINGS,
+    Manifest, Object, PgDump, Restore,
 };
+pub use self::name::{Name, Part, PartKind};
 pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;
 pub use self::read::Listed;

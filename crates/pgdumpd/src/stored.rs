@@ -3,12 +3,14 @@
 mod archive_reader;
 mod block;
 mod ciphertext;
+mod globals;
 mod inspection;
 mod new_file;
 mod tables;
 mod verify;
 mod whole;
 
+pub use self::globals::{fetch_globals, read_globals};
 pub(crate) use self::inspection::name_of;
 pub use self::inspection::{Damage, Inspection, Verdict};
 pub use self::tables::{Fetched, fetch_tables};

@@ -9,10 +9,12 @@ mod databases;
 mod fault;
 pub mod guard;
 mod look;
+mod sample;
 mod sessions;
 mod size;
 
 pub use look::{Blocker, CopyProgress, LockWait, SessionLook};
+pub use sample::{Sample, Sampler};
 pub use size::{Sizes, TableSize};
 
 use uuid::Uuid;

@@ -42,6 +42,18 @@ impl Packer {
         Ok(Self { codec })
     }
 
+    /// Compresses a text by itself and gives the size that it came to: to see what a codec makes of
+    /// a sample, and how long it takes.
+    ///
+    /// # Errors
+    ///
+    /// What the codec's library says.
+    pub fn try_on(&mut self, text: &[u8]) -> Result<usize, PackError> {
+        let mut packed = Vec::new();
+        self.codec.pack(text, true, true, &mut packed)?;
+        Ok(packed.len())
+    }
+
     pub(super) fn pack(&mut self, piece: Piece) -> Result<Packed, PackError> {
         let mut packed = Packed {
             sequence: piece.sequence,

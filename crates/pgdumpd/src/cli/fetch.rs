@@ -19,14 +19,17 @@ pub(super) struct Args {
     which: Which,
     #[command(flatten)]
     identities: IdentityFiles,
-    /// Where to write it; by default TARGET-TIME.dump in the working directory (TARGET-TIME.dump.age with --encrypted)
+    /// Where to write it; by default TARGET-TIME.dump (.globals.sql; .dump.age with --encrypted) in the working directory
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only this table, with what it needs to restore by itself; may be given several times
     #[arg(long = "table", value_name = "SCHEMA.NAME", value_parser = super::values::table_name)]
     tables: Vec<TableName>,
-    /// As it lies in the storage, still encrypted: needs no identity
+    /// The roles and tablespaces stored beside it, instead of the archive
     #[arg(long, conflicts_with = "tables")]
+    globals: bool,
+    /// As it lies in the storage, still encrypted: needs no identity
+    #[arg(long, conflicts_with_all = ["tables", "globals"])]
     encrypted: bool,
     /// Print JSON
     #[arg(long)]
@@ -37,13 +40,20 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let Some(mut stored) = args.which.open(config).await? else {
         return Ok(Exit::NotFound);
     };
+    let suffix = match (args.globals, args.encrypted) {
+        (true, _) => "globals.sql",
+        (false, true) => "dump.age",
+        (false, false) => "dump",
+    };
     let output = args.output.clone();
-    let output = output.unwrap_or_else(|| default_name(&stored, args.encrypted));
+    let output = output.unwrap_or_else(|| default_name(&stored, suffix));
     if args.encrypted {
         return as_it_lies(&stored, &output, args.json).await;
     }
     args.identities.unlock(&mut stored).await?;
-    if args.tables.is_empty() {
+    if args.globals {
+        globals(&stored, &output, args.json).await
+    } else if args.tables.is_empty() {
         whole(&stored, &output, args.json).await
     } else {
         tables(&stored, &args.tables, &output, args.json).await
@@ -99,6 +109,26 @@ async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exi
     ))?;
     let restore = restore_command(stored, output);
     out::line(format!("restore it with: {restore}"))?;
+    Ok(Exit::Done)
+}
+
+async fn globals(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
+    let Some(size_bytes) = stored::fetch_globals(stored, output).await? else {
+        super::watch::eprintln_line(
+            "this backup has no globals: set the target's globals to \"without-passwords\" for later ones",
+        );
+        return Ok(Exit::NotFound);
+    };
+    if json {
+        out::json(&json!({ "file": output, "size_bytes": size_bytes }))?;
+        return Ok(Exit::Done);
+    }
+    let output = output.display();
+    out::line(format!("{output}: {}, verified", HumanBytes(size_bytes)))?;
+    // Not ON_ERROR_STOP: the role that one restores as is there already.
+    out::line(format!(
+        "restore it with: psql --dbname=postgres --file={output}"
+    ))?;
     Ok(Exit::Done)
 }
 
@@ -161,7 +191,7 @@ fn restore_command(stored: &Stored, output: &Path) -> String {
 }
 
 /// Of characters that every file system takes.
-fn default_name(stored: &Stored, encrypted: bool) -> PathBuf {
+fn default_name(stored: &Stored, suffix: &str) -> PathBuf {
     let manifest = &stored.manifest;
     let target: String = manifest
         .target
@@ -176,6 +206,5 @@ fn default_name(stored: &Stored, encrypted: bool) -> PathBuf {
         .take(100)
         .collect();
     let time = manifest.started_at.format("%Y%m%dT%H%M%SZ");
-    let age = if encrypted { ".age" } else { "" };
-    format!("{target}-{time}.dump{age}").into()
+    format!("{target}-{time}.{suffix}").into()
 }

@@ -99,6 +99,14 @@ fn show(manifest: &Manifest, storage: &str) -> anyhow::Result<()> {
             line("", recipient.clone())?;
         }
     }
+    if let Some(globals) = &manifest.globals {
+        let passwords = if globals.passwords { "with" } else { "without" };
+        let size = HumanBytes(globals.size_bytes);
+        line(
+            "globals",
+            format!("{size} of roles and tablespaces, {passwords} passwords"),
+        )?;
+    }
     line("storage", storage.to_owned())?;
     line("key", manifest.object.key.to_string())?;
     line("sha256", manifest.object.sha256.clone())?;

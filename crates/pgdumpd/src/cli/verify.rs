@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::identity::IdentityFiles;
 use super::out;
 use crate::config::Config;
+use crate::store::GLOBALS_DAMAGED;
 use crate::stored::{self, Stored, Verdict};
 
 #[derive(Debug, clap::Args)]
@@ -26,16 +27,29 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     };
     args.identities.unlock(&mut stored).await?;
     let verdict = stored::verify(&stored).await?;
-    let good = stored.matches(&verdict);
+    let globals = match stored::read_globals(&stored).await {
+        Err(fault) if fault.code() == GLOBALS_DAMAGED => Err(fault.to_string()),
+        read => Ok(read?.is_some()),
+    };
+    let good = stored.matches(&verdict) && globals.is_ok();
     if args.json {
-        out::json(
-            &json!({ "backup_id": stored.manifest.backup_id, "good": good, "found": verdict }),
-        )?;
+        out::json(&json!({
+            "backup_id": stored.manifest.backup_id,
+            "good": good,
+            "found": verdict,
+            "globals_good": globals.as_ref().map_or(Some(false), |there| there.then_some(true)),
+        }))?;
     } else if good {
         out::line(praise(&stored, &verdict))?;
+        if globals.is_ok_and(|there| there) {
+            out::line("its roles and tablespaces are good")?;
+        }
     } else {
         for complaint in complaints(&stored, &verdict) {
             out::line(complaint)?;
+        }
+        if let Err(what) = globals {
+            out::line(format!("  damaged: {what}"))?;
         }
     }
     Ok(match (good, verdict.unopened) {

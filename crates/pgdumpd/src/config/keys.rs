@@ -139,6 +139,12 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["auto", "pg_dump", "pgdumpd"]),
         Some("auto"),
     ),
+    key(
+        "targets.*",
+        "globals",
+        Kind::Choice(&["none", "without-passwords", "with-passwords"]),
+        Some("none"),
+    ),
     key("targets.*", "lock_wait_timeout", span(100, DAY), Some("5m")),
     key(
         "targets.*",
@@ -146,6 +152,7 @@ pub const KEYS: &[Key] = &[
         span(100, 7 * DAY),
         Some("15m"),
     ),
+    key("targets.*", "progress_sample", Kind::Boolean, Some("true")),
     key("targets.*", "timeout", span(1000, 30 * DAY), None),
     key("targets.*", "schedule", Kind::Text, None),
     key("targets.*", "schedule_zone", Kind::Text, Some("UTC")),

@@ -9,6 +9,7 @@ use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
 use crate::encryption::{ManifestForm, Recipients};
+use crate::globals::Globals;
 use crate::schedule::{Schedule, Zone};
 
 const NAME_MAX: usize = 200;
@@ -91,8 +92,11 @@ fn read_one(
     let compression = compression(reader, section);
     let compressor = reader.text(section, "compressor");
     let compressor = compressor.and_then(|name| Compressor::named(&name));
+    let globals = reader.text(section, "globals");
+    let globals = globals.and_then(|name| Globals::named(&name));
     let lock_wait_timeout = reader.duration(section, "lock_wait_timeout");
     let stall_timeout = reader.duration(section, "stall_timeout");
+    let progress_sample = reader.boolean(section, "progress_sample");
     let timeout = reader.optional_duration(section, "timeout");
     let schedule = schedule(reader, section);
     let keep_last = reader.optional_integer(section, "keep_last");
@@ -103,8 +107,10 @@ fn read_one(
         storage: storage?,
         compression,
         compressor,
+        globals,
         lock_wait_timeout,
         stall_timeout,
+        progress_sample,
         timeout,
         schedule,
         keep_last,

@@ -28,8 +28,9 @@ impl CleanExit {
     }
 }
 
-/// Judges an exit. `sent` is the last signal that we sent ourselves.
+/// Judges a program's exit. `sent` is the last signal that we sent ourselves.
 pub(super) fn judge(
+    program: &str,
     status: ExitStatus,
     sent: Option<Signal>,
     record: &Record,
@@ -43,17 +44,17 @@ pub(super) fn judge(
         let signal = name(signal.as_raw());
         return Err(Fault::transient(
             "dump_stopped",
-            format!("pg_dump was stopped by this daemon with {signal}"),
+            format!("{program} was stopped by this daemon with {signal}"),
         ));
     }
     let said = last_error(record);
     let fault = match status.signal() {
         Some(signal) => Fault::transient(
             "dump_killed",
-            format!("pg_dump was killed by {}", name(signal)),
+            format!("{program} was killed by {}", name(signal)),
         )
         .hint("Look for the kernel's out-of-memory killer and for whoever else ends processes on this host."),
-        None => by_text(&said, &format!("pg_dump ended with {status}")),
+        None => by_text(&said, &format!("{program} ended with {status}")),
     };
     Err(if said.is_empty() {
         fault
@@ -217,7 +218,7 @@ mod tests {
             tail: lines.iter().map(|line| (*line).to_owned()).collect(),
             ..Record::default()
         };
-        judge(ExitStatus::from_raw(raw), sent, &record)
+        judge("pg_dump", ExitStatus::from_raw(raw), sent, &record)
     }
 
     #[test]

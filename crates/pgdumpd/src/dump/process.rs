@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use super::plan::Plan;
 use super::redact::Redactor;
 use super::stderr::{Drain, Warnings};
 
+/// How long a program that is told to stop may take before it is killed.
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long stderr may stay open after pg_dump's end.
 const STDERR_LIMIT: Duration = Duration::from_secs(1);
 
@@ -26,6 +29,8 @@ const STDERR_LIMIT: Duration = Duration::from_secs(1);
 /// may leave its session on the server, queued for a lock: that is a bug and logged as one.
 #[derive(Debug)]
 pub struct PgDump {
+    /// Its name, for what is said of its end.
+    program: String,
     child: Child,
     group: Pid,
     sent: Option<Signal>,
@@ -39,17 +44,27 @@ impl PgDump {
     /// # Errors
     /// A transient `dump_not_started` when the process cannot be made.
     pub fn start(plan: &Plan) -> Result<(Self, DumpOutput), Fault> {
-        let program = plan.program().path().display();
+        Self::start_program(plan.program().path(), &plan.arguments(), plan)
+    }
+
+    /// Starts a program of pg_dump's kind with a plan's connection.
+    pub(super) fn start_program(
+        program: &Path,
+        arguments: &[String],
+        plan: &Plan,
+    ) -> Result<(Self, DumpOutput), Fault> {
         let not_started = |error: io::Error| {
-            Fault::transient("dump_not_started", format!("{program} cannot be started"))
-                .caused_by(error)
+            let what = format!("{} cannot be started", program.display());
+            Fault::transient("dump_not_started", what).caused_by(error)
         };
         let (output, stdout) = DumpOutput::pipe().map_err(not_started)?;
-        let (child, stderr) = spawn(plan, stdout).map_err(not_started)?;
+        let (child, stderr) = spawn(program, arguments, plan, stdout).map_err(not_started)?;
         let Some(group) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else {
             return Err(not_started(io::Error::other("it has no process id")));
         };
+        let name = program.file_name().unwrap_or_default();
         let dump = Self {
+            program: name.to_string_lossy().into_owned(),
             child,
             group,
             sent: None,
@@ -80,7 +95,7 @@ impl PgDump {
     pub async fn wait(&mut self) -> Result<CleanExit, Fault> {
         let status = self.exit().await?;
         self.stderr.finish(STDERR_LIMIT).await;
-        exit::judge(status, self.sent, &self.stderr.record())
+        exit::judge(&self.program, status, self.sent, &self.stderr.record())
     }
 
     /// Whether it has ended; then [`wait`](Self::wait) answers at once.
@@ -163,10 +178,15 @@ impl Drop for PgDump {
     }
 }
 
-fn spawn(plan: &Plan, stdout: OwnedFd) -> io::Result<(Child, Drain)> {
-    let mut command = Command::new(plan.program().path());
+fn spawn(
+    program: &Path,
+    arguments: &[String],
+    plan: &Plan,
+    stdout: OwnedFd,
+) -> io::Result<(Child, Drain)> {
+    let mut command = Command::new(program);
     command
-        .args(plan.arguments())
+        .args(arguments)
         .env_clear()
         .envs(plan.environment())
         .stdin(Stdio::null())

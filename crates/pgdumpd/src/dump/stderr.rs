@@ -32,14 +32,18 @@ pub struct Warnings {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) warnings: Warnings,
-    /// The last lines, oldest first, without `pg_dump: `.
+    /// The last lines, oldest first, without the program's name.
     pub(super) tail: VecDeque<String>,
 }
 
 impl Record {
     fn add(&mut self, line: &[u8], redactor: &Redactor) {
         let line = redactor.redact(String::from_utf8_lossy(line).trim_end());
-        let line = line.strip_prefix("pg_dump: ").unwrap_or(&line);
+        let own = ["pg_dump: ", "pg_dumpall: "];
+        let line = own
+            .iter()
+            .find_map(|name| line.strip_prefix(name))
+            .unwrap_or(&line);
         if line.is_empty() {
             return;
         }

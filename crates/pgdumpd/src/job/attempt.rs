@@ -12,7 +12,7 @@ use super::halt::{Halt, HaltSwitch};
 use super::publish::{Publication, publish};
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
-use super::{earlier, manifest};
+use super::{earlier, globals, manifest};
 use crate::config::{StorageConfig, TargetConfig};
 use crate::daemon::{Served, Services};
 use crate::dump::{self, Plan};
@@ -85,6 +85,7 @@ impl Attempt<'_> {
             .in_step(Step::Prepare)?;
 
         let plan = self.plan(&target, target_config, spec.clone()).await?;
+        let globals = globals::dump(&plan, target_config, self.switch).await?;
         let mut key = ObjectKey::new(
             self.services.queue.id(),
             &self.job.target,
@@ -122,6 +123,7 @@ impl Attempt<'_> {
             limit,
             progress: self.reporter.progress(),
             storage: &storage,
+            globals: globals.as_ref(),
             switch: self.switch,
         };
         let manifest = publish(&exit, &streamed, upload, publication, |exit, streamed| {
@@ -135,6 +137,7 @@ impl Attempt<'_> {
                 spec: &spec,
                 key: &key,
                 started_at,
+                globals: globals.as_ref(),
                 exit,
                 streamed,
                 encryption: target_config.encryption.as_ref(),

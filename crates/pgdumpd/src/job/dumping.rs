@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::attempt::STOP_GRACE;
+use super::cost::Costs;
 use super::flowing::counts;
 use super::halt::{Halt, HaltSwitch};
 use super::measure::Watch;
@@ -146,8 +147,8 @@ impl Dumping<'_> {
             .await;
         let ended = match end {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
-                self.reporter
-                    .advance(1.0, counts(&meter.snapshot(), &meter.counted_from(0)));
+                let counts = counts(&meter.snapshot(), &meter.counted_from(0));
+                self.reporter.advance(1.0, None, counts);
                 self.reporter.enter(Phase::Finishing);
                 match self.clean_exit(&mut dump).await {
                     Ok(_) if self.partial && is_empty(&streamed) => {
@@ -209,12 +210,11 @@ impl Dumping<'_> {
             output: output.meter(),
             meter: Arc::clone(meter),
             reporter: self.reporter,
+            partial: self.partial,
+            costs: Costs::new(plan.compression(), plan.compressor()),
         };
         let stop = CancellationToken::new();
-        let mut source = Output {
-            output,
-            buffer: BytesMut::new(),
-        };
+        let mut source = Output(output);
         let mut sink = Into { upload };
         let meter = Arc::clone(meter);
         let encryption = self.config.encryption.as_ref();
@@ -321,15 +321,11 @@ fn nothing_matched() -> Fault {
 }
 
 /// pg_dump's output, as the pipeline's source.
-struct Output {
-    output: DumpOutput,
-    buffer: BytesMut,
-}
+struct Output(DumpOutput);
 
 impl pipeline::Source for Output {
     async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
-        let read = self.output.read(&mut self.buffer).await?;
-        Ok((read > 0).then(|| self.buffer.split().freeze()))
+        self.0.next().await
     }
 }
 

@@ -1,94 +1,209 @@
-//! How far a dump is, from what has passed and what the tables weigh: pure arithmetic.
+//! How far a dump is, in time: pure arithmetic.
 //!
-//! Each table that owes data weighs its bytes on disk and a little for itself. A finished table counts
-//! whole. The table at hand counts by its rows where the server has an estimate of them that still holds, else by
-//! its COPY bytes against its size on disk, scaled by what the finished tables taught (COPY text is not heap).
+//! Each entry that owes data has a load: the bytes that will come of it and the seconds that they should take. What has
+//! passed teaches how fast this machine really is, and how much text a byte on disk makes where nothing was sampled.
+//! The share is the time spent of the time that it will have taken, so that an even pace is an even bar.
 
-/// A table with this many bytes less on disk would still cost something: its round trips.
-const COST_OF_A_TABLE: f64 = 16.0 * 1024.0;
-/// The table at hand never counts as whole before it is.
-const MOST_OF_A_TABLE: f64 = 0.98;
+/// Seconds of work that an entry costs without a byte: its round trips.
+const SECONDS_OF_AN_ENTRY: f64 = 0.001;
+/// Seconds that a byte takes while nothing is known: what gzip needs.
+const SECONDS_OF_A_BYTE: f64 = 30e-9;
 /// Bytes on disk that must have been learnt from before the learnt ratio is trusted alone.
-const LEARNING: f64 = 8.0 * 1024.0 * 1024.0;
+const LEARNING_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
+/// Seconds of expected work that must have passed before the learnt speed is trusted more than the expected one.
+const LEARNING_SECONDS: f64 = 2.0;
+/// By how much a machine is thought to be slower than expected before it has shown itself: a share that was told too
+/// low is put right at once, one that was told too high is not.
+const CAUTION: f64 = 1.4;
+/// The entry at hand never counts as whole before it is.
+const MOST_OF_AN_ENTRY: f64 = 0.98;
+/// How fast the share goes on where it has run ahead, of the pace that would bring it to the end in time: slower, so
+/// that the truth catches up, and never still.
+const PACE_AHEAD: f64 = 0.3;
 
-/// What is known of the table that flows at the moment.
+/// What is known of one entry before its data has passed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Flowing {
+pub(super) struct Load {
     /// Bytes on disk.
-    pub(super) table_bytes: u64,
+    pub(super) disk_bytes: u64,
     /// Rows by the server's own estimate.
-    pub(super) estimated_rows: Option<i64>,
-    /// Rows copied so far.
-    pub(super) rows: u64,
-    /// Bytes of COPY text so far.
-    pub(super) copy_bytes: u64,
+    pub(super) estimated_rows: Option<f64>,
+    /// What a sample told.
+    pub(super) sampled: Option<Sampled>,
 }
 
-/// The share of the data that has passed.
+/// What a sample told of one entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Sampled {
+    /// Bytes that pg_dump will write, before it compresses.
+    pub(super) dump_bytes: f64,
+    /// Seconds that they will take.
+    pub(super) seconds: f64,
+}
+
+/// What has passed of the entry at hand.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Passed {
+    /// Rows so far.
+    pub(super) rows: u64,
+    /// Bytes so far, before compression.
+    pub(super) dump_bytes: u64,
+}
+
+/// The time that the data takes.
 #[derive(Debug, Clone)]
 pub(super) struct Estimate {
-    total: f64,
-    done: f64,
+    loads: Vec<Load>,
+    /// How many of the loads have passed.
+    done: usize,
+    /// Of what has passed: bytes on disk where nothing was sampled, and what came of them.
     learnt_disk: f64,
-    learnt_copy: f64,
+    learnt_dump: f64,
+    /// The time that all that has passed took.
+    spent: f64,
+    /// The time up to the end of the last entry that has passed.
+    spent_before: f64,
 }
 
 impl Estimate {
-    /// For a dump of tables with these sizes on disk, in bytes.
-    pub(super) fn new(table_bytes: impl IntoIterator<Item = u64>) -> Self {
-        let total = table_bytes.into_iter().map(weight).sum();
+    /// For entries with these loads, in the order in which they will pass.
+    pub(super) fn new(loads: Vec<Load>) -> Self {
         Self {
-            total,
-            done: 0.0,
+            loads,
+            done: 0,
             learnt_disk: 0.0,
-            learnt_copy: 0.0,
+            learnt_dump: 0.0,
+            spent: 0.0,
+            spent_before: 0.0,
         }
     }
 
-    /// A table's data is complete. `copy_bytes` is its COPY text, where known.
-    pub(super) fn finished(&mut self, table_bytes: u64, copy_bytes: Option<u64>) {
-        self.done += weight(table_bytes);
-        if let Some(copy_bytes) = copy_bytes {
-            self.learnt_disk += table_bytes as f64;
-            self.learnt_copy += copy_bytes as f64;
-        }
+    /// Knows the loads better.
+    pub(super) fn reweigh(&mut self, loads: Vec<Load>) {
+        self.loads = loads;
     }
 
-    /// The share done, 0 to 1, with the table at hand.
-    pub(super) fn share(&self, flowing: Option<&Flowing>) -> f64 {
-        if self.total <= 0.0 {
+    /// The data has flowed for so many seconds more.
+    pub(super) fn spend(&mut self, seconds: f64) {
+        self.spent += seconds.max(0.0);
+    }
+
+    /// For how many seconds it has flowed.
+    pub(super) fn spent(&self) -> f64 {
+        self.spent
+    }
+
+    /// The next entry is complete; `dump_bytes` came of it.
+    pub(super) fn finished(&mut self, dump_bytes: u64) {
+        if let Some(load) = self.loads.get(self.done)
+            && load.sampled.is_none()
+        {
+            self.learnt_disk += load.disk_bytes as f64;
+            self.learnt_dump += dump_bytes as f64;
+        }
+        self.done += 1;
+        self.spent_before = self.spent;
+    }
+
+    /// Seconds until the data is through, with what has passed of the entry at hand.
+    pub(super) fn remaining(&self, passed: &Passed) -> f64 {
+        let guess = self.guess();
+        let expected = |load: &Load| guess.of(load).1;
+        let (before, later) = self.loads.split_at(self.done.min(self.loads.len()));
+        let before: f64 = before.iter().map(expected).sum();
+        let Some((at_hand, later)) = later.split_first() else {
             return 0.0;
-        }
-        let part = flowing.map_or(0.0, |table| weight(table.table_bytes) * self.part_of(table));
-        ((self.done + part) / self.total).clamp(0.0, 1.0)
-    }
-
-    fn part_of(&self, table: &Flowing) -> f64 {
-        let part = match table.estimated_rows {
-            // Fewer than have passed: an estimate that is long out of date.
-            Some(rows) if rows > 0 && table.rows <= rows.unsigned_abs() => {
-                table.rows as f64 / rows as f64
-            }
-            _ => {
-                let expected = table.table_bytes as f64 * self.ratio();
-                if expected > 0.0 {
-                    table.copy_bytes as f64 / expected
-                } else {
-                    0.0
-                }
-            }
         };
-        part.clamp(0.0, MOST_OF_A_TABLE)
+        let later: f64 = later.iter().map(expected).sum();
+        let part = part_of(at_hand, guess.of(at_hand).0, passed);
+        let spent = (self.spent - self.spent_before).max(0.0);
+        // Expected seconds that have passed, and how much longer they were.
+        let slowness = (self.spent + LEARNING_SECONDS * CAUTION)
+            / (before + part * expected(at_hand) + LEARNING_SECONDS);
+        // The longer it flows, the more its own pace says.
+        let own = if part > 0.0 { spent / part } else { 0.0 };
+        let weight = if part > 0.0 {
+            spent / (spent + LEARNING_SECONDS)
+        } else {
+            0.0
+        };
+        let whole = own * weight + expected(at_hand) * slowness * (1.0 - weight);
+        (whole * (1.0 - part) + later * slowness).max(0.0)
     }
 
-    /// COPY bytes for each byte on disk: 1 until something is learnt.
-    fn ratio(&self) -> f64 {
-        (self.learnt_copy + LEARNING) / (self.learnt_disk + LEARNING)
+    /// What stands in for a sample where there is none.
+    fn guess(&self) -> Guess {
+        let sampled = || {
+            self.loads
+                .iter()
+                .filter_map(|load| Some((load, load.sampled?)))
+        };
+        let disk: f64 = sampled().map(|(load, _)| load.disk_bytes as f64).sum();
+        let dump: f64 = sampled().map(|(_, sampled)| sampled.dump_bytes).sum();
+        let seconds: f64 = sampled().map(|(_, sampled)| sampled.seconds).sum();
+        let learnt_disk = disk + self.learnt_disk + LEARNING_BYTES;
+        Guess {
+            dump_for_disk: (dump + self.learnt_dump + LEARNING_BYTES) / learnt_disk,
+            seconds_for_byte: (seconds + SECONDS_OF_A_BYTE * LEARNING_BYTES)
+                / (dump + LEARNING_BYTES),
+        }
     }
 }
 
-fn weight(table_bytes: u64) -> f64 {
-    table_bytes as f64 + COST_OF_A_TABLE
+/// What the other entries say of one that was not sampled.
+struct Guess {
+    dump_for_disk: f64,
+    seconds_for_byte: f64,
+}
+
+impl Guess {
+    /// Bytes and seconds.
+    fn of(&self, load: &Load) -> (f64, f64) {
+        let (bytes, seconds) = match load.sampled {
+            Some(sampled) => (sampled.dump_bytes, sampled.seconds),
+            None => {
+                let bytes = load.disk_bytes as f64 * self.dump_for_disk;
+                (bytes, bytes * self.seconds_for_byte)
+            }
+        };
+        (bytes, seconds + SECONDS_OF_AN_ENTRY)
+    }
+}
+
+/// How much of an entry has passed, 0 to nearly 1.
+fn part_of(load: &Load, expected_bytes: f64, passed: &Passed) -> f64 {
+    let part = match (load.sampled, load.estimated_rows) {
+        // Fewer than have passed: an estimate that is long out of date.
+        (None, Some(rows)) if rows > 0.0 && passed.rows as f64 <= rows => passed.rows as f64 / rows,
+        _ if expected_bytes > 0.0 => passed.dump_bytes as f64 / expected_bytes,
+        _ => 0.0,
+    };
+    part.clamp(0.0, MOST_OF_AN_ENTRY)
+}
+
+/// The share that is told: never falls, never stands still while time is spent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bar {
+    spent: f64,
+    share: f64,
+}
+
+impl Bar {
+    /// After so many seconds, with so many to go: the share, 0 to 1.
+    pub(super) fn advance(&mut self, spent: f64, remaining: f64) -> f64 {
+        let step = (spent - self.spent).max(0.0);
+        self.spent = self.spent.max(spent);
+        let truth = ratio(self.spent, remaining);
+        let pace = self.share + (1.0 - self.share) * ratio(step, remaining) * PACE_AHEAD;
+        self.share = truth.max(pace).clamp(self.share, 1.0);
+        self.share
+    }
+}
+
+/// The share of what is over.
+fn ratio(over: f64, remaining: f64) -> f64 {
+    let all = over + remaining;
+    if all > 0.0 { over / all } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -99,71 +214,184 @@ mod tests {
 
     const MB: u64 = 1024 * 1024;
 
-    #[test]
-    fn finished_tables_add_up_to_the_whole() {
-        let mut estimate = Estimate::new([MB, 2 * MB, 0]);
-        for size in [MB, 2 * MB, 0] {
-            estimate.finished(size, None);
+    fn sampled(dump_bytes: f64, seconds: f64) -> Load {
+        Load {
+            disk_bytes: dump_bytes as u64,
+            estimated_rows: None,
+            sampled: Some(Sampled {
+                dump_bytes,
+                seconds,
+            }),
         }
-        assert!((estimate.share(None) - 1.0).abs() < 1e-9);
+    }
+
+    fn on_disk(disk_bytes: u64, estimated_rows: Option<f64>) -> Load {
+        Load {
+            disk_bytes,
+            estimated_rows,
+            sampled: None,
+        }
+    }
+
+    fn passed(dump_bytes: u64) -> Passed {
+        Passed {
+            rows: 0,
+            dump_bytes,
+        }
+    }
+
+    /// How long one entry takes, and into how many looks it falls.
+    fn let_pass(estimate: &mut Estimate, bytes: u64, seconds: f64) {
+        estimate.spend(seconds);
+        estimate.finished(bytes);
     }
 
     #[test]
-    fn rows_tell_how_far_inside_a_table_where_they_are_estimated() {
-        let estimate = Estimate::new([100 * MB]);
-        let half = Flowing {
-            table_bytes: 100 * MB,
-            estimated_rows: Some(1000),
+    fn nothing_remains_when_all_has_passed() {
+        let mut estimate = Estimate::new(vec![on_disk(MB, None), sampled(1e6, 3.0)]);
+        let_pass(&mut estimate, MB, 1.0);
+        assert!(estimate.remaining(&Passed::default()) > 0.0);
+        let_pass(&mut estimate, 1_000_000, 1.0);
+        assert_eq!(estimate.remaining(&Passed::default()), 0.0);
+    }
+
+    #[test]
+    fn what_is_slow_to_compress_counts_for_its_time_and_not_for_its_bytes() {
+        let mut estimate = Estimate::new(vec![sampled(100e6, 9.0), sampled(900e6, 1.0)]);
+        let_pass(&mut estimate, 100_000_000, 9.0);
+        let remaining = estimate.remaining(&Passed::default());
+        assert!((0.9..1.1).contains(&remaining), "{remaining}");
+    }
+
+    #[test]
+    fn a_machine_that_is_slower_than_expected_is_found_out() {
+        let mut estimate = Estimate::new(vec![sampled(100e6, 20.0), sampled(100e6, 20.0)]);
+        let_pass(&mut estimate, 100_000_000, 60.0);
+        let remaining = estimate.remaining(&Passed::default());
+        assert!((54.0..60.0).contains(&remaining), "{remaining}");
+    }
+
+    #[test]
+    fn the_table_at_hand_is_timed_by_its_own_pace() {
+        // Expected to take as long as the first one, and three times as slow.
+        let mut estimate = Estimate::new(vec![sampled(100e6, 20.0), sampled(100e6, 20.0)]);
+        let_pass(&mut estimate, 100_000_000, 20.0);
+        estimate.spend(30.0);
+        let remaining = estimate.remaining(&passed(50_000_000));
+        assert!((26.0..31.0).contains(&remaining), "{remaining}");
+    }
+
+    #[test]
+    fn rows_tell_how_far_inside_a_table_that_was_not_sampled() {
+        let mut estimate = Estimate::new(vec![on_disk(1000 * MB, Some(1000.0))]);
+        estimate.spend(100.0);
+        let half = Passed {
             rows: 500,
-            copy_bytes: 1,
+            dump_bytes: MB,
         };
-        assert!((estimate.share(Some(&half)) - 0.5).abs() < 0.01);
+        let remaining = estimate.remaining(&half);
+        assert!((95.0..105.0).contains(&remaining), "{remaining}");
     }
 
     #[test]
     fn an_estimate_that_more_rows_have_passed_is_put_aside() {
-        let estimate = Estimate::new([100 * MB]);
-        let quarter = Flowing {
-            table_bytes: 100 * MB,
-            estimated_rows: Some(1000),
+        let mut estimate = Estimate::new(vec![on_disk(1000 * MB, Some(1000.0))]);
+        estimate.spend(100.0);
+        let quarter = Passed {
             rows: 50_000,
-            copy_bytes: 25 * MB,
+            dump_bytes: 250 * MB,
         };
-        assert!((estimate.share(Some(&quarter)) - 0.25).abs() < 0.01);
+        let remaining = estimate.remaining(&quarter);
+        assert!((280.0..310.0).contains(&remaining), "{remaining}");
     }
 
     #[test]
     fn what_finished_tables_taught_scales_the_next_one() {
         // Tables whose COPY text is half of their size on disk.
-        let mut estimate = Estimate::new([1000 * MB, 1000 * MB]);
-        estimate.finished(1000 * MB, Some(500 * MB));
-        let half = Flowing {
-            table_bytes: 1000 * MB,
-            copy_bytes: 250 * MB,
-            ..Flowing::default()
+        let mut estimate = Estimate::new(vec![on_disk(1000 * MB, None), on_disk(1000 * MB, None)]);
+        let_pass(&mut estimate, 500 * MB, 50.0);
+        estimate.spend(25.0);
+        let remaining = estimate.remaining(&passed(250 * MB));
+        assert!((24.0..27.0).contains(&remaining), "{remaining}");
+    }
+
+    #[test]
+    fn what_was_not_sampled_is_judged_by_what_was() {
+        // Text of a tenth of the size on disk, at 10 MB a second.
+        let known = Load {
+            disk_bytes: 1_000_000_000,
+            ..sampled(100e6, 10.0)
         };
-        assert!(
-            (estimate.share(Some(&half)) - 0.75).abs() < 0.01,
-            "{}",
-            estimate.share(Some(&half))
-        );
+        let estimate = Estimate::new(vec![known, on_disk(1_000_000_000, None)]);
+        let remaining = estimate.remaining(&Passed::default());
+        assert!((19.0..22.5).contains(&remaining), "{remaining}");
+    }
+
+    #[test]
+    fn a_bar_that_ran_ahead_goes_on_slower_and_is_caught_up_by_the_truth() {
+        let mut bar = Bar::default();
+        assert!((bar.advance(10.0, 10.0) - 0.5).abs() < 1e-9);
+        // It takes twice as long as was thought.
+        let mut last = 0.5;
+        for spent in 11..40 {
+            let share = bar.advance(f64::from(spent), f64::from(40 - spent));
+            assert!(share > last, "stuck at {share} after {spent} s");
+            last = share;
+        }
+        let truth = 39.0 / 40.0;
+        assert!((last - truth).abs() < 0.02, "{last}");
+    }
+
+    #[test]
+    fn a_bar_stands_where_no_time_is_spent() {
+        let mut bar = Bar::default();
+        let share = bar.advance(10.0, 30.0);
+        assert_eq!(bar.advance(10.0, 30.0), share);
+    }
+
+    fn a_load() -> impl Strategy<Value = Load> {
+        let sampled = (0.0..1e15, 0.0..1e7).prop_map(|(dump_bytes, seconds)| Sampled {
+            dump_bytes,
+            seconds,
+        });
+        (
+            0u64..1 << 50,
+            prop::option::of(-1.0..1e15),
+            prop::option::of(sampled),
+        )
+            .prop_map(|(disk_bytes, estimated_rows, sampled)| Load {
+                disk_bytes,
+                estimated_rows,
+                sampled,
+            })
     }
 
     proptest! {
         #[test]
-        fn a_share_is_always_between_none_and_all(
-            sizes in prop::collection::vec(0u64..1 << 45, 0..20),
-            finished in prop::collection::vec((0u64..1 << 45, prop::option::of(0u64..1 << 45)), 0..20),
-            rows in any::<u64>(), copy_bytes in any::<u64>(), estimated_rows in prop::option::of(any::<i64>()),
+        fn the_share_never_falls_nor_sticks_whatever_passes_and_whatever_weights_come_midway(
+            loads in prop::collection::vec(a_load(), 1..12),
+            better in prop::collection::vec(a_load(), 12),
+            reweighed_after in 0usize..40,
+            looks in prop::collection::vec((0.01f64..100.0, any::<bool>(), 0u64..1 << 50, any::<u64>()), 1..40),
         ) {
-            let mut estimate = Estimate::new(sizes.iter().copied());
-            for (size, copy) in finished {
-                estimate.finished(size, copy);
+            let count = loads.len();
+            let (mut estimate, mut bar) = (Estimate::new(loads), Bar::default());
+            let mut last = 0.0;
+            for (number, (seconds, finishes, dump_bytes, rows)) in looks.into_iter().enumerate() {
+                if number == reweighed_after {
+                    estimate.reweigh(better[..count].to_vec());
+                }
+                estimate.spend(seconds);
+                if finishes {
+                    estimate.finished(dump_bytes);
+                }
+                let remaining = estimate.remaining(&Passed { rows, dump_bytes });
+                prop_assert!(remaining.is_finite() && remaining >= 0.0, "{remaining}");
+                let share = bar.advance(estimate.spent(), remaining);
+                prop_assert!((0.0..=1.0).contains(&share));
+                prop_assert!(share > last || share == 1.0, "{share} after {last}");
+                last = share;
             }
-            let flowing = Flowing { table_bytes: sizes.first().copied().unwrap_or(0), estimated_rows, rows, copy_bytes };
-            let share = estimate.share(Some(&flowing));
-            prop_assert!((0.0..=1.0).contains(&share));
-            prop_assert!(share >= estimate.share(None));
         }
     }
 }

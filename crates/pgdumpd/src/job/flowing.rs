@@ -1,16 +1,23 @@
 //! How far a flowing dump is: what was counted in the data that passed, weighed by the tables' sizes.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use pgdump_archive::{DataKind, Toc, TocEntry};
+use tracing::trace;
 
-use super::estimate::{Estimate, Flowing};
+use super::estimate::{Bar, Estimate, Load, Passed, Sampled};
 use super::reporter::Counts;
+use super::weighing::Weights;
 use crate::pipeline::{Counted, Meter, Snapshot};
-use crate::target::{Sizes, TableSize};
+use crate::target::TableSize;
 
 /// The newlines that end COPY data, beside those of its rows.
 const END_OF_COPY: u64 = 3;
+
+/// How old a percentage is when it is read, in seconds, on the average: half of the time between two looks and half
+/// of the second between two heartbeats. It is told as of then, which shows in a short dump.
+const AGE: f64 = 0.75;
 
 /// One entry that owes data, in the order in which the archive delivers.
 #[derive(Debug)]
@@ -18,8 +25,17 @@ struct Block {
     /// Quoted where SQL would need it, for people.
     name: String,
     has_rows: bool,
-    bytes: u64,
-    estimated_rows: Option<i64>,
+    part: Part,
+}
+
+/// What of the database is in a block.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// The table with this oid.
+    Table(i64),
+    /// One of so many blocks of large objects.
+    LargeObjects(usize),
+    Unknown,
 }
 
 /// The state of one dump's flow.
@@ -27,55 +43,106 @@ struct Block {
 pub(super) struct Flow {
     blocks: Vec<Block>,
     estimate: Estimate,
+    bar: Bar,
     done: usize,
+    /// How long the job took before its data began to flow.
+    before: Duration,
+    /// When the flow was last looked at.
+    looked_at: Instant,
+    bytes_in: u64,
+}
+
+/// How far a flow is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    /// Of the whole job's time, 0 to 1.
+    pub(super) share: f64,
+    /// Until the data is through.
+    pub(super) remaining: Duration,
 }
 
 impl Flow {
-    /// For an archive with this table of contents; a table whose size is unknown weighs nothing on disk.
-    pub(super) fn new(toc: &Toc, sizes: &Sizes) -> Self {
-        let by_oid: HashMap<i64, &TableSize> =
-            sizes.tables.iter().map(|size| (size.oid, size)).collect();
-        let table_of = |entry: &TocEntry| {
-            let size = by_oid.get(&i64::from(entry.oid)).copied();
-            size.filter(|_| entry.is_table_data())
-        };
+    /// For an archive with this table of contents, whose data `began` to flow when the job had taken `before`. Until
+    /// it is told what the tables weigh, all weigh the same.
+    pub(super) fn new(toc: &Toc, before: Duration, began: Instant) -> Self {
         let is_large_objects = |entry: &TocEntry| entry.data_kind() == Some(DataKind::LargeObjects);
         // They come in one block or several; which holds how much is not told.
         let shares = toc
             .data_entries()
             .filter(|entry| is_large_objects(entry))
             .count();
-        let share = sizes.large_objects.unsigned_abs() / (shares.max(1) as u64);
         let blocks: Vec<Block> = toc
             .data_entries()
-            .map(|entry| {
-                let size = table_of(entry);
-                let bytes = match size {
-                    Some(size) => size.bytes.unsigned_abs(),
-                    None if is_large_objects(entry) => share,
-                    None => 0,
-                };
-                Block {
-                    name: entry.qualified_name(),
-                    has_rows: entry.is_copy(),
-                    bytes,
-                    estimated_rows: size.and_then(|size| size.estimated_rows),
-                }
+            .map(|entry| Block {
+                name: entry.qualified_name(),
+                has_rows: entry.is_copy(),
+                part: if entry.is_table_data() {
+                    Part::Table(entry.oid.into())
+                } else if is_large_objects(entry) {
+                    Part::LargeObjects(shares)
+                } else {
+                    Part::Unknown
+                },
             })
             .collect();
-        let estimate = Estimate::new(blocks.iter().map(|block| block.bytes));
+        let estimate = Estimate::new(vec![Load::default(); blocks.len()]);
         Self {
             blocks,
             estimate,
+            bar: Bar::default(),
             done: 0,
+            before,
+            looked_at: began,
+            bytes_in: 0,
         }
     }
 
-    /// The share of the data that has passed, 0 to 1, and the counts to tell.
-    pub(super) fn update(&mut self, now: &Snapshot, meter: &Meter) -> (f64, Counts) {
+    /// Takes in what is known by now of the tables.
+    pub(super) fn weigh(&mut self, weights: &Weights) {
+        let sizes = weights.sizes.as_ref();
+        let tables = sizes.map_or(&[][..], |sizes| &sizes.tables);
+        let by_oid: HashMap<i64, &TableSize> = tables.iter().map(|size| (size.oid, size)).collect();
+        let large_objects = sizes.map_or(0, |sizes| sizes.large_objects.unsigned_abs());
+        let load = |block: &Block| match block.part {
+            Part::Table(oid) => Load {
+                disk_bytes: by_oid.get(&oid).map_or(0, |size| size.bytes.unsigned_abs()),
+                estimated_rows: by_oid
+                    .get(&oid)
+                    .and_then(|size| size.estimated_rows)
+                    .map(|rows| rows as f64),
+                sampled: weights.tables.get(&oid).copied(),
+            },
+            Part::LargeObjects(shares) => Load {
+                disk_bytes: large_objects / shares.max(1) as u64,
+                estimated_rows: None,
+                sampled: weights.large_objects.map(|all| Sampled {
+                    dump_bytes: all.dump_bytes / shares.max(1) as f64,
+                    seconds: all.seconds / shares.max(1) as f64,
+                }),
+            },
+            Part::Unknown => Load::default(),
+        };
+        self.estimate
+            .reweigh(self.blocks.iter().map(load).collect());
+    }
+
+    /// How far the job is, and the counts to tell.
+    pub(super) fn update(
+        &mut self,
+        at: Instant,
+        now: &Snapshot,
+        meter: &Meter,
+    ) -> (Progress, Counts) {
+        // Time in which nothing moves brings nobody nearer to the end.
+        if now.bytes_in > self.bytes_in {
+            let passed = at.saturating_duration_since(self.looked_at);
+            self.estimate.spend(passed.as_secs_f64());
+        }
+        self.bytes_in = now.bytes_in;
+        self.looked_at = at;
         let counted = meter.counted_from(self.done);
-        for (block, raw_bytes) in self.blocks[self.done..].iter().zip(&counted.blocks) {
-            self.estimate.finished(block.bytes, Some(*raw_bytes));
+        for (_, raw_bytes) in self.blocks[self.done..].iter().zip(&counted.blocks) {
+            self.estimate.finished(*raw_bytes);
             self.done += 1;
         }
         let at_hand = self.blocks.get(self.done);
@@ -84,18 +151,29 @@ impl Flow {
             Some(block) if block.has_rows => counted.so_far.newlines.saturating_sub(END_OF_COPY),
             _ => 0,
         };
-        let flowing = at_hand.map(|block| Flowing {
-            table_bytes: block.bytes,
-            estimated_rows: block.estimated_rows,
+        let remaining = self.estimate.remaining(&Passed {
             rows,
-            copy_bytes: counted.so_far.raw_bytes,
+            dump_bytes: counted.so_far.raw_bytes,
         });
+        let spent = self.before.as_secs_f64() + self.estimate.spent();
+        let ahead = AGE.min(remaining);
+        trace!(
+            block = self.done,
+            bytes = counted.so_far.raw_bytes,
+            spent_s = spent,
+            remaining_s = remaining,
+            "flowing"
+        );
         let counts = Counts {
             current_table: at_hand.map(|block| block.name.clone()),
             rows_done: i64::try_from(counted.rows + rows).ok(),
             ..counts(now, &counted)
         };
-        (self.estimate.share(flowing.as_ref()), counts)
+        let progress = Progress {
+            share: self.bar.advance(spent + ahead, remaining - ahead),
+            remaining: Duration::try_from_secs_f64(remaining).unwrap_or(Duration::MAX),
+        };
+        (progress, counts)
     }
 }
 

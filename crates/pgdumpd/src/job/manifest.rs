@@ -5,6 +5,7 @@ use pgdump_archive::{ArchiveVersion, DataKind, IndexEntry};
 use pgdumpd_client::BackupSpec;
 use uuid::Uuid;
 
+use super::globals;
 use crate::compression::Compression;
 use crate::config::EncryptionConfig;
 use crate::dump::{CleanExit, Plan};
@@ -12,8 +13,8 @@ use crate::pipeline::{ArchiveEnd, Streamed};
 use crate::queue::{ClaimedJob, Worker};
 use crate::spec;
 use crate::store::{
-    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Manifest, Object, ObjectKey,
-    PgDump, Restore,
+    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
+    ObjectKey, PgDump, Restore,
 };
 use crate::target::Target;
 
@@ -28,6 +29,7 @@ pub(super) struct Facts<'a> {
     pub(super) spec: &'a BackupSpec,
     pub(super) key: &'a ObjectKey,
     pub(super) started_at: DateTime<Utc>,
+    pub(super) globals: Option<&'a globals::Dumped>,
     pub(super) exit: &'a CleanExit,
     pub(super) streamed: &'a Streamed,
     pub(super) encryption: Option<&'a EncryptionConfig>,
@@ -83,6 +85,9 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
             size_bytes: streamed.size(),
             sha256: streamed.sha256().to_owned(),
         },
+        globals: facts
+            .globals
+            .map(|globals| Globals::of(facts.key, &globals.stored, globals.passwords)),
         warnings: caveats
             .into_iter()
             .chain(warnings.texts.iter().cloned())

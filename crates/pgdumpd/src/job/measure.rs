@@ -1,13 +1,17 @@
 //! Watches a dump from outside while it flows: reads the session's waits, ends it when a guard
 //! says so, and turns what passes into progress.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::cost::Costs;
 use super::flowing::{Flow, counts};
 use super::reporter::{Phase, Reporter};
+use super::weighing::{Measured, WAITING, Weights, weigh};
 use crate::config::TargetConfig;
 use crate::dump::OutputMeter;
 use crate::fault::Fault;
@@ -32,6 +36,9 @@ pub(super) struct Watch<'a> {
     pub(super) output: OutputMeter,
     pub(super) meter: Arc<Meter>,
     pub(super) reporter: &'a Reporter,
+    /// Whether filters leave out a part of the database.
+    pub(super) partial: bool,
+    pub(super) costs: Costs,
 }
 
 impl Watch<'_> {
@@ -41,8 +48,12 @@ impl Watch<'_> {
         let mut stalls = StallGuard::new(self.config.stall_timeout);
         let mut flow: Option<Flow> = None;
         // Measured beside the dump: it may take its time, and pg_dump has its catalogs to read meanwhile.
-        let mut measuring = std::pin::pin!(self.sizes());
-        let mut sizes: Option<Sizes> = None;
+        let (found, mut measured) = mpsc::channel(WAITING);
+        let mut measuring = std::pin::pin!(self.measure(found));
+        let mut is_measuring = true;
+        let mut weights = Weights::default();
+        // When the data began, and how long the job had taken until then.
+        let mut began: Option<(Instant, Duration)> = None;
         loop {
             let look = self.look().await;
             let now = Instant::now();
@@ -57,17 +68,28 @@ impl Watch<'_> {
             }
             if let Some(toc) = &seen.toc {
                 self.reporter.enter(Phase::Data);
-                let (share, counts) = match &sizes {
-                    Some(sizes) => flow
-                        .get_or_insert_with(|| Flow::new(toc, sizes))
-                        .update(&seen, &self.meter),
-                    None => (0.0, counts(&seen, &self.meter.counted_from(0))),
-                };
-                self.reporter.advance(share, counts);
+                let (began, before) = *began.get_or_insert_with(|| (now, self.reporter.elapsed()));
+                if weights.sizes.is_some() {
+                    let flow = flow.get_or_insert_with(|| Flow::new(toc, before, began));
+                    if weights.take_news() {
+                        flow.weigh(&weights);
+                    }
+                    let (progress, counts) = flow.update(now, &seen, &self.meter);
+                    self.reporter
+                        .advance(progress.share, Some(progress.remaining), counts);
+                } else {
+                    let counts = counts(&seen, &self.meter.counted_from(0));
+                    self.reporter.advance(0.0, None, counts);
+                }
             }
-            tokio::select! {
-                measured = &mut measuring, if sizes.is_none() => sizes = Some(measured),
-                () = tokio::time::sleep(if flow.is_none() { EARLY_LOOK } else { LOOK }) => {}
+            let pause = if flow.is_none() { EARLY_LOOK } else { LOOK };
+            let mut pause = std::pin::pin!(tokio::time::sleep(pause));
+            loop {
+                tokio::select! {
+                    () = &mut measuring, if is_measuring => is_measuring = false,
+                    Some(more) = measured.recv() => weights.add(more),
+                    () = &mut pause => break,
+                }
             }
         }
     }
@@ -103,10 +125,30 @@ impl Watch<'_> {
     }
 
     /// What the tables weigh; nothing known is no reason to end a dump.
-    async fn sizes(&self) -> Sizes {
-        self.target.size().await.unwrap_or_else(|fault| {
+    async fn measure(&self, found: mpsc::Sender<Measured>) {
+        let sizes = self.target.size().await.unwrap_or_else(|fault| {
             debug!("the tables' sizes are unknown: {}", fault.report());
             Sizes::default()
-        })
+        });
+        // Nobody takes it any more: the dump is over.
+        let _ = found.send(Measured::Sizes(sizes.clone())).await;
+        if self.config.progress_sample {
+            let dumped = match self.partial {
+                true => Some(self.dumped_tables().await),
+                false => None,
+            };
+            weigh(self.target, &sizes, dumped.as_ref(), self.costs, &found).await;
+        }
+    }
+
+    /// The tables that the archive will hold: what filters leave, only pg_dump knows.
+    async fn dumped_tables(&self) -> HashSet<i64> {
+        loop {
+            if let Some(toc) = self.meter.snapshot().toc {
+                let tables = toc.data_entries().filter(|entry| entry.is_table_data());
+                return tables.map(|entry| entry.oid.into()).collect();
+            }
+            tokio::time::sleep(EARLY_LOOK).await;
+        }
     }
 }

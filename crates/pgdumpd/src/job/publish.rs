@@ -8,6 +8,7 @@ use tracing::warn;
 use crate::dump::CleanExit;
 use crate::fault::Fault;
 use crate::job::dumping::abort;
+use crate::job::globals;
 use crate::job::halt::{Halt, HaltSwitch};
 use crate::job::stop::{InStep, Step, Stop};
 use crate::pipeline::Streamed;
@@ -26,6 +27,8 @@ pub(super) struct Publication<'a> {
     pub(super) limit: Duration,
     pub(super) progress: Progress,
     pub(super) storage: &'a Storage,
+    /// What lies beside the archive.
+    pub(super) globals: Option<&'a globals::Dumped>,
     pub(super) switch: &'a HaltSwitch,
 }
 
@@ -65,6 +68,10 @@ pub(super) async fn publish(
                     streamed.size()
                 ),
             ));
+        }
+        if let Some(globals) = publication.globals {
+            let stored = globals.stored.clone();
+            publication.storage.write_globals(&key, stored).await?;
         }
         let manifest = manifest(exit, streamed);
         publication

@@ -40,7 +40,8 @@ impl Phase {
         }
     }
 
-    /// The percentages that a phase covers. The catalog's share is small: its length is not known before.
+    /// The percentages that a phase keeps to. The catalog's share is small: its length is not known before. What it took
+    /// counts as soon as it is known how long the data will take.
     fn range(self) -> (f32, f32) {
         match self {
             Self::Preparing => (0.0, 0.0),
@@ -73,6 +74,7 @@ pub(super) struct Counts {
 #[derive(Debug)]
 pub(super) struct Reporter {
     job: Uuid,
+    began: Instant,
     state: Mutex<State>,
     changed: Notify,
     /// Whether no table may be named.
@@ -84,7 +86,6 @@ struct State {
     phase: Phase,
     percent: f32,
     counts: Counts,
-    data_began: Option<Instant>,
     remaining: Option<Duration>,
     logged: i32,
 }
@@ -96,12 +97,12 @@ impl Reporter {
             phase: Phase::Preparing,
             percent: 0.0,
             counts: Counts::default(),
-            data_began: None,
             remaining: None,
             logged: 0,
         };
         Self {
             job,
+            began: Instant::now(),
             state: Mutex::new(state),
             changed: Notify::new(),
             nameless: AtomicBool::new(false),
@@ -129,30 +130,31 @@ impl Reporter {
         if phase > Phase::Data {
             state.counts.current_table = None;
         }
-        if phase == Phase::Data {
-            state.data_began = Some(Instant::now());
-        }
         if phase > Phase::Data {
             state.remaining = None;
         }
         self.say(&mut state, true);
     }
 
-    /// Reports how far the present phase is, as a share of 0 to 1, with its counts.
-    pub(super) fn advance(&self, share: f64, counts: Counts) {
+    /// Reports how far the job is, as a share of 0 to 1, with the time left and the counts. The phase that it is in keeps
+    /// the percentage to its range.
+    pub(super) fn advance(&self, share: f64, remaining: Option<Duration>, counts: Counts) {
         let mut state = self.lock();
         let (from, to) = state.phase.range();
-        let percent = from + (to - from) * share.clamp(0.0, 1.0) as f32;
+        let percent = (100.0 * share.clamp(0.0, 1.0) as f32).clamp(from, to);
         // One decimal: more would only make the row look busier than it is.
         state.percent = state.percent.max((percent * 10.0).floor() / 10.0);
         state.counts = counts;
         if self.names_are_withheld() {
             state.counts.current_table = None;
         }
-        state.remaining = state
-            .data_began
-            .and_then(|began| remaining(began.elapsed(), share));
+        state.remaining = remaining;
         self.say(&mut state, false);
+    }
+
+    /// How long ago the attempt began.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// What the row should say now.
@@ -198,12 +200,6 @@ impl Reporter {
     }
 }
 
-/// The time left, from the time taken for `share`; none while that says too little.
-fn remaining(elapsed: Duration, share: f64) -> Option<Duration> {
-    (share >= 0.02 && elapsed >= Duration::from_millis(500))
-        .then(|| elapsed.mul_f64((1.0 - share).max(0.0) / share))
-}
-
 fn message(state: &State) -> String {
     match state.phase {
         Phase::Preparing => "connecting to the target and the storage".to_owned(),
@@ -246,23 +242,14 @@ mod tests {
         };
         let reporter = Reporter::new(Uuid::nil());
         reporter.enter(Phase::Data);
-        reporter.advance(0.1, counts());
+        reporter.advance(0.1, None, counts());
         assert!(reporter.progress().message.contains("app.secret"));
         reporter.withhold_names();
-        reporter.advance(0.2, counts());
+        reporter.advance(0.2, None, counts());
         let told = reporter.progress();
         assert_eq!(told.message, "dumping data (2 of 20 tables done)");
         assert_eq!(told.current_table, None);
         assert_eq!(told.tables_done, Some(2));
-    }
-
-    #[test]
-    fn the_time_left_is_told_once_it_can_be_known() {
-        assert_eq!(remaining(Duration::from_secs(10), 0.0), None);
-        assert_eq!(
-            remaining(Duration::from_secs(10), 0.25),
-            Some(Duration::from_secs(30))
-        );
     }
 
     proptest! {
@@ -272,7 +259,7 @@ mod tests {
             reporter.enter(Phase::Data);
             let mut last = 0.0;
             for share in shares {
-                reporter.advance(share, Counts::default());
+                reporter.advance(share, None, Counts::default());
                 let percent = reporter.progress().percent;
                 prop_assert!(percent >= last && percent < 100.0);
                 last = percent;

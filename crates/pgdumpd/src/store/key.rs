@@ -13,9 +13,11 @@ use uuid::Uuid;
 use crate::hex::hex;
 
 /// What an archive's name ends with.
-const ARCHIVE_SUFFIX: &str = ".dump";
-/// What the name of an encrypted one has behind that.
-const ENCRYPTED_SUFFIX: &str = ".age";
+pub(super) const ARCHIVE_SUFFIX: &str = ".dump";
+/// What the name of the globals beside an archive has in its place.
+pub(super) const GLOBALS_SUFFIX: &str = ".globals.sql";
+/// What the names of both have behind that where they are encrypted.
+pub(super) const ENCRYPTED_SUFFIX: &str = ".age";
 /// What a manifest's name has behind its archive's.
 pub(super) const MANIFEST_SUFFIX: &str = ".manifest.json";
 /// A target longer than this, once encoded, is cut and told apart by a hash: file systems end a name at 255 bytes.
@@ -92,6 +94,16 @@ impl ObjectKey {
     /// The key of the manifest that makes this archive a backup.
     pub fn manifest(&self) -> String {
         format!("{}{MANIFEST_SUFFIX}", self.0)
+    }
+
+    /// The key of the roles and tablespaces that may lie beside this archive.
+    pub fn globals(&self) -> String {
+        let (archive, encrypted) = match self.0.strip_suffix(ENCRYPTED_SUFFIX) {
+            Some(archive) => (archive, ENCRYPTED_SUFFIX),
+            None => (self.0.as_str(), ""),
+        };
+        let stem = archive.strip_suffix(ARCHIVE_SUFFIX).unwrap_or(archive);
+        format!("{stem}{GLOBALS_SUFFIX}{encrypted}")
     }
 
     /// Whether this is the key of an attempt of this job.
@@ -194,6 +206,7 @@ mod tests {
             assert_eq!(key.path().as_ref(), key.as_str());
             let encrypted = key.clone().encrypted();
             assert_eq!(encrypted.as_str(), format!("{key}.age"));
+            assert_eq!(encrypted.globals(), format!("{}.age", key.globals()));
             for key in [&key, &encrypted] {
                 assert_eq!(ObjectKey::parse(key.as_str()).unwrap(), *key);
                 assert_eq!(

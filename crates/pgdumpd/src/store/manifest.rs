@@ -65,6 +65,9 @@ pub struct Manifest {
     pub encryption: Option<Encryption>,
     /// Where it lies.
     pub object: Object,
+    /// The roles and tablespaces beside it; none where the target's configuration asked for none.
+    #[serde(default)]
+    pub globals: Option<Globals>,
     /// pg_dump's warnings, redacted; the first [`MAX_WARNINGS`].
     pub warnings: Vec<String>,
     /// How many there were.
@@ -206,6 +209,19 @@ pub struct Object {
     pub sha256: String,
 }
 
+/// The server's roles and tablespaces, as SQL for psql.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Globals {
+    /// Their key in the storage.
+    pub key: String,
+    /// Their size.
+    pub size_bytes: u64,
+    /// Of their bytes, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Whether the roles' passwords are among them, as the server keeps them.
+    pub passwords: bool,
+}
+
 /// How to restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restore {
@@ -331,7 +347,8 @@ impl Manifest {
         if digits.len() != 64 || !digits.iter().all(lower_hex) {
             return Err(invalid(key, "has no SHA-256"));
         }
-        if self.object.key != *key {
+        let globals = self.globals.as_ref();
+        if self.object.key != *key || globals.is_some_and(|globals| globals.key != key.globals()) {
             return Err(invalid(key, "speaks of another object"));
         }
         Ok(())

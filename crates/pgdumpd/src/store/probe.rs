@@ -6,6 +6,9 @@ use super::{Place, Storage, blocking, faults};
 use crate::fault::Fault;
 use crate::finding::Finding;
 
+/// What the name of a probe begins with.
+pub(super) const PROBE_PREFIX: &str = "pgdumpd-probe-";
+
 impl Storage {
     /// Writes, reads and deletes a small object, measures free space, and looks at who may read the root.
     pub async fn probe(&self) -> Vec<Finding> {
@@ -27,7 +30,7 @@ impl Storage {
 
     async fn write_read_delete(&self) -> Result<(), Fault> {
         // Random: several daemons probe one storage at once. No archive's or manifest's name, so never listed.
-        let key = format!("pgdumpd-probe-{}", Uuid::new_v4());
+        let key = format!("{PROBE_PREFIX}{}", Uuid::new_v4());
         let content = Uuid::new_v4().to_string().into_bytes();
         self.put(key.clone(), content.clone()).await?;
         let read = self.read_small(&key).await;

@@ -32,11 +32,13 @@ impl Storage {
                     )
                 };
                 root.remove_temporaries(key.as_str())
+                    .and_then(|()| root.remove_temporaries(&key.globals()))
                     .and_then(|()| root.remove_temporaries(&key.manifest()))
                     .map_err(|e| faults::of_io(what(), root.path(), e))
             })
             .await?;
         }
+        self.remove(key.globals()).await?;
         let object_was_there = self.remove(key.as_str().to_owned()).await?;
         if object_was_there && self.has_manifest(key).await? {
             // The attempt was alive after all, and wrote its manifest in this instant: without an object it
@@ -46,13 +48,14 @@ impl Storage {
         self.remove_directory(key).await
     }
 
-    /// Deletes a backup: first its manifest, so that it is no backup any more, then its object. Finding part of it
+    /// Deletes a backup: first its manifest, so that it is no backup any more, then what it spoke of. Finding part of it
     /// gone is fine, so that a deletion that was interrupted can be repeated.
     ///
     /// # Errors
     /// When either could not be removed.
     pub async fn delete_backup(&self, key: &ObjectKey) -> Result<(), Fault> {
         self.remove(key.manifest()).await?;
+        self.remove(key.globals()).await?;
         self.remove(key.as_str().to_owned()).await?;
         self.remove_directory(key).await
     }

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
 
-use crate::dump::Program;
+use crate::dump::{self, Program};
 use crate::fault::Fault;
 use crate::finding::{Finding, Severity};
+use crate::globals::Globals;
 
 use super::Target;
 
@@ -68,6 +69,30 @@ impl Target {
             }
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        findings
+    }
+
+    /// Finds what would keep the globals of this server from being stored beside the dump.
+    pub async fn check_globals(&self, program: &Program, globals: Globals) -> Vec<Finding> {
+        let mut findings = match dump::globals_program(program) {
+            Ok(_) => Vec::new(),
+            Err(fault) => vec![(&fault).into()],
+        };
+        if globals == Globals::WithPasswords {
+            let what = "the rights on passwords";
+            let asked = include_str!("sql/reads_passwords.sql");
+            match self.connections.one::<(bool,)>(what, asked).await {
+                Ok((true,)) => {}
+                Ok((false,)) => findings.push(
+                    Finding::error(
+                        "permission_denied",
+                        format!("role \"{}\" may not read passwords", self.url.user()),
+                    )
+                    .hint("Set the target's globals to \"without-passwords\", or back up as a superuser."),
+                ),
+                Err(fault) => findings.push((&fault).into()),
+            }
+        }
         findings
     }
 

@@ -492,6 +492,55 @@ async fn a_sealed_backup_names_its_tables_nowhere_but_to_an_identity() {
 }
 
 #[tokio::test]
+async fn roles_beside_an_encrypted_archive_are_encrypted_too_and_fsck_knows_both() {
+    let (mut world, own) = encrypting().await;
+    world.set("targets.shop", "globals", quoted("with-passwords"));
+    let role = world.cluster.role("").await;
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    daemon.stop().await;
+    let id = id.to_string();
+    let globals = world.manifest(&world.backups()[0]).globals.unwrap();
+    assert!(globals.key.ends_with(".globals.sql.age"), "{}", globals.key);
+    let file = world.storage().join(&globals.key);
+    let opened = Command::new("age")
+        .args(["-d", "-i", &own.file])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(opened.stdout).unwrap();
+    assert!(
+        text.contains(&role.name) && text.contains("SCRAM-SHA-256$"),
+        "{text}"
+    );
+    let stored = std::fs::read(&file).unwrap();
+    assert!(
+        !stored
+            .windows(role.name.len())
+            .any(|bytes| bytes == role.name.as_bytes())
+    );
+
+    let to = world.dir.path().join("roles.sql").display().to_string();
+    let said = world.say(&["fetch", &id, "--globals", "-o", &to]).code(1);
+    assert!(said.err.contains("--identity FILE"), "{}", said.err);
+    world
+        .say(&["fetch", &id, "--globals", "-o", &to, "-i", &own.file])
+        .code(0);
+    assert_eq!(std::fs::read_to_string(&to).unwrap(), text);
+    let said = world.say(&["verify", &id, "-i", &own.file]).code(0);
+    assert!(
+        said.out.contains("roles and tablespaces are good"),
+        "{}",
+        said.out
+    );
+    world.say(&["verify", &id]).code(7);
+    world.say(&["fsck"]).code(0);
+    world.say(&["delete", &id, "--yes"]).code(0);
+    assert_eq!(world.files(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn an_encrypted_backup_is_adopted_by_a_daemon_that_cannot_read_it() {
     use sqlx::Executor as _;
     let (mut world, own) = encrypting().await;

@@ -331,7 +331,7 @@ impl World {
         files
     }
 
-    /// The archives that have a manifest; every other file fails the test.
+    /// The archives that have a manifest; every file that is neither of these nor the globals beside one fails the test.
     pub(crate) fn backups(&self) -> Vec<PathBuf> {
         let files = self.files();
         let archives: Vec<&String> = files
@@ -339,9 +339,20 @@ impl World {
             .filter(|file| file.ends_with(".dump") || file.ends_with(".dump.age"))
             .collect();
         for file in &files {
-            let archive = file.strip_suffix(".manifest.json").unwrap_or(file);
+            let globals = [(".globals.sql", ".dump"), (".globals.sql.age", ".dump.age")];
+            let archive = globals.iter().find_map(|(end, archive)| {
+                let stem = file.strip_suffix(end)?;
+                Some(format!("{stem}{archive}"))
+            });
+            let archive = match archive {
+                Some(archive) => archive,
+                None => file
+                    .strip_suffix(".manifest.json")
+                    .unwrap_or(file)
+                    .to_owned(),
+            };
             assert!(
-                archives.iter().any(|known| *known == archive),
+                archives.contains(&&archive),
                 "{file} is no part of a backup: {files:#?}"
             );
         }

@@ -6,8 +6,10 @@
 )]
 
 mod filters;
+mod globals;
 mod majors;
 mod process;
+mod samples;
 mod support;
 mod target_connect;
 mod target_guard;

@@ -2,10 +2,12 @@
 
 use crate::support::{SOON, drain, plan, url};
 use pgdumpd::compression::Compression;
-use pgdumpd::dump::{PgDump, find};
+use pgdumpd::dump::{PgDump, dump_globals, find};
+use pgdumpd::globals::Globals;
 use pgdumpd::target::Target;
 use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{cluster_of, eventually};
+use tokio_util::sync::CancellationToken;
 
 async fn a_server_of(major: u32, compression: Compression, version: [u8; 2]) {
     let Some(cluster) = cluster_of(major).await else {
@@ -53,6 +55,12 @@ async fn a_server_of(major: u32, compression: Compression, version: [u8; 2]) {
     let archive = reader.await.unwrap();
     assert_eq!(&archive[..5], b"PGDMP");
     assert_eq!(archive[5..7], version);
+
+    for globals in [Globals::WithoutPasswords, Globals::WithPasswords] {
+        let dumped = dump_globals(&plan, globals, SOON, &CancellationToken::new()).await;
+        let text = String::from_utf8(dumped.unwrap().unwrap()).unwrap();
+        assert!(text.contains("CREATE ROLE postgres;"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -43,7 +43,9 @@ pub(crate) async fn plan(directory: &Path, address: &str, spec: BackupSpec) -> P
 pub(crate) fn drain(mut output: DumpOutput) -> JoinHandle<BytesMut> {
     tokio::spawn(async move {
         let mut buffer = BytesMut::new();
-        while output.read(&mut buffer).await.unwrap() > 0 {}
+        while let Some(bytes) = output.next().await.unwrap() {
+            buffer.extend_from_slice(&bytes);
+        }
         buffer
     })
 }

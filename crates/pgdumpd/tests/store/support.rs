@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use pgdumpd::compressor::Compressor;
 use pgdumpd::encryption::ManifestForm;
 use pgdumpd::store::{
-    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Manifest, Object, ObjectKey,
-    PgDump, Restore, Storage, StoredObject,
+    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
+    ObjectKey, PgDump, Restore, Storage, StoredObject,
 };
 use pgdumpd_client::BackupSpec;
 use sha2::{Digest, Sha256};
@@ -100,6 +100,7 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
             size_bytes: content.len() as u64,
             sha256: sha256(content),
         },
+        globals: Some(Globals::of(key, b"CREATE ROLE r;\n", false)),
         warnings: vec!["pg_dump: warning: something".into()],
         warnings_total: 1,
         restore: Restore {

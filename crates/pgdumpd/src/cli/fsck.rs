@@ -1,0 +1,335 @@
+//! `pgdumpd fsck`: compares the queue's rows with what the storages hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanDuration};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::exit::{Advised, Exit};
+use super::{backup, out, queue_pool};
+use crate::config::{Config, QueueConfig};
+use crate::fault::Fault;
+use crate::finding::Severity;
+use crate::fsck::{self, Age, Finding, Judged, RebuildError, Repaired, Shelf};
+use crate::queue::{Audit, Queue};
+use crate::store::Storage;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Only what carries this queue's id is judged; what other queues have in a storage is counted. What a storage \
+holds that this host cannot reach is told, and not judged.\n\n\
+Exit codes: 0 nothing is wrong (or all of it was repaired), 6 something is.")]
+pub(super) struct Args {
+    /// Only this storage; may be given several times
+    #[arg(long = "storage", value_name = "NAME")]
+    storages: Vec<String>,
+    /// Remove what attempts left that became no backup, and note in the queue what has gone or was found
+    #[arg(long, conflicts_with = "rebuild")]
+    repair: bool,
+    /// Make the rows of a lost queue anew from the manifests; the queue must be empty, and its owner must do it
+    #[arg(long)]
+    rebuild: bool,
+    /// With --rebuild: the queue whose backups are meant, where the storages hold those of several
+    #[arg(long, value_name = "UUID", requires = "rebuild", value_parser = super::values::job_id)]
+    queue_id: Option<Uuid>,
+    /// What is younger is left alone: longer than any backup takes, and than clocks differ
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
+    safe_age: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
+    let names: Vec<&String> = if args.storages.is_empty() {
+        config.storages.keys().collect()
+    } else {
+        args.storages.iter().collect()
+    };
+    let mut storages = Vec::new();
+    let mut away = Vec::new();
+    for name in names {
+        match backup::open(config, name).await {
+            Ok(storage) => storages.push(storage),
+            Err(error) if config.storages.contains_key(name) => away.push((name.clone(), error)),
+            Err(error) => return Err(error),
+        }
+    }
+    if args.rebuild {
+        if let Some((_, error)) = away.pop() {
+            return Err(error);
+        }
+        return rebuild(config, args, &storages).await;
+    }
+    let queue = queue_pool::queue(&config.queue).await?;
+    let mut report = Report::default();
+    for (name, error) in away {
+        report.away(name, &error);
+    }
+    for storage in &storages {
+        // The storage first, then the queue: what was listed is known by then.
+        match fsck::look(storage, queue.id()).await {
+            Ok(shelf) => {
+                let audit = queue.audit().await?;
+                report.judge(&queue, shelf, &audit, args.safe_age);
+                if report.audit.is_none() {
+                    report.audit = Some(audit);
+                }
+            }
+            Err(fault) => report.away(storage.name().to_owned(), &fault.into()),
+        }
+    }
+    if args.storages.is_empty() {
+        let audit = match report.audit.take() {
+            Some(audit) => audit,
+            None => queue.audit().await?,
+        };
+        report.elsewhere(&audit, &storages);
+    }
+    if args.repair {
+        report.repair(&queue, &storages).await;
+    }
+    if args.json {
+        out::json(&report.json())?;
+    } else {
+        report.show()?;
+    }
+    Ok(if report.is_clean() {
+        Exit::Done
+    } else {
+        Exit::CheckFailed
+    })
+}
+
+/// What is said in the end.
+#[derive(Default)]
+struct Report {
+    storages: Vec<(String, Judged)>,
+    /// What this host cannot reach: a storage, and why.
+    away: Vec<(String, String)>,
+    /// Backups in storages that are not in this configuration, by the storages' names.
+    elsewhere: BTreeMap<String, usize>,
+    /// What came of each finding's remedy, by its place.
+    repaired: BTreeMap<(usize, usize), Result<Repaired, Fault>>,
+    audit: Option<Audit>,
+}
+
+impl Report {
+    fn away(&mut self, name: String, error: &anyhow::Error) {
+        let why = crate::fault::chain(error.as_ref());
+        self.away.push((name, why));
+    }
+
+    fn judge(&mut self, queue: &Queue, shelf: Shelf, audit: &Audit, safe_age: Duration) {
+        let age = Age {
+            now: audit.now,
+            safe: chrono::TimeDelta::from_std(safe_age).unwrap_or(chrono::TimeDelta::MAX),
+        };
+        let judged = fsck::judge(queue.id(), &shelf, audit, age);
+        self.storages.push((shelf.name, judged));
+    }
+
+    /// Rows of storages that were not looked at.
+    fn elsewhere(&mut self, audit: &Audit, storages: &[Storage]) {
+        let here: BTreeSet<Uuid> = storages.iter().map(Storage::id).collect();
+        for copy in &audit.copies {
+            if copy.stored && !here.contains(&copy.storage_id) {
+                let name = format!("{} ({})", copy.storage, copy.storage_id);
+                *self.elsewhere.entry(name).or_insert(0) += 1;
+            }
+        }
+    }
+
+    async fn repair(&mut self, queue: &Queue, storages: &[Storage]) {
+        for (at, (name, judged)) in self.storages.iter().enumerate() {
+            let Some(storage) = storages.iter().find(|storage| storage.name() == name) else {
+                continue;
+            };
+            for (number, finding) in judged.findings.iter().enumerate() {
+                let repaired = fsck::repair(finding, storage, queue).await.transpose();
+                if let Some(repaired) = repaired {
+                    self.repaired.insert((at, number), repaired);
+                }
+            }
+        }
+    }
+
+    fn is_clean(&self) -> bool {
+        let settled = |place| matches!(self.repaired.get(&place), Some(Ok(_)));
+        let all = |at: usize, judged: &Judged| {
+            let mut findings = judged.findings.iter().enumerate();
+            findings
+                .all(|(number, finding)| finding.severity == Severity::Ok || settled((at, number)))
+        };
+        self.away.is_empty()
+            && self
+                .storages
+                .iter()
+                .enumerate()
+                .all(|(at, (_, judged))| all(at, judged))
+    }
+
+    fn json(&self) -> Value {
+        let storages: Vec<Value> = self
+            .storages
+            .iter()
+            .enumerate()
+            .map(|(at, (name, judged))| {
+                let findings: Vec<Value> = judged
+                    .findings
+                    .iter()
+                    .enumerate()
+                    .map(|(number, finding)| {
+                        let mut said = json!(finding);
+                        said["repaired"] = match self.repaired.get(&(at, number)) {
+                            None => Value::Null,
+                            Some(Ok(Repaired::Done)) => "done".into(),
+                            Some(Ok(Repaired::Changed)) => "changed".into(),
+                            Some(Err(fault)) => fault.report().into(),
+                        };
+                        said
+                    })
+                    .collect();
+                json!({
+                    "storage": name,
+                    "good": judged.good,
+                    "explained": judged.explained,
+                    "of_other_queues": judged.foreign,
+                    "unknown": judged.unknown,
+                    "findings": findings,
+                })
+            })
+            .collect();
+        let away: Vec<Value> = self
+            .away
+            .iter()
+            .map(|(name, why)| json!({ "storage": name, "why": why }))
+            .collect();
+        json!({ "clean": self.is_clean(), "storages": storages, "away": away, "elsewhere": self.elsewhere })
+    }
+
+    fn show(&self) -> std::io::Result<()> {
+        for (at, (name, judged)) in self.storages.iter().enumerate() {
+            out::line(format!("storage \"{name}\": {}", summary(judged)))?;
+            for (number, finding) in judged.findings.iter().enumerate() {
+                show(finding)?;
+                match self.repaired.get(&(at, number)) {
+                    None => {}
+                    Some(Ok(Repaired::Done)) => out::line("           repaired")?,
+                    Some(Ok(Repaired::Changed)) => {
+                        out::line("           it has changed since, and was left alone")?;
+                    }
+                    Some(Err(fault)) => {
+                        out::line(format!("           not repaired: {}", fault.report()))?;
+                    }
+                }
+            }
+        }
+        for (name, why) in &self.away {
+            out::line(format!("storage \"{name}\": not looked at: {why}"))?;
+        }
+        for (name, count) in &self.elsewhere {
+            out::line(format!(
+                "storage {name}: {count} backups, not judged: only a host that has it can look"
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+fn summary(judged: &Judged) -> String {
+    let mut parts = vec![format!("{} backups are as they should be", judged.good)];
+    if judged.explained > 0 {
+        parts.push(format!("{} things on their way", judged.explained));
+    }
+    if judged.foreign > 0 {
+        parts.push(format!("{} objects of other queues", judged.foreign));
+    }
+    if !judged.unknown.is_empty() {
+        parts.push(format!("{} objects of others", judged.unknown.len()));
+    }
+    parts.join(", ")
+}
+
+fn show(finding: &Finding) -> std::io::Result<()> {
+    let mark = match finding.severity {
+        Severity::Error => "ERROR  ",
+        Severity::Warning => "warning",
+        Severity::Ok => "note   ",
+    };
+    let size = finding
+        .size_bytes
+        .map(|bytes| HumanBytes(bytes).to_string());
+    let age = finding.age.map(|age| format!("{} old", HumanDuration(age)));
+    let about: Vec<String> = [size, age].into_iter().flatten().collect();
+    let about = if about.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", about.join(", "))
+    };
+    out::line(format!(
+        "  {mark}  {}: {}{about}",
+        finding.code, finding.key
+    ))?;
+    out::line(format!("           {}", finding.what))?;
+    match (finding.advice, &finding.remedy) {
+        (Some(advice), _) => out::line(format!("           hint: {advice}")),
+        (None, Some(_)) => out::line("           hint: --repair removes it."),
+        (None, None) => Ok(()),
+    }
+}
+
+async fn rebuild(config: &Config, args: &Args, storages: &[Storage]) -> anyhow::Result<Exit> {
+    let mut manifests = Vec::new();
+    for storage in storages {
+        for listed in storage.list().await? {
+            match listed.manifest {
+                Ok(manifest) => {
+                    manifests.push((storage.name().to_owned(), storage.id(), manifest));
+                }
+                Err(fault) => super::watch::eprintln_line(&fault.report()),
+            }
+        }
+    }
+    // The configuration may name the id of the lost queue, which this one does not have yet.
+    let anonymous = QueueConfig {
+        queue_id: None,
+        ..config.queue.clone()
+    };
+    let queue = queue_pool::queue(&anonymous).await?;
+    let wanted = args.queue_id.or(config.queue.queue_id);
+    let rebuilt = fsck::rebuild(&queue, manifests, wanted)
+        .await
+        .map_err(advised)?;
+    if args.json {
+        out::json(&json!({
+            "queue_id": rebuilt.queue_id,
+            "found": rebuilt.found,
+            "jobs": rebuilt.jobs,
+            "copies": rebuilt.copies,
+        }))?;
+    } else {
+        out::line(format!(
+            "this queue is {} now; of {} backups found, {} jobs and {} copies were made anew",
+            rebuilt.queue_id, rebuilt.found, rebuilt.jobs, rebuilt.copies
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn advised(error: RebuildError) -> anyhow::Error {
+    let hint = match &error {
+        RebuildError::NothingFound => {
+            "`pgdumpd list --storage NAME` shows what a storage holds; its QUEUE column is the id for --queue-id."
+        }
+        RebuildError::SeveralQueues(_) => "Name the one that was lost with --queue-id.",
+        RebuildError::NotEmpty(_) => {
+            "Only an empty queue is rebuilt: make one with `pgdumpd migrate` in a new database. `pgdumpd fsck` compares one in use."
+        }
+        RebuildError::DaemonsAlive(_) => "Stop them first: `systemctl stop pgdumpd`.",
+        _ => return error.into(),
+    };
+    Advised::new(error.to_string(), hint).into()
+}

@@ -1,0 +1,64 @@
+//! The check of everything: rows against objects against manifests against unfinished uploads.
+//!
+//! A storage is listed first and the queue asked after that: an attempt notes its key before it stores anything, so
+//! whatever was listed is known by then. `judge` holds the rules, `repair` looks at each thing once more before it
+//! touches it, `rebuild` makes the rows of a lost queue anew.
+
+mod finding;
+mod judge;
+mod rebuild;
+mod repair;
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use uuid::Uuid;
+
+pub use self::finding::{Finding, Remedy};
+pub use self::judge::{Age, Judged, Shelf, judge};
+pub use self::rebuild::{RebuildError, Rebuilt, rebuild};
+pub use self::repair::{Repaired, repair};
+use crate::fault::Fault;
+use crate::store::{Manifest, Name, ObjectKey, PartKind, Storage};
+
+/// Manifests read at once: hides a remote store's round trips.
+const MANIFESTS_AT_ONCE: usize = 16;
+
+/// Looks at everything in a storage, and reads the manifests of one queue.
+///
+/// # Errors
+/// The storage's.
+pub async fn look(storage: &Storage, queue_id: Uuid) -> Result<Shelf, Fault> {
+    let objects = storage.all_objects(None).await?;
+    let keys = objects
+        .iter()
+        .filter_map(|object| match Name::of(&object.key) {
+            Name::Part(part)
+                if part.queue_id == queue_id
+                    && part.kind == PartKind::Manifest
+                    && !part.temporary =>
+            {
+                Some(part.archive)
+            }
+            _ => None,
+        });
+    let read = stream::iter(keys.collect::<Vec<_>>())
+        .map(|key| async move {
+            match storage.read_manifest(&key).await {
+                // Deleted since it was listed.
+                Ok(None) => Ok(None),
+                Ok(Some(manifest)) => Ok(Some((key, Ok(manifest)))),
+                Err(fault) if fault.code().starts_with("manifest_") => Ok(Some((key, Err(fault)))),
+                Err(fault) => Err(fault),
+            }
+        })
+        .buffer_unordered(MANIFESTS_AT_ONCE);
+    let manifests: Vec<Option<(ObjectKey, Result<Manifest, Fault>)>> = read.try_collect().await?;
+    Ok(Shelf {
+        name: storage.name().to_owned(),
+        id: storage.id(),
+        objects,
+        manifests: manifests.into_iter().flatten().collect::<BTreeMap<_, _>>(),
+        uploads: storage.unfinished_uploads(queue_id).await?,
+    })
+}

@@ -1,0 +1,405 @@
+//! What the facts of one storage come to: pure rules.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::finding::{Finding, Remedy};
+use crate::fault::Fault;
+use crate::queue::{Audit, AuditedAttempt, AuditedCopy};
+use crate::store::{FoundObject, Manifest, Name, ObjectKey, Part, PartKind, UnfinishedUpload};
+
+/// What one storage holds.
+#[derive(Debug)]
+pub struct Shelf {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its id.
+    pub id: Uuid,
+    /// Everything in it.
+    pub objects: Vec<FoundObject>,
+    /// The manifests of this queue's backups, by their archives' keys.
+    pub manifests: BTreeMap<ObjectKey, Result<Manifest, Fault>>,
+    /// Uploads of this queue that were begun and not ended; none where the storage cannot tell.
+    pub uploads: Option<Vec<UnfinishedUpload>>,
+}
+
+/// How old what is left must be before it may be removed: older than any attempt takes, and than clocks differ.
+#[derive(Debug, Clone, Copy)]
+pub struct Age {
+    /// By the queue's clock.
+    pub now: DateTime<Utc>,
+    /// Safe to remove from this age on.
+    pub safe: chrono::TimeDelta,
+}
+
+impl Age {
+    fn of(&self, time: DateTime<Utc>) -> std::time::Duration {
+        (self.now - time).to_std().unwrap_or_default()
+    }
+
+    fn is_safe(&self, time: DateTime<Utc>) -> bool {
+        self.now - time >= self.safe
+    }
+}
+
+/// What was found, and how much needs no words.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// In the order of the keys.
+    pub findings: Vec<Finding>,
+    /// Backups that are as they should be.
+    pub good: usize,
+    /// Things that are on their way, or that a daemon will see to.
+    pub explained: usize,
+    /// Objects of other queues.
+    pub foreign: usize,
+    /// Objects whose names are none of ours.
+    pub unknown: Vec<String>,
+}
+
+/// What belongs to one archive's key.
+#[derive(Debug, Default)]
+struct Parts<'a> {
+    archive: Option<&'a FoundObject>,
+    globals: Option<&'a FoundObject>,
+    temporaries: Vec<&'a FoundObject>,
+}
+
+/// Judges a storage by what the queue said after the storage was listed.
+pub fn judge(queue_id: Uuid, shelf: &Shelf, audit: &Audit, age: Age) -> Judged {
+    let mut judged = Judged::default();
+    let mut parts: BTreeMap<(ObjectKey, Uuid, Uuid), Parts<'_>> = BTreeMap::new();
+    for object in &shelf.objects {
+        match Name::of(&object.key) {
+            Name::Marker => {}
+            Name::Scrap if age.is_safe(object.modified_at) => {
+                judged.findings.push(scrap(shelf, object, age));
+            }
+            Name::Scrap => judged.explained += 1,
+            Name::Part(part) if part.queue_id == queue_id => sort(&mut parts, part, object),
+            Name::Part(_) => judged.foreign += 1,
+            Name::Unknown => judged.unknown.push(object.key.clone()),
+        }
+    }
+    let attempts: HashMap<Uuid, &AuditedAttempt> =
+        audit.attempts.iter().map(|a| (a.token, a)).collect();
+    let copies: HashMap<&str, &AuditedCopy> = audit
+        .copies
+        .iter()
+        .filter(|copy| copy.storage_id == shelf.id)
+        .map(|copy| (copy.object_key.as_str(), copy))
+        .collect();
+    let judge = Judge {
+        queue_id,
+        shelf,
+        age,
+        attempts: &attempts,
+        copies: &copies,
+    };
+    for ((key, job, token), parts) in &parts {
+        match shelf.manifests.get(key) {
+            Some(manifest) => judge.backup(key, *job, *token, parts, manifest, &mut judged),
+            None => judge.leftover(key, *job, *token, parts, &mut judged),
+        }
+    }
+    judge.rows_without_anything(&mut judged);
+    judge.uploads(&mut judged);
+    judged.findings.sort_by(|a, b| a.key.cmp(&b.key));
+    judged
+}
+
+fn sort<'a>(
+    all: &mut BTreeMap<(ObjectKey, Uuid, Uuid), Parts<'a>>,
+    part: Part,
+    object: &'a FoundObject,
+) {
+    let parts = all.entry((part.archive, part.job, part.token)).or_default();
+    match part.kind {
+        _ if part.temporary => parts.temporaries.push(object),
+        PartKind::Archive => parts.archive = Some(object),
+        PartKind::Globals => parts.globals = Some(object),
+        // Read and judged by itself.
+        PartKind::Manifest => {}
+    }
+}
+
+fn scrap(shelf: &Shelf, object: &FoundObject, age: Age) -> Finding {
+    Finding::warning("temporary_left", &shelf.name, &object.key)
+        .of_object(object, age.of(object.modified_at))
+        .says("a small file that a killed daemon or check left")
+        .remedied_by(Remedy::RemoveScrap)
+}
+
+struct Judge<'a> {
+    queue_id: Uuid,
+    shelf: &'a Shelf,
+    age: Age,
+    attempts: &'a HashMap<Uuid, &'a AuditedAttempt>,
+    copies: &'a HashMap<&'a str, &'a AuditedCopy>,
+}
+
+impl Judge<'_> {
+    fn error(&self, code: &'static str, key: &ObjectKey, job: Uuid) -> Finding {
+        Finding::error(code, &self.shelf.name, key.as_str()).of_job(job)
+    }
+
+    fn warning(&self, code: &'static str, key: &ObjectKey, job: Uuid) -> Finding {
+        Finding::warning(code, &self.shelf.name, key.as_str()).of_job(job)
+    }
+
+    /// What has a manifest is never removed here.
+    fn backup(
+        &self,
+        key: &ObjectKey,
+        job: Uuid,
+        token: Uuid,
+        parts: &Parts<'_>,
+        manifest: &Result<Manifest, Fault>,
+        judged: &mut Judged,
+    ) {
+        let before = judged.findings.len();
+        let manifest = match manifest {
+            Ok(manifest) => manifest,
+            Err(fault) => {
+                let finding = self.error("manifest_unreadable", key, job);
+                judged.findings.push(finding.says(fault.report()).advises(
+                    "See whether the archive beside it is whole with pg_restore, and keep it by hand; nothing is removed.",
+                ));
+                return;
+            }
+        };
+        let wanted = &manifest.object;
+        match parts.archive {
+            None => judged.findings.push(
+                self.error("object_missing", key, job)
+                    .says("the manifest is there, the archive is gone")
+                    .advises(
+                        "Find out who removed it; `pgdumpd delete --key` removes the manifest too.",
+                    ),
+            ),
+            Some(object) if object.size_bytes != wanted.size_bytes => judged.findings.push(
+                self.error("size_differs", key, job)
+                    .of_object(object, self.age.of(object.modified_at))
+                    .says(format!("the manifest says {} bytes", wanted.size_bytes))
+                    .advises("`pgdumpd verify` names the tables that are still good."),
+            ),
+            Some(_) => {}
+        }
+        if let Some(globals) = &manifest.globals
+            && parts.globals.map(|found| found.size_bytes) != Some(globals.size_bytes)
+        {
+            judged.findings.push(
+                self.error("globals_damaged", key, job)
+                    .says("the roles and tablespaces are gone, or have another size than the manifest says")
+                    .advises("Take them from another backup of the server; the archive is an object of its own."),
+            );
+        }
+        self.row_of(key, job, token, manifest, judged);
+        self.temporaries(key, job, token, parts, judged);
+        if judged.findings.len() == before {
+            judged.good += 1;
+        }
+    }
+
+    /// Whether the queue knows a backup that exists.
+    fn row_of(
+        &self,
+        key: &ObjectKey,
+        job: Uuid,
+        token: Uuid,
+        manifest: &Manifest,
+        judged: &mut Judged,
+    ) {
+        let size = manifest.object.size_bytes;
+        let without_row = || {
+            self.warning("backup_without_row", key, job)
+                .of_size(size, None)
+        };
+        match (self.copies.get(key.as_str()), self.attempts.get(&token)) {
+            (Some(copy), _) if copy.stored && copy.size_bytes != size => judged.findings.push(
+                self.error("size_differs", key, job).says(format!(
+                    "the queue says {} bytes, the manifest {size}",
+                    copy.size_bytes
+                )),
+            ),
+            (Some(copy), _) if copy.stored => {}
+            (Some(_), _) => judged.findings.push(without_row().says(
+                "the queue says that it is deleted: a valid backup all the same",
+            ).advises("`pgdumpd delete --key` removes it; `pgdumpd fetch --storage` brings it back.")),
+            (None, Some(attempt)) if !attempt.job_has_ended => judged.explained += 1,
+            (None, Some(_)) => judged.findings.push(
+                without_row()
+                    .says("its daemon died before it could end the job as succeeded: a valid backup")
+                    .advises("--repair notes it in the queue; `pgdumpd fetch --storage` brings it back in any case.")
+                    .remedied_by(Remedy::NoteCopy { size_bytes: size }),
+            ),
+            (None, None) => judged.findings.push(
+                Finding::note("backup_without_row", &self.shelf.name, key.as_str())
+                    .of_job(job)
+                    .of_size(size, None)
+                    .says("the queue has no job of it: a valid backup")
+                    .advises("`pgdumpd fetch --storage` brings it back; with an empty queue --rebuild makes its row."),
+            ),
+        }
+    }
+
+    /// What has no manifest is no backup.
+    fn leftover(
+        &self,
+        key: &ObjectKey,
+        job: Uuid,
+        token: Uuid,
+        parts: &Parts<'_>,
+        judged: &mut Judged,
+    ) {
+        if self
+            .copies
+            .get(key.as_str())
+            .is_some_and(|copy| copy.stored)
+        {
+            if parts.archive.is_some() {
+                judged.findings.push(
+                self.error("row_without_manifest", key, job)
+                    .says("the queue says that a backup is stored here, and its manifest is gone")
+                    .advises("Find out who removed it. The archive may be whole: see with pg_restore; nothing is removed."),
+            );
+            }
+            // Else the row itself is told of, and its rest when that is settled.
+            return;
+        }
+        let kept = [parts.archive, parts.globals];
+        let objects: Vec<&FoundObject> = kept.into_iter().flatten().collect();
+        if let Some(object) = objects.first() {
+            let newest = objects.iter().map(|object| object.modified_at).max();
+            let newest = newest.unwrap_or(object.modified_at);
+            if self.is_explained(token, newest) {
+                judged.explained += 1;
+            } else {
+                let size = objects.iter().map(|object| object.size_bytes).sum();
+                judged.findings.push(
+                    self.warning("object_without_manifest", key, job)
+                        .of_size(size, Some(self.age.of(newest)))
+                        .says("left by an attempt that did not become a backup")
+                        .remedied_by(Remedy::RemoveAttempt {
+                            token,
+                            upload_id: None,
+                        }),
+                );
+                return;
+            }
+        }
+        self.temporaries(key, job, token, parts, judged);
+    }
+
+    fn temporaries(
+        &self,
+        key: &ObjectKey,
+        job: Uuid,
+        token: Uuid,
+        parts: &Parts<'_>,
+        judged: &mut Judged,
+    ) {
+        let Some(newest) = parts.temporaries.iter().map(|t| t.modified_at).max() else {
+            return;
+        };
+        if self.is_explained(token, newest) {
+            judged.explained += 1;
+            return;
+        }
+        let size = parts.temporaries.iter().map(|t| t.size_bytes).sum();
+        judged.findings.push(
+            self.warning("temporary_left", key, job)
+                .of_size(size, Some(self.age.of(newest)))
+                .says("a file that was being written when its daemon was killed")
+                .remedied_by(Remedy::RemoveAttempt {
+                    token,
+                    upload_id: None,
+                }),
+        );
+    }
+
+    /// Whether an attempt may still be at work there, or a daemon will clear up after it, or it is too young to tell.
+    fn is_explained(&self, token: Uuid, newest: DateTime<Utc>) -> bool {
+        let in_use = self
+            .attempts
+            .get(&token)
+            .is_some_and(|attempt| attempt.running || !attempt.job_has_ended);
+        in_use || !self.age.is_safe(newest)
+    }
+
+    /// Also of keys with another queue's id: an adopted clone knows the original's backups.
+    fn rows_without_anything(&self, judged: &mut Judged) {
+        let there: HashSet<&str> = self.shelf.objects.iter().map(|o| o.key.as_str()).collect();
+        for copy in self.copies.values() {
+            let manifest = ObjectKey::parse(&copy.object_key).map(|key| key.manifest());
+            let found = there.contains(copy.object_key.as_str())
+                || manifest.is_ok_and(|manifest| there.contains(manifest.as_str()));
+            if copy.stored && !found {
+                judged.findings.push(
+                    Finding::error("row_without_object", &self.shelf.name, &copy.object_key)
+                        .of_job(copy.job)
+                        .of_size(copy.size_bytes, None)
+                        .says("the queue says that a backup is stored here, and nothing of it is")
+                        .advises(
+                            "Find out who removed it; --repair notes in the queue that it is gone.",
+                        )
+                        .remedied_by(Remedy::NoteDeleted),
+                );
+            }
+        }
+    }
+
+    fn uploads(&self, judged: &mut Judged) {
+        for upload in self.shelf.uploads.iter().flatten() {
+            let Name::Part(part) = Name::of(&upload.key) else {
+                judged.unknown.push(upload.key.clone());
+                continue;
+            };
+            if self.is_explained(part.token, upload.started_at) {
+                judged.explained += 1;
+                continue;
+            }
+            judged.findings.push(
+                self.warning("upload_unfinished", &part.archive, part.job)
+                    .aged(self.age.of(upload.started_at))
+                    .says("an upload that was begun and not ended; its parts cost money")
+                    .remedied_by(Remedy::RemoveAttempt {
+                        token: part.token,
+                        upload_id: Some(upload.upload_id.clone()),
+                    }),
+            );
+        }
+        if self.shelf.uploads.is_some() {
+            return;
+        }
+        // What the storage cannot tell, the queue may know.
+        for attempt in self.attempts.values() {
+            let (Some(upload_id), false) = (&attempt.upload_id, attempt.cleared) else {
+                continue;
+            };
+            let ended = attempt.job_has_ended && !attempt.running;
+            let succeeded = self.copies.contains_key(attempt.object_key.as_str());
+            // An adopted clone knows the original's attempts, which may well run there.
+            let key = match Name::of(&attempt.object_key) {
+                Name::Part(part) if part.queue_id == self.queue_id => part.archive,
+                _ => continue,
+            };
+            let has_manifest = self.shelf.manifests.contains_key(&key);
+            if attempt.storage_id == self.shelf.id && ended && !succeeded && !has_manifest {
+                judged.findings.push(
+                    self.warning("upload_unfinished", &key, attempt.job)
+                        .says("an upload that the queue knows, of an attempt that nobody has cleared up after")
+                        .remedied_by(Remedy::RemoveAttempt {
+                            token: attempt.token,
+                            upload_id: Some(upload_id.clone()),
+                        }),
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

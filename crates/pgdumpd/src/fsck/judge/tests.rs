@@ -1,0 +1,156 @@
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::*;
+
+/// One attempt's traces, in the storage and in the queue.
+#[derive(Debug, Clone)]
+struct Trace {
+    own: bool,
+    archive: bool,
+    manifest: bool,
+    globals: bool,
+    temporary: bool,
+    upload: bool,
+    age_hours: i64,
+    attempt: Option<Known>,
+    copy: Option<bool>,
+}
+
+/// An attempt as the queue knows it.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    running: bool,
+    job_has_ended: bool,
+    cleared: bool,
+}
+
+fn trace() -> impl Strategy<Value = Trace> {
+    let known = (any::<bool>(), any::<bool>(), any::<bool>());
+    (
+        any::<[bool; 6]>(),
+        -3..60_i64,
+        prop::option::of(known),
+        prop::option::of(any::<bool>()),
+    )
+        .prop_map(|(has, age_hours, known, copy)| Trace {
+            own: has[0],
+            archive: has[1],
+            manifest: has[2],
+            globals: has[3],
+            temporary: has[4],
+            upload: has[5],
+            age_hours,
+            attempt: known.map(|(running, job_has_ended, cleared)| Known {
+                running,
+                job_has_ended: job_has_ended && !running,
+                cleared,
+            }),
+            copy,
+        })
+}
+
+const SAFE_HOURS: i64 = 24;
+
+proptest! {
+    #[test]
+    fn what_may_be_a_backup_or_in_use_is_never_removed(
+        traces in prop::collection::vec(trace(), 0..12), lists_uploads: bool,
+    ) {
+        let (queue_id, other, storage_id) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let mut shelf = Shelf {
+            name: "local".to_owned(),
+            id: storage_id,
+            objects: Vec::new(),
+            manifests: BTreeMap::new(),
+            uploads: lists_uploads.then(Vec::new),
+        };
+        let mut audit = Audit { now, attempts: Vec::new(), copies: Vec::new() };
+        let mut kept = HashMap::new();
+        for trace in &traces {
+            let (job, token) = (Uuid::new_v4(), Uuid::new_v4());
+            let of = if trace.own { queue_id } else { other };
+            let key = ObjectKey::new(of, "shop", job, token, now);
+            let modified_at = now - TimeDelta::hours(trace.age_hours);
+            let mut put = |there: bool, key: String| {
+                if there {
+                    shelf.objects.push(FoundObject { key, size_bytes: 5, modified_at });
+                }
+            };
+            put(trace.archive, key.to_string());
+            put(trace.manifest, key.manifest());
+            put(trace.globals, key.globals());
+            put(trace.temporary, format!("{key}#1"));
+            if trace.manifest && trace.own {
+                let unread = Fault::permanent("manifest_invalid", "unreadable");
+                shelf.manifests.insert(key.clone(), Err(unread));
+            }
+            if trace.upload && trace.own && let Some(uploads) = &mut shelf.uploads {
+                uploads.push(UnfinishedUpload {
+                    key: key.to_string(),
+                    upload_id: "u".to_owned(),
+                    started_at: modified_at,
+                });
+            }
+            if let Some(known) = trace.attempt {
+                audit.attempts.push(AuditedAttempt {
+                    token,
+                    job,
+                    running: known.running,
+                    cleared: known.cleared,
+                    storage_id,
+                    object_key: key.to_string(),
+                    upload_id: trace.upload.then(|| "u".to_owned()),
+                    job_has_ended: known.job_has_ended,
+                });
+            }
+            if let Some(stored) = trace.copy {
+                audit.copies.push(AuditedCopy {
+                    job,
+                    storage: "local".to_owned(),
+                    storage_id,
+                    object_key: key.to_string(),
+                    size_bytes: 5,
+                    stored,
+                });
+            }
+            kept.insert(key.to_string(), trace.clone());
+        }
+        let age = Age { now, safe: TimeDelta::hours(SAFE_HOURS) };
+        let judged = judge(queue_id, &shelf, &audit, age);
+        for finding in &judged.findings {
+            let trace = &kept[&finding.key];
+            match &finding.remedy {
+                Some(Remedy::RemoveAttempt { upload_id, .. }) => {
+                    prop_assert!(trace.own, "another queue's");
+                    // With a manifest there, only the storage's own rules decide on temporaries; it keeps the rest.
+                    let only_temporaries = finding.code == "temporary_left" || finding.code == "upload_unfinished";
+                    prop_assert!(!trace.manifest || only_temporaries, "{finding:?} has a manifest");
+                    prop_assert!(trace.copy != Some(true) || trace.manifest || only_temporaries, "a row speaks of it");
+                    let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);
+                    prop_assert!(!in_use, "{finding:?} is in use");
+                    // Without a list there is no age, but an attempt that has ended for good.
+                    let known_by_id = !lists_uploads && upload_id.is_some();
+                    prop_assert!(known_by_id || trace.age_hours >= SAFE_HOURS, "{finding:?} is too young");
+                }
+                Some(Remedy::NoteDeleted) => {
+                    prop_assert!(!trace.archive && !trace.manifest, "{finding:?} is there");
+                }
+                Some(Remedy::NoteCopy { .. }) => prop_assert!(trace.manifest),
+                Some(Remedy::RemoveScrap) => prop_assert!(false, "there is none"),
+                None => {}
+            }
+        }
+        // And nothing that is old, ours and useless is overlooked.
+        for (key, trace) in &kept {
+            let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);
+            let useless = trace.own && trace.archive && !trace.manifest && trace.copy != Some(true)
+                && !in_use && trace.age_hours >= SAFE_HOURS;
+            if useless {
+                let found = judged.findings.iter().any(|f| f.key == *key && f.remedy.is_some());
+                prop_assert!(found, "{key} is overlooked: {trace:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Does what findings allow, each after another look: what has become a backup, or is in use, is left alone.
+
+use super::finding::{Finding, Remedy};
+use crate::fault::Fault;
+use crate::queue::Queue;
+use crate::store::{ObjectKey, Storage};
+
+/// What came of a remedy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repaired {
+    /// It is done.
+    Done,
+    /// It is another thing by now, and was left alone.
+    Changed,
+}
+
+/// Applies a finding's remedy, if it has one.
+///
+/// # Errors
+/// The storage's, or the queue's as a fault.
+pub async fn repair(
+    finding: &Finding,
+    storage: &Storage,
+    queue: &Queue,
+) -> Result<Option<Repaired>, Fault> {
+    let Some(remedy) = &finding.remedy else {
+        return Ok(None);
+    };
+    let done = match remedy {
+        Remedy::RemoveScrap => storage.remove_scrap(&finding.key).await.map(|()| true)?,
+        Remedy::RemoveAttempt { token, upload_id } => {
+            let key = key_of(finding)?;
+            // No attempt begins again under the same token: what is not in use now never will be.
+            if queue.attempt_is_in_use(*token).await.map_err(failed)?
+                || storage.has_manifest(&key).await?
+            {
+                false
+            } else {
+                storage.remove_partial(&key, upload_id.as_deref()).await?;
+                true
+            }
+        }
+        Remedy::NoteDeleted => {
+            let key = key_of(finding)?;
+            let gone =
+                !storage.has_manifest(&key).await? && storage.object_size(&key).await?.is_none();
+            let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
+            gone && noted.await.map_err(failed)?
+        }
+        Remedy::NoteCopy { size_bytes } => match finding.job {
+            Some(job) if storage.has_manifest(&key_of(finding)?).await? => {
+                let (name, id) = (storage.name(), storage.id());
+                let noted = queue.note_copy(job, name, id, &finding.key, *size_bytes);
+                noted.await.map_err(failed)?
+            }
+            _ => false,
+        },
+    };
+    Ok(Some(if done {
+        Repaired::Done
+    } else {
+        Repaired::Changed
+    }))
+}
+
+fn key_of(finding: &Finding) -> Result<ObjectKey, Fault> {
+    ObjectKey::parse(&finding.key)
+        .map_err(|error| Fault::permanent("internal", "a finding's key is none").caused_by(error))
+}
+
+fn failed(error: crate::queue::QueueError) -> Fault {
+    Fault::transient("queue_failed", "the queue cannot be asked").caused_by(error)
+}

@@ -1,0 +1,137 @@
+//! What the bytes of a dump cost in time, by who handles them: arithmetic and one measurement.
+//!
+//! Server, pg_dump and pgdumpd work side by side, so the slowest of them counts. The figures are of an ordinary
+//! machine. Only how they stand to one another matters: how fast this one is, the dump itself tells as it goes.
+
+use std::num::NonZero;
+use std::thread;
+
+use pgdump_archive::{Codec, Packer};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::estimate::Sampled;
+use crate::compression::Compression;
+use crate::compressor::Compressor;
+use crate::target::Sample;
+
+/// The server's: to make a row, and a byte of it.
+const SERVER_ROW: f64 = 500e-9;
+const SERVER_BYTE: f64 = 6e-9;
+/// pg_dump's: to receive a row and write it, and a byte of it.
+const DUMP_ROW: f64 = 350e-9;
+const DUMP_BYTE: f64 = 1.5e-9;
+/// pgdumpd's: to parse, count and hash a byte; and to decompress what pg_dump has compressed.
+const READ_BYTE: f64 = 1.5e-9;
+const INFLATE_BYTE: f64 = 3e-9;
+/// A large object's: the questions and answers about it, and those for each of its bytes.
+const OBJECT: f64 = 150e-6;
+const OBJECT_BYTE: f64 = 5e-9;
+/// Text that is shorter says more of a codec's start than of its speed.
+const LEAST_TEXT: usize = 8 * 1024;
+/// What compressing a byte costs where too little was seen, in seconds.
+const UNKNOWN_COMPRESSION: f64 = 15e-9;
+
+/// Who handles the bytes of one dump.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Costs {
+    compressor: Compressor,
+    /// What is tried on samples.
+    codec: Codec,
+    /// Threads that we compress with.
+    threads: f64,
+}
+
+impl Costs {
+    /// Of a dump that is compressed like this.
+    pub(super) fn new(compression: Compression, compressor: Compressor) -> Self {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            compressor,
+            codec: stand_in(compression, compressor),
+            threads: threads as f64,
+        }
+    }
+
+    /// Of a table, with a measurement of the sample's text. Takes milliseconds of a processor.
+    pub(super) fn of_table(&self, sample: &Sample) -> Sampled {
+        let compression = self.compression(&sample.text);
+        let Sample {
+            rows, dump_bytes, ..
+        } = *sample;
+        let server = rows * SERVER_ROW + dump_bytes * SERVER_BYTE;
+        let dump = rows * DUMP_ROW + dump_bytes * DUMP_BYTE;
+        let seconds = match self.compressor {
+            Compressor::PgDump => {
+                let read = dump_bytes * (READ_BYTE + self.inflation());
+                server.max(dump + dump_bytes * compression).max(read)
+            }
+            Compressor::Pgdumpd => {
+                let here = dump + dump_bytes * (READ_BYTE + compression);
+                server.max(dump).max(here / self.threads)
+            }
+        };
+        Sampled {
+            dump_bytes,
+            seconds,
+        }
+    }
+
+    /// Of the large objects, which pg_dump asks for piece by piece, and compresses in between.
+    pub(super) fn of_large_objects(&self, sample: &Sample) -> Sampled {
+        let compression = self.compression(&sample.text);
+        let asked = sample.rows * OBJECT + sample.dump_bytes * OBJECT_BYTE;
+        let seconds = match self.compressor {
+            Compressor::PgDump => asked + sample.dump_bytes * compression,
+            Compressor::Pgdumpd => asked.max(sample.dump_bytes * compression / self.threads),
+        };
+        Sampled {
+            dump_bytes: sample.dump_bytes,
+            seconds,
+        }
+    }
+
+    fn inflation(&self) -> f64 {
+        if self.codec == Codec::NONE {
+            0.0
+        } else {
+            INFLATE_BYTE
+        }
+    }
+
+    /// Processor seconds that compressing a byte of this text takes.
+    fn compression(&self, text: &[u8]) -> f64 {
+        if self.codec == Codec::NONE {
+            return 0.0;
+        }
+        seconds_per_byte(text, self.codec).unwrap_or(UNKNOWN_COMPRESSION)
+    }
+}
+
+/// The codec that takes about as long as the one that is used. Our zlib is not pg_dump's: at its levels 3 to 6 it searches
+/// in another way, which makes little of the differences between texts that matter here. Its level 7 is closest.
+fn stand_in(compression: Compression, compressor: Compressor) -> Codec {
+    let codec = match (compression, compressor) {
+        (Compression::None | Compression::Auto, _) => Some(Codec::NONE),
+        (Compression::Gzip(level @ 4..=6), Compressor::PgDump) => Codec::gzip(level.max(7)),
+        (Compression::Gzip(level), Compressor::PgDump) => Codec::gzip(level.max(2)),
+        (Compression::Gzip(level), Compressor::Pgdumpd) => Codec::gzip(level),
+        (Compression::Zstd(level), _) => Codec::zstd(level),
+    };
+    codec.unwrap_or(Codec::NONE)
+}
+
+/// By this thread's processor time, which does not count what others do on a busy machine.
+fn seconds_per_byte(text: &[u8], codec: Codec) -> Option<f64> {
+    if text.len() < LEAST_TEXT {
+        return None;
+    }
+    let mut packer = Packer::new(codec).ok()?;
+    let before = processor_seconds();
+    packer.try_on(text).ok()?;
+    Some((processor_seconds() - before).max(0.0) / text.len() as f64)
+}
+
+fn processor_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}

@@ -1,0 +1,144 @@
+//! What the queue knows of all storages, for `pgdumpd fsck`.
+
+use chrono::{DateTime, Utc};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::{Queue, QueueError};
+
+const ATTEMPTS: &str = include_str!("sql/audit_attempts.sql");
+const COPIES: &str = include_str!("sql/audit_copies.sql");
+const IS_RUNNING: &str = include_str!("sql/attempt_is_running.sql");
+const TIME: &str = include_str!("sql/queue_time.sql");
+const NOTE_COPY: &str = include_str!("sql/note_copy.sql");
+
+/// An attempt that has noted where it stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedAttempt {
+    /// Its lease token.
+    pub token: Uuid,
+    /// Its job.
+    pub job: Uuid,
+    /// Whether it runs.
+    pub running: bool,
+    /// Whether a daemon has seen to it that nothing of it is left.
+    pub cleared: bool,
+    /// Where it stores.
+    pub storage_id: Uuid,
+    /// The archive's key there.
+    pub object_key: String,
+    /// What the storage calls its upload.
+    pub upload_id: Option<String>,
+    /// Whether the job has ended, so that no attempt will adopt or clear this one.
+    pub job_has_ended: bool,
+}
+
+/// A noted copy of a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedCopy {
+    /// The backup's id.
+    pub job: Uuid,
+    /// The storage's name when it was stored.
+    pub storage: String,
+    /// The storage's id.
+    pub storage_id: Uuid,
+    /// The archive's key.
+    pub object_key: String,
+    /// The archive's size.
+    pub size_bytes: u64,
+    /// Whether it is there, as far as the queue knows.
+    pub stored: bool,
+}
+
+/// All of it, and when.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// By the database's clock, before anything else was read.
+    pub now: DateTime<Utc>,
+    /// In no order.
+    pub attempts: Vec<AuditedAttempt>,
+    /// In no order.
+    pub copies: Vec<AuditedCopy>,
+}
+
+impl Queue {
+    /// Reads what the queue knows of storages. What begins later is not in it: list a storage first, then ask.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn audit(&self) -> Result<Audit, QueueError> {
+        let link = &self.inner.link;
+        let now = self.time().await?;
+        let attempts = link.fetch_all(sqlx::query(ATTEMPTS)).await?;
+        let attempts = attempts.iter().map(|row| {
+            Ok(AuditedAttempt {
+                token: row.try_get("lease_token")?,
+                job: row.try_get("job_id")?,
+                running: row.try_get("running")?,
+                cleared: row.try_get("cleared")?,
+                storage_id: row.try_get("storage_id")?,
+                object_key: row.try_get("object_key")?,
+                upload_id: row.try_get("upload_id")?,
+                job_has_ended: row.try_get("job_has_ended")?,
+            })
+        });
+        let copies = link.fetch_all(sqlx::query(COPIES)).await?;
+        let copies = copies.iter().map(|row| {
+            Ok(AuditedCopy {
+                job: row.try_get("job_id")?,
+                storage: row.try_get("storage")?,
+                storage_id: row.try_get("storage_id")?,
+                object_key: row.try_get("object_key")?,
+                size_bytes: row.try_get::<i64, _>("size_bytes")?.unsigned_abs(),
+                stored: row.try_get("stored")?,
+            })
+        });
+        Ok(Audit {
+            now,
+            attempts: attempts.collect::<Result<_, QueueError>>()?,
+            copies: copies.collect::<Result<_, QueueError>>()?,
+        })
+    }
+
+    async fn time(&self) -> Result<DateTime<Utc>, QueueError> {
+        match self.inner.link.fetch_optional(sqlx::query(TIME)).await? {
+            Some(row) => Ok(row.try_get("now")?),
+            None => Err(QueueError::NoIdentity),
+        }
+    }
+
+    /// Whether an attempt runs, or its job may still adopt what it stored. An attempt that the queue does not know
+    /// never will.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn attempt_is_in_use(&self, token: Uuid) -> Result<bool, QueueError> {
+        let statement = sqlx::query(IS_RUNNING).bind(token);
+        match self.inner.link.fetch_optional(statement).await? {
+            Some(row) => Ok(row.try_get("in_use")?),
+            None => Ok(false),
+        }
+    }
+
+    /// Notes a backup that a storage holds although its ended job knows nothing of it. False: there is no such job,
+    /// it has not ended, or a copy in that storage is noted already.
+    ///
+    /// # Errors
+    /// The database's; may be repeated.
+    pub async fn note_copy(
+        &self,
+        job: Uuid,
+        storage: &str,
+        storage_id: Uuid,
+        object_key: &str,
+        size_bytes: u64,
+    ) -> Result<bool, QueueError> {
+        let statement = sqlx::query(NOTE_COPY)
+            .bind(job)
+            .bind(storage)
+            .bind(storage_id)
+            .bind(object_key)
+            .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX));
+        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+    }
+}

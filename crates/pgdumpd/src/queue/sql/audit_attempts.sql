@@ -1,0 +1,6 @@
+-- Every attempt that has noted where it stores, for `pgdumpd fsck`.
+SELECT a.lease_token, a.job_id, a.outcome = 'running' AS running, a.cleared_at IS NOT NULL AS cleared,
+       a.storage_id, a.object_key, a.upload_id, j.finished_at IS NOT NULL AS job_has_ended
+FROM pgdumpd.backup_attempts AS a
+JOIN pgdumpd.backup_jobs AS j ON j.id = a.job_id
+WHERE a.object_key IS NOT NULL

@@ -1,0 +1,338 @@
+//! `pgdumpd fsck`: what is told of a storage and a queue that differ, and what is removed.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::harness::{Said, World, quoted};
+
+impl World {
+    fn fsck(&self, more: &[&str]) -> Said {
+        let mut arguments = vec!["fsck", "--json", "--safe-age", "0s"];
+        arguments.extend(more);
+        self.say(&arguments)
+    }
+
+    async fn sql(&self, statement: &str) {
+        self.queue.execute(statement).await;
+    }
+}
+
+/// The findings of the one storage as (code, key).
+#[track_caller]
+fn findings(said: Said) -> Vec<(String, String)> {
+    let report = said.json();
+    let word = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+    report["storages"][0]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| (word(finding, "code"), word(finding, "key")))
+        .collect()
+}
+
+#[track_caller]
+fn codes(said: Said) -> Vec<String> {
+    findings(said).into_iter().map(|(code, _)| code).collect()
+}
+
+async fn backed_up() -> (World, Uuid, PathBuf) {
+    let world = World::new().await;
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    daemon.stop().await;
+    let path = world.backups().remove(0);
+    (world, id, path)
+}
+
+#[tokio::test]
+async fn nothing_is_found_where_all_is_well() {
+    let (world, ..) = backed_up().await;
+    let report = world.fsck(&[]).code(0).json();
+    assert_eq!(report["clean"], true);
+    assert_eq!(report["storages"][0]["good"], 1);
+    assert_eq!(report["storages"][0]["explained"], 0);
+    let said = world.say(&["fsck"]).code(0);
+    assert!(
+        said.out.contains("1 backups are as they should be"),
+        "{}",
+        said.out
+    );
+}
+
+#[tokio::test]
+async fn what_a_killed_daemon_left_is_explained_while_its_job_lives_and_removed_after_that() {
+    let world = World::new().await;
+    pgdumpd_testkit::fill(&world.shop, 60).await;
+    let mut daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    let frozen = world.frozen(id, &daemon).await;
+    daemon.kill();
+    frozen.gone().await;
+    let left = world.files();
+    assert!(
+        left.iter().any(|file| file.ends_with(".dump#1")),
+        "{left:?}"
+    );
+
+    // Another daemon will see to it.
+    let report = world.fsck(&["--repair"]).code(0).json();
+    assert_eq!(report["storages"][0]["explained"], 1);
+    assert_eq!(world.files(), left);
+
+    // Nobody will any more.
+    world
+        .sql(
+            "UPDATE pgdumpd.backup_jobs SET state = 'cancelled', finished_at = now(), lease_expires_at = NULL;
+             UPDATE pgdumpd.backup_attempts SET outcome = 'cancelled', ended_at = now(), cleared_at = now()",
+        )
+        .await;
+    let young = world.say(&["fsck", "--repair", "--json"]).code(0).json();
+    assert_eq!(young["storages"][0]["explained"], 1);
+    assert_eq!(codes(world.fsck(&[]).code(6)), ["temporary_left"]);
+    assert_eq!(world.files(), left);
+    let report = world.fsck(&["--repair"]).code(0).json();
+    assert_eq!(report["storages"][0]["findings"][0]["repaired"], "done");
+    world.assert_clean(0).await;
+    assert_eq!(codes(world.fsck(&[]).code(0)), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_archive_without_a_manifest_is_kept_while_a_row_speaks_of_it() {
+    let (world, _, path) = backed_up().await;
+    let manifest = format!("{}.manifest.json", path.display());
+    std::fs::remove_file(&manifest).unwrap();
+    assert_eq!(
+        codes(world.fsck(&["--repair"]).code(6)),
+        ["row_without_manifest"]
+    );
+    assert!(path.exists());
+
+    world.sql("DELETE FROM pgdumpd.backup_copies").await;
+    assert_eq!(codes(world.fsck(&[]).code(6)), ["object_without_manifest"]);
+    assert!(path.exists());
+    world.fsck(&["--repair"]).code(0);
+    world.assert_clean(0).await;
+}
+
+#[tokio::test]
+async fn an_archive_that_is_gone_or_cut_is_an_error_and_its_manifest_stays() {
+    let (world, id, path) = backed_up().await;
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    let found = findings(world.fsck(&["--repair"]).code(6));
+    assert_eq!(found[0].0, "size_differs");
+    assert!(path.ends_with(&found[0].1));
+
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(codes(world.fsck(&["--repair"]).code(6)), ["object_missing"]);
+    let manifest = PathBuf::from(format!("{}.manifest.json", path.display()));
+    assert!(manifest.exists());
+
+    std::fs::remove_file(&manifest).unwrap();
+    assert_eq!(codes(world.fsck(&[]).code(6)), ["row_without_object"]);
+    world.fsck(&["--repair"]).code(0);
+    world.fsck(&[]).code(0);
+    world.say(&["show", &id.to_string()]).code(3);
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_read_is_told_and_kept() {
+    let (world, _, path) = backed_up().await;
+    let manifest = format!("{}.manifest.json", path.display());
+    std::fs::write(&manifest, "{").unwrap();
+    assert_eq!(
+        codes(world.fsck(&["--repair"]).code(6)),
+        ["manifest_unreadable"]
+    );
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_backup_whose_job_failed_to_note_it_is_noted() {
+    let (world, id, _) = backed_up().await;
+    // As a daemon leaves it that is killed between manifest and finish in the last attempt.
+    world
+        .sql(
+            "DELETE FROM pgdumpd.backup_copies;
+             ALTER TABLE pgdumpd.backup_jobs DISABLE TRIGGER ALL;
+             UPDATE pgdumpd.backup_jobs SET state = 'failed', error_code = 'daemon_died', error = 'x', progress = 50;
+             UPDATE pgdumpd.backup_attempts SET outcome = 'lost'",
+        )
+        .await;
+    let id = id.to_string();
+    world.say(&["show", &id]).code(3);
+    assert_eq!(codes(world.fsck(&[]).code(6)), ["backup_without_row"]);
+    world.fsck(&["--repair"]).code(0);
+    world.fsck(&[]).code(0);
+    world.say(&["verify", &id]).code(0);
+}
+
+#[tokio::test]
+async fn two_queues_in_one_storage_leave_each_other_alone() {
+    let (world, _, path) = backed_up().await;
+    let mut other = World::new().await;
+    other.set(
+        "storages.local",
+        "path",
+        quoted(&world.storage().display().to_string()),
+    );
+    let daemon = other.daemon().await;
+    let id = other.enqueue().await;
+    other.succeeded(id).await;
+    daemon.stop().await;
+    // What would be an orphan of the first queue's, and is none of the second's.
+    world.sql("DELETE FROM pgdumpd.backup_copies").await;
+    std::fs::remove_file(format!("{}.manifest.json", path.display())).unwrap();
+    let files = world.files();
+
+    let report = other.fsck(&["--repair"]).code(0).json();
+    assert_eq!(report["storages"][0]["good"], 1);
+    assert_eq!(report["storages"][0]["of_other_queues"], 1);
+    assert_eq!(world.files(), files);
+
+    let found = findings(world.fsck(&["--repair"]).code(0));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(!path.exists());
+    other.fsck(&[]).code(0);
+    assert_eq!(world.files().len(), files.len() - 1);
+}
+
+#[tokio::test]
+async fn scraps_are_removed_and_strangers_counted() {
+    let (world, ..) = backed_up().await;
+    let root = world.storage();
+    for scrap in [
+        "pgdumpd-probe-1",
+        "pgdumpd-probe-2#1",
+        "pgdumpd-storage.json#4",
+    ] {
+        std::fs::write(root.join(scrap), "x").unwrap();
+    }
+    std::fs::write(root.join("notes.txt"), "mine").unwrap();
+    world.say(&["fsck"]).code(0);
+    let report = world.fsck(&["--repair"]).code(0).json();
+    assert_eq!(
+        report["storages"][0]["findings"].as_array().unwrap().len(),
+        3
+    );
+    assert_eq!(
+        report["storages"][0]["unknown"],
+        serde_json::json!(["notes.txt"])
+    );
+    let left = std::fs::read_dir(&root).unwrap().count();
+    // The marker, the notes, the queue's directory.
+    assert_eq!(left, 3);
+}
+
+#[tokio::test]
+async fn a_storage_that_is_away_is_told_and_its_rows_are_not_judged() {
+    let (mut world, ..) = backed_up().await;
+    let elsewhere = world.dir.path().join("elsewhere");
+    std::fs::rename(world.storage(), &elsewhere).unwrap();
+    let report = world.fsck(&["--repair"]).code(6).json();
+    assert_eq!(report["away"][0]["storage"], "local");
+    assert_eq!(report["storages"].as_array().unwrap().len(), 0);
+    // Another configuration, as another host has it.
+    std::fs::create_dir(world.storage()).unwrap();
+    world.make_storage(Uuid::new_v4());
+    let report = world.fsck(&["--repair"]).code(0).json();
+    assert_eq!(
+        report["elsewhere"]
+            .as_object()
+            .unwrap()
+            .values()
+            .next()
+            .unwrap(),
+        1
+    );
+    std::fs::remove_dir_all(world.storage()).unwrap();
+    std::fs::rename(&elsewhere, world.storage()).unwrap();
+    world.fsck(&[]).code(0);
+    world.unset("storages.local");
+    world.say(&["fsck", "--storage", "nowhere"]).code(1);
+}
+
+#[tokio::test]
+async fn a_lost_queue_is_rebuilt_from_its_storage() {
+    let mut world = World::new().await;
+    world.set("targets.shop", "keep_last", "2");
+    let daemon = world.daemon().await;
+    let first = world
+        .enqueue_request(pgdumpd_client::BackupRequest::new("shop").label("first"))
+        .await;
+    world.succeeded(first).await;
+    let second = world.enqueue().await;
+    world.succeeded(second).await;
+    daemon.stop().await;
+    let (queue_id, before) = (world.queue_id().await, world.status(first).await);
+    world.sql("DROP SCHEMA pgdumpd CASCADE").await;
+
+    world.say(&["fsck", "--rebuild"]).code(1);
+    world.say(&["migrate"]).code(0);
+    let said = world.say(&["fsck", "--rebuild", "--json"]).code(0).json();
+    assert_eq!(
+        (&said["found"], &said["jobs"], &said["copies"]),
+        (&2.into(), &2.into(), &2.into())
+    );
+    assert_eq!(world.queue_id().await, queue_id);
+    // Once more changes nothing.
+    let again = world.say(&["fsck", "--rebuild", "--json"]).code(0).json();
+    assert_eq!((&again["jobs"], &again["copies"]), (&0.into(), &0.into()));
+    world.fsck(&[]).code(0);
+
+    let after = world.status(first).await;
+    assert_eq!(after.state, before.state);
+    assert_eq!(after.label, before.label);
+    assert_eq!(after.sha256, before.sha256);
+    assert_eq!(after.size_bytes, before.size_bytes);
+    assert_eq!(after.rows_done, before.rows_done);
+    assert_eq!(after.requested_by, before.requested_by);
+    world.say(&["verify", &second.to_string()]).code(0);
+
+    // It goes on as if nothing had happened: the third success removes the first.
+    let daemon = world.daemon().await;
+    let third = world.enqueue().await;
+    world.succeeded(third).await;
+    pgdumpd_testkit::eventually("the first is removed", crate::harness::SOON, async || {
+        (world.files().len() == 4).then_some(())
+    })
+    .await;
+    let refused = world.say(&["fsck", "--rebuild"]).code(1);
+    assert!(refused.err.contains("daemons are alive"), "{}", refused.err);
+    daemon.stop().await;
+    world.say(&["show", &first.to_string()]).code(3);
+    world.say(&["delete", &second.to_string(), "--yes"]).code(0);
+}
+
+#[tokio::test]
+async fn a_queue_in_use_is_not_rebuilt_over_nor_one_of_two_by_chance() {
+    let (mut world, ..) = backed_up().await;
+    let (other, ..) = backed_up().await;
+    let path = other.storage().display().to_string();
+    world.set("storages.other", "path", quoted(&path));
+    world.set("targets.shop", "storage", quoted("local"));
+    let said = world.say(&["fsck", "--rebuild"]).code(1);
+    assert!(
+        said.err.contains("backups of several queues"),
+        "{}",
+        said.err
+    );
+    let wanted = other.queue_id().await.to_string();
+    let said = world
+        .say(&["fsck", "--rebuild", "--queue-id", &wanted])
+        .code(1);
+    assert!(said.err.contains("the queue is not empty"), "{}", said.err);
+    let nobody = Uuid::new_v4().to_string();
+    let said = world
+        .say(&["fsck", "--rebuild", "--queue-id", &nobody])
+        .code(1);
+    assert!(
+        said.err.contains("no backup to rebuild from"),
+        "{}",
+        said.err
+    );
+    world.fsck(&[]).code(0);
+}
