@@ -191,6 +191,13 @@ pub const KEYS: &[Key] = &[
     key("targets.*", "schedule", Kind::Text, None),
     key("targets.*", "schedule_zone", Kind::Text, Some("UTC")),
     key("targets.*", "keep_last", Kind::Integer(1, 100_000), None),
+    key("targets.*", "encrypt_to", Kind::List, Some("")),
+    key(
+        "targets.*",
+        "manifest",
+        Kind::Choice(&["clear", "sealed"]),
+        Some("clear"),
+    ),
 ];
 
 /// The keys of one section.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::reader::{Reader, Section};
 use super::sources::Origin;
-use super::{Databases, StorageConfig, TargetConfig, keys, secrets};
+use super::{Databases, EncryptionConfig, StorageConfig, TargetConfig, keys, secrets};
 use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
+use crate::encryption::{ManifestForm, Recipients};
 use crate::globals::Globals;
 use crate::schedule::{Schedule, Zone};
 
@@ -99,6 +100,7 @@ fn read_one(
     let timeout = reader.optional_duration(section, "timeout");
     let schedule = schedule(reader, section);
     let keep_last = reader.optional_integer(section, "keep_last");
+    let encryption = encryption(reader, section);
     Some(TargetConfig {
         url: url?,
         databases,
@@ -112,6 +114,7 @@ fn read_one(
         timeout,
         schedule,
         keep_last,
+        encryption,
     })
 }
 
@@ -208,6 +211,35 @@ fn schedule(reader: &mut Reader<'_>, section: &Section) -> Option<Schedule> {
             None
         }
     }
+}
+
+fn encryption(reader: &mut Reader<'_>, section: &Section) -> Option<EncryptionConfig> {
+    let texts = reader.list(section, "encrypt_to");
+    let sealed = reader.text(section, "manifest").as_deref() == Some("sealed");
+    let found = reader.find(section, "encrypt_to");
+    if let Some(found) = found.filter(|_| !texts.is_empty()) {
+        let manifest = match sealed {
+            true => ManifestForm::Sealed,
+            false => ManifestForm::Clear,
+        };
+        match Recipients::parse(&texts) {
+            Ok(encrypt_to) => {
+                return Some(EncryptionConfig {
+                    encrypt_to,
+                    manifest,
+                });
+            }
+            // Never with what was written: it may be a secret key.
+            Err((at, why)) => {
+                let text = format!("(entry {}) {why}", at + 1);
+                reader.problem(section.key("encrypt_to"), Some(found.origin), text);
+            }
+        }
+    } else if let Some(manifest) = reader.find(section, "manifest").filter(|_| sealed) {
+        let why = "has no meaning without encrypt_to: name the public keys of those who may read the backups";
+        reader.refuse(section, "manifest", &manifest, why);
+    }
+    None
 }
 
 fn zone(reader: &mut Reader<'_>, section: &Section) -> Option<Zone> {

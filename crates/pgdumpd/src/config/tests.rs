@@ -382,6 +382,37 @@ fn a_schedule_has_the_zone_beside_it_and_utc_without_one() {
 }
 
 #[test]
+fn a_target_is_encrypted_to_the_keys_that_it_names() {
+    const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let with = |lines: &str| Setup::file(&format!("{SMALL}{lines}"));
+    let of = |lines: &str| with(lines).load().config.targets.remove("app").unwrap();
+    assert_eq!(of("").encryption, None);
+    let clear = of(&format!("encrypt_to = [\"{KEY}\", \"{KEY}\"]"));
+    assert_eq!(
+        clear.encryption.as_ref().unwrap().encrypt_to.texts(),
+        [KEY, KEY]
+    );
+    assert!(!clear.is_sealed());
+    assert!(of(&format!("encrypt_to = \"{KEY}\"\nmanifest = \"sealed\"")).is_sealed());
+    insta::assert_snapshot!(with("manifest = \"sealed\"").refusal(), @r#"the configuration has a problem: targets.app.manifest (DIR/pgdumpd.toml): "sealed" has no meaning without encrypt_to: name the public keys of those who may read the backups"#);
+    insta::assert_snapshot!(with(&format!("encrypt_to = [\"{KEY}\", \"age1yubikey1qwerty\"]")).refusal(), @"the configuration has a problem: targets.app.encrypt_to (DIR/pgdumpd.toml): (entry 2) is a key of a plugin or a post-quantum key, which are not supported: make an X25519 key with `age-keygen`");
+}
+
+#[test]
+fn a_secret_key_in_the_place_of_a_public_one_is_told_and_not_shown() {
+    let secret = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    for line in [
+        format!("encrypt_to = [\"{secret}\"]"),
+        format!("encrypt_to = [[\"{secret}\"]]"),
+        format!("manifest = \"{secret}\""),
+    ] {
+        let refusal = Setup::file(&format!("{SMALL}{line}")).refusal();
+        assert!(!refusal.contains("GFPYYSJ"), "{refusal}");
+        assert!(!line.starts_with("encrypt_to = [\"") || refusal.contains("is a secret key"));
+    }
+}
+
+#[test]
 fn a_target_must_choose_among_several_storages() {
     let text = format!("{SMALL}[storages.second]\npath = \"/mnt\"");
     insta::assert_snapshot!(Setup::file(&text).refusal(), @"the configuration has a problem: targets.app.storage: is missing: name one of local, second");

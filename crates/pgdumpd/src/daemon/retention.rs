@@ -243,10 +243,15 @@ async fn look(
         warn!(object.key = %listed.key, "a backup is not counted: its object is gone, or has another size");
         Standing::Lost
     };
+    let filters = match manifest.is_sealed() {
+        // It does not tell them to whom has no identity; the job's row does.
+        true => Filters::from(&spec::parse(&known.spec)?),
+        false => manifest.spec,
+    };
     Ok(Some(Backup {
         known,
         key: listed.key,
-        scope: Scope::new(manifest.partial, manifest.spec),
+        scope: Scope::new(manifest.partial, filters),
         standing,
         size_bytes: manifest.object.size_bytes,
     }))

@@ -20,7 +20,7 @@ use crate::dump::{self, Plan};
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, Progress, Success};
 use crate::spec;
-use crate::store::{Manifest, ObjectKey, Storage, in_time};
+use crate::store::{ArchiveState, Manifest, ObjectKey, Storage, in_time};
 use crate::target::{self, Target};
 
 /// One attempt of one job.
@@ -36,8 +36,19 @@ impl Attempt<'_> {
     /// Takes the backup. Whatever is returned, no process, session or partial object of it is left that
     /// could be removed.
     pub(super) async fn run(&self) -> Result<Success, Stop> {
+        let ended = self.take().await;
+        match self.reporter.names_are_withheld() {
+            true => ended.map_err(Stop::without_warnings),
+            false => ended,
+        }
+    }
+
+    async fn take(&self) -> Result<Success, Stop> {
         let spec = spec::parse(&self.job.spec).in_step(Step::Spec)?;
         let (target_config, storage_config) = self.configured().in_step(Step::Spec)?;
+        if target_config.is_sealed() {
+            self.reporter.withhold_names();
+        }
         let limit = target_config.stall_timeout;
         let over = CancellationToken::new();
         let _over = over.clone().drop_guard();
@@ -76,13 +87,16 @@ impl Attempt<'_> {
 
         let plan = self.plan(&target, target_config, spec.clone()).await?;
         let globals = globals::dump(&plan, target_config, self.switch).await?;
-        let key = ObjectKey::new(
+        let mut key = ObjectKey::new(
             self.services.queue.id(),
             &self.job.target,
             self.job.lease.job,
             self.job.lease.token,
             self.job.claimed_at,
         );
+        if target_config.encryption.is_some() {
+            key = key.encrypted();
+        }
         let started_at = Utc::now();
         let dumping = Dumping {
             services: self.services,
@@ -128,6 +142,7 @@ impl Attempt<'_> {
                 globals: globals.as_ref(),
                 exit,
                 streamed,
+                encryption: target_config.encryption.as_ref(),
             })
         })
         .await?;
@@ -219,7 +234,10 @@ impl Attempt<'_> {
             object_key: manifest.object.key.to_string(),
             size_bytes: i64::try_from(manifest.object.size_bytes).unwrap_or(i64::MAX),
             sha256: manifest.object.sha256.clone(),
-            warnings: manifest.warnings.clone(),
+            warnings: match manifest.is_sealed() {
+                true => Vec::new(),
+                false => manifest.warnings.clone(),
+            },
             warnings_total: i32::try_from(manifest.warnings_total).unwrap_or(i32::MAX),
             progress: self.final_progress(manifest),
         }
@@ -233,9 +251,11 @@ impl Attempt<'_> {
             .tables
             .and_then(|tables| i32::try_from(tables).ok());
         let bytes = i64::try_from(manifest.object.size_bytes).ok();
-        let message = match tables {
-            Some(tables) => format!("the backup of {tables} tables is stored and proved"),
-            None => "the backup is stored, its archive unread".to_owned(),
+        let message = match (tables, manifest.archive.state) {
+            (Some(tables), _) => format!("the backup of {tables} tables is stored and proved"),
+            // Adopted, and sealed.
+            (None, ArchiveState::Proved) => "the backup is stored and proved".to_owned(),
+            (None, ArchiveState::Unread) => "the backup is stored, its archive unread".to_owned(),
         };
         let rows = manifest
             .archive

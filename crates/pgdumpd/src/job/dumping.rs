@@ -19,7 +19,7 @@ use crate::config::TargetConfig;
 use crate::daemon::Services;
 use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
 use crate::fault::Fault;
-use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Streamed};
+use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Passage, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, STORAGE_STALLED, Storage, Upload, in_time};
 use crate::target::Target;
@@ -230,7 +230,12 @@ impl Dumping<'_> {
         let mut source = Output(output);
         let mut sink = Into { upload };
         let meter = Arc::clone(meter);
-        let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, mode, meter, &stop));
+        let encryption = self.config.encryption.as_ref();
+        let how = Passage {
+            mode,
+            encrypt_to: encryption.map(|own| own.encrypt_to.clone()),
+        };
+        let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, how, meter, &stop));
         let end = tokio::select! {
             biased;
             flowed = &mut flow => return End::Flowed(flowed),

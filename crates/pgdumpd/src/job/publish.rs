@@ -70,8 +70,8 @@ pub(super) async fn publish(
             ));
         }
         if let Some(globals) = publication.globals {
-            let text = globals.text.clone();
-            publication.storage.write_globals(&key, text).await?;
+            let stored = globals.stored.clone();
+            publication.storage.write_globals(&key, stored).await?;
         }
         let manifest = manifest(exit, streamed);
         publication

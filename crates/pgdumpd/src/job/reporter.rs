@@ -1,6 +1,7 @@
 //! What a job says of itself: phase, percentage, message. Written into the row by the heart and, at each
 //! change of phase and each whole 5 %, into the log as `event=BACKUP_PROGRESS`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub(super) struct Reporter {
     began: Instant,
     state: Mutex<State>,
     changed: Notify,
+    /// Whether no table may be named.
+    nameless: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -102,7 +105,18 @@ impl Reporter {
             began: Instant::now(),
             state: Mutex::new(state),
             changed: Notify::new(),
+            nameless: AtomicBool::new(false),
         }
+    }
+
+    /// From now on names no table.
+    pub(super) fn withhold_names(&self) {
+        self.nameless.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no table may be named.
+    pub(super) fn names_are_withheld(&self) -> bool {
+        self.nameless.load(Ordering::Relaxed)
     }
 
     /// Enters a phase.
@@ -131,6 +145,9 @@ impl Reporter {
         // One decimal: more would only make the row look busier than it is.
         state.percent = state.percent.max((percent * 10.0).floor() / 10.0);
         state.counts = counts;
+        if self.names_are_withheld() {
+            state.counts.current_table = None;
+        }
         state.remaining = remaining;
         self.say(&mut state, false);
     }
@@ -213,6 +230,26 @@ mod tests {
         reporter.enter(Phase::Data);
         reporter.enter(Phase::Catalog);
         assert_eq!(reporter.progress().phase, "data");
+    }
+
+    #[test]
+    fn a_reporter_that_withholds_names_still_counts() {
+        let counts = || Counts {
+            current_table: Some("app.secret".to_owned()),
+            tables_done: Some(2),
+            tables_total: Some(20),
+            ..Counts::default()
+        };
+        let reporter = Reporter::new(Uuid::nil());
+        reporter.enter(Phase::Data);
+        reporter.advance(0.1, None, counts());
+        assert!(reporter.progress().message.contains("app.secret"));
+        reporter.withhold_names();
+        reporter.advance(0.2, None, counts());
+        let told = reporter.progress();
+        assert_eq!(told.message, "dumping data (2 of 20 tables done)");
+        assert_eq!(told.current_table, None);
+        assert_eq!(told.tables_done, Some(2));
     }
 
     proptest! {

@@ -65,6 +65,24 @@ impl Stop {
         }
     }
 
+    /// Withholds the texts of the warnings; they stay counted.
+    pub(super) fn without_warnings(self) -> Self {
+        match self {
+            Self::Failed {
+                step,
+                fault,
+                warnings_total,
+                ..
+            } => Self::Failed {
+                step,
+                fault,
+                warnings: Vec::new(),
+                warnings_total,
+            },
+            Self::Halted => Self::Halted,
+        }
+    }
+
     /// The outcome for the row; none when the lease is lost and the row is another's.
     pub(super) fn into_outcome(self, halt: Option<Halt>) -> Option<Outcome> {
         match (halt, self) {

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::key::ObjectKey;
+use super::sealed::Sealed;
 use crate::compressor::Compressor;
+use crate::encryption::ManifestForm;
 use crate::fault::Fault;
 
 /// The newest manifest that this build understands, and the one it writes.
@@ -58,6 +60,9 @@ pub struct Manifest {
     pub partial: bool,
     /// What the stream turned out to be.
     pub archive: Archive,
+    /// Who can read it; everybody, if none.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
     /// Where it lies.
     pub object: Object,
     /// The roles and tablespaces beside it; none where the target's configuration asked for none.
@@ -71,6 +76,9 @@ pub struct Manifest {
     pub restore: Restore,
     /// Who made this.
     pub daemon: Daemon,
+    /// In a sealed manifest, what the fields above leave out; none in one that is yet to be sealed.
+    #[serde(default)]
+    pub sealed: Option<Sealed>,
 }
 
 /// The dumped database.
@@ -162,6 +170,9 @@ pub struct Archive {
     /// Who compressed.
     #[serde(default)]
     pub compressor: Compressor,
+    /// Its size before it was encrypted; the object's, if not said.
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
     /// Bytes that pg_dump wrote.
     pub dump_bytes: u64,
     /// Entries of the table of contents.
@@ -174,6 +185,17 @@ pub struct Archive {
     pub large_objects: Option<u64>,
     /// Bytes of rows and large objects before compression.
     pub raw_bytes: Option<u64>,
+}
+
+/// How the stored object is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// `age`: the format of age-encryption.org/v1.
+    pub format: String,
+    /// The public keys that it was encrypted to.
+    pub recipients: Vec<String>,
+    /// Whether this manifest tells what is inside the database.
+    pub manifest: ManifestForm,
 }
 
 /// The stored object.
@@ -256,6 +278,17 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The archive's size, decrypted.
+    pub fn archive_bytes(&self) -> u64 {
+        self.archive.size_bytes.unwrap_or(self.object.size_bytes)
+    }
+
+    /// Whether it is of a kind that tells nothing of what is inside the database.
+    pub fn is_sealed(&self) -> bool {
+        let sealed = |encryption: &Encryption| encryption.manifest == ManifestForm::Sealed;
+        self.encryption.as_ref().is_some_and(sealed)
+    }
+
     /// Reads the index that the manifest beside `key` carries, if any.
     ///
     /// # Errors
@@ -266,13 +299,14 @@ impl Manifest {
             .map_err(|error| invalid(key, "has an index that cannot be read").caused_by(error))?;
         if let Some(index) = &index {
             index
-                .check_layout(self.object.size_bytes)
+                .check_layout(self.archive_bytes())
                 .map_err(|error| invalid(key, "has an index that does not fit").caused_by(error))?;
         }
         Ok(index)
     }
 
-    /// As it is written. An index that would make it too large is left out.
+    /// As it is written: what a sealed one must not tell goes into its sealed part, or stays there. An index that
+    /// would make it too large is left out.
     pub(super) fn to_json(&self, index: Option<&Index>) -> Result<Vec<u8>, Fault> {
         let mut bounded = self.clone();
         bounded.warnings.truncate(MAX_WARNINGS);
@@ -282,7 +316,14 @@ impl Manifest {
         let key = &self.object.key;
         bounded.check(key)?;
         let write = |index| {
-            let manifest = &bounded;
+            let sealed;
+            let (manifest, index) = match bounded.is_sealed() {
+                true => {
+                    sealed = bounded.seal(index)?;
+                    (&sealed, None)
+                }
+                false => (&bounded, index),
+            };
             let mut text = serde_json::to_vec_pretty(&Written { manifest, index })
                 .map_err(|error| invalid(key, "cannot be written").caused_by(error))?;
             text.push(b'\n');
@@ -300,7 +341,7 @@ impl Manifest {
         write(None)
     }
 
-    fn check(&self, key: &ObjectKey) -> Result<(), Fault> {
+    pub(super) fn check(&self, key: &ObjectKey) -> Result<(), Fault> {
         let digits = self.object.sha256.as_bytes();
         let lower_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
         if digits.len() != 64 || !digits.iter().all(lower_hex) {
@@ -314,7 +355,7 @@ impl Manifest {
     }
 }
 
-fn invalid(key: &ObjectKey, what: &str) -> Fault {
+pub(super) fn invalid(key: &ObjectKey, what: &str) -> Fault {
     Fault::permanent("manifest_invalid", format!("{} {what}", key.manifest())).hint(
         "The archive beside it may still be whole: see it with `pg_restore -l`, and restore it by hand.",
     )

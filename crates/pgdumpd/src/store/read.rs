@@ -109,7 +109,10 @@ impl Storage {
             .map_ok(|key| async move {
                 let manifest = self.read_manifest(&key).await.transpose();
                 // None: deleted since it was listed.
-                Ok(manifest.map(|manifest| Listed { key, manifest }))
+                Ok(manifest.map(|manifest| Listed {
+                    key,
+                    manifest: manifest.map(Manifest::without_sealed_part),
+                }))
             })
             .try_buffer_unordered(MANIFESTS_AT_ONCE)
             .try_filter_map(|listed| async move { Ok(listed) })

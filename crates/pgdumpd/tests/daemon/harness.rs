@@ -336,11 +336,16 @@ impl World {
         let files = self.files();
         let archives: Vec<&String> = files
             .iter()
-            .filter(|file| file.ends_with(".dump"))
+            .filter(|file| file.ends_with(".dump") || file.ends_with(".dump.age"))
             .collect();
         for file in &files {
-            let archive = match file.strip_suffix(".globals.sql") {
-                Some(stem) => format!("{stem}.dump"),
+            let globals = [(".globals.sql", ".dump"), (".globals.sql.age", ".dump.age")];
+            let archive = globals.iter().find_map(|(end, archive)| {
+                let stem = file.strip_suffix(end)?;
+                Some(format!("{stem}{archive}"))
+            });
+            let archive = match archive {
+                Some(archive) => archive,
                 None => file
                     .strip_suffix(".manifest.json")
                     .unwrap_or(file)

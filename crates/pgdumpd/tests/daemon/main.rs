@@ -12,6 +12,7 @@ mod cli;
 mod config_free;
 mod crash;
 mod dump_faults;
+mod encryption;
 mod filters;
 mod fsck;
 mod globals;
