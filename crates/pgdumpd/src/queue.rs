@@ -32,12 +32,13 @@ mod text;
 mod upload;
 mod workers;
 
-pub use copies::{CopyRow, StoredBackup};
+pub use claim::ServedStorage;
+pub use copies::{CopyRow, OpenCopy, StoredBackup};
 pub use error::{QueueError, advice};
 pub use finish::{Failure, Finished, Outcome, Success};
 pub use heartbeat::{Beat, Progress};
 pub use identity::Adopted;
-pub use lease::{ClaimedJob, EarlierAttempt, Lease};
+pub use lease::{ClaimedJob, CopyOrder, EarlierAttempt, Lease, Work};
 pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
 pub use schedules::{KeptSchedule, Settled};

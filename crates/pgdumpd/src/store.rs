@@ -28,8 +28,8 @@ use uuid::Uuid;
 
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::{
-    Archive, ArchiveState, Daemon, Database, FORMAT, Filters, MAX_WARNINGS, Manifest, Object,
-    PgDump, Restore,
+    Archive, ArchiveState, Copied, Daemon, Database, FORMAT, Filters, MAX_WARNINGS, Manifest,
+    Object, PgDump, Restore,
 };
 pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;

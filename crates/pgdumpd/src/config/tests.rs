@@ -82,6 +82,7 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
         config.daemon,
         DaemonConfig {
             max_jobs: 2,
+            max_copies: 2,
             lease: Duration::from_secs(300),
             heartbeat: Duration::from_secs(10),
             poll_interval: Duration::from_secs(5),
@@ -98,6 +99,7 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
     assert_eq!(target.stall_timeout, Duration::from_secs(900));
     assert_eq!(target.timeout, None);
     assert_eq!(target.keep_last, None);
+    assert_eq!(target.copies, [""; 0]);
     assert_eq!(config.storages["local"].min_free, 1 << 30);
     assert_eq!(config.log.filter, "info");
     assert!(!config.log.json);

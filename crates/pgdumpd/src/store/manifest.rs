@@ -68,6 +68,19 @@ pub struct Manifest {
     pub restore: Restore,
     /// Who made this.
     pub daemon: Daemon,
+    /// Where this copy came from; none of a backup that was dumped here.
+    pub copied: Option<Copied>,
+}
+
+/// How a copy came to its storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The storage that it was read from.
+    pub from_storage_id: Uuid,
+    /// The job that made it.
+    pub job_id: Uuid,
+    /// When the whole object had been read and compared.
+    pub copied_at: DateTime<Utc>,
 }
 
 /// The dumped database.
@@ -222,6 +235,11 @@ struct Version {
 }
 
 impl Manifest {
+    /// What the backup consists of, beside this manifest: the archive first.
+    pub fn objects(&self) -> Vec<&Object> {
+        vec![&self.object]
+    }
+
     /// Reads a manifest that lies beside `key`.
     ///
     /// # Errors

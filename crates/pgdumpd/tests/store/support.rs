@@ -4,8 +4,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use pgdumpd::compressor::Compressor;
 use pgdumpd::store::{
-    Archive, ArchiveState, Daemon, Database, FORMAT, Manifest, Object, ObjectKey, PgDump, Restore,
-    Storage, StoredObject,
+    Archive, ArchiveState, Copied, Daemon, Database, FORMAT, Manifest, Object, ObjectKey, PgDump,
+    Restore, Storage, StoredObject,
 };
 use pgdumpd_client::BackupSpec;
 use sha2::{Digest, Sha256};
@@ -98,6 +98,11 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
             version: "0.1.0".into(),
             host: "db1".into(),
         },
+        copied: Some(Copied {
+            from_storage_id: Uuid::new_v4(),
+            job_id: Uuid::new_v4(),
+            copied_at: time("2026-11-23T20:01:00Z"),
+        }),
     }
 }
 
