@@ -65,10 +65,14 @@ pub(super) async fn run(
         if running != said && !drain.is_cancelled() {
             said = running;
             let (backups, copies) = running;
-            tell_systemd(&[NotifyState::Status(&format!(
-                "{backups} of {} backups and {copies} of {} copies running",
-                services.daemon.max_jobs, services.daemon.max_copies
-            ))]);
+            let mut text = format!("{backups} of {} jobs running", services.daemon.max_jobs);
+            if copies > 0 {
+                text.push_str(&format!(
+                    ", and {copies} of {} copies",
+                    services.daemon.max_copies
+                ));
+            }
+            tell_systemd(&[NotifyState::Status(&text)]);
         }
         tokio::select! {
             () = rest.cancelled() => return Ok(()),

@@ -1,5 +1,5 @@
--- Ends a backup as succeeded, and asks for its copies to further storages: no row means that the lease is lost. A cancel
--- that came late loses.
+-- Ends a job as succeeded, a backup, and asks for its copies to further storages: no row means that the lease is lost. A
+-- cancel that came late loses.
 -- $1 job, $2 lease token, $3 storage, $4 storage id, $5 object key, $6 size in bytes, $7 sha256,
 -- $8 warnings, $9 warnings in all, $10 message, $11 tables done, $12 tables total, $13 rows done,
 -- $14 bytes dumped, $15 bytes stored, $16 names of the storages to copy to.
