@@ -142,6 +142,31 @@ fn a_variable_finds_the_target_whose_name_it_cannot_spell() {
 }
 
 #[test]
+fn copies_go_to_configured_storages_each_once_and_not_to_the_targets_own() {
+    let file = |copies: &str| {
+        let further =
+            "[storages.offsite]\npath = \"/mnt/offsite\"\n[storages.tape]\npath = \"/mnt/tape\"\n";
+        Setup::file(&format!(
+            "{further}[queue]\nurl = \"postgres://q@db/queue\"\n[storages.local]\npath = \"/srv\"\n\
+             [targets.app]\nurl = \"postgres://b@db/app\"\nstorage = \"local\"\ncopies = {copies}\n"
+        ))
+    };
+    let config = file(r#"["tape", "offsite"]"#).load().config;
+    assert_eq!(config.targets["app"].copies, ["tape", "offsite"]);
+    for (copies, wrong) in [
+        (r#"["local"]"#, "\"local\" is the target's own storage"),
+        (r#"["tape", "tape"]"#, "\"tape\" is named twice"),
+        (
+            r#"["moon"]"#,
+            "\"moon\" is not configured: known are local, offsite, tape",
+        ),
+    ] {
+        let problems = file(copies).refusal();
+        assert!(problems.contains(wrong), "{problems}");
+    }
+}
+
+#[test]
 fn every_problem_is_told_at_once() {
     let setup = Setup::file(
         r#"

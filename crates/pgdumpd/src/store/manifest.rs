@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use pgdump_archive::Index;
 use pgdumpd_client::BackupSpec;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::key::ObjectKey;
@@ -229,6 +231,15 @@ struct Rest {
     index: Option<Index>,
 }
 
+/// A manifest as it is written, without the index, which may be large.
+#[derive(Deserialize)]
+struct Text {
+    #[serde(default, rename = "index")]
+    _index: IgnoredAny,
+    #[serde(flatten)]
+    fields: Value,
+}
+
 #[derive(Deserialize)]
 struct Version {
     format: u32,
@@ -274,6 +285,25 @@ impl Manifest {
         Ok(index)
     }
 
+    /// Refuses a text of this manifest that says anything more than what was understood.
+    pub(super) fn expect_known(&self, text: &[u8]) -> Result<(), Fault> {
+        let key = &self.object.key;
+        let unreadable = |error| invalid(key, "cannot be read").caused_by(error);
+        let Text { fields, .. } = serde_json::from_slice(text).map_err(unreadable)?;
+        let known = serde_json::to_value(self).map_err(unreadable)?;
+        match unknown_field(&fields, &known) {
+            None => Ok(()),
+            Some(field) => Err(Fault::transient(
+                "manifest_newer",
+                format!(
+                    "{} has a field {field}, which this pgdumpd does not know",
+                    key.manifest()
+                ),
+            )
+            .hint("A newer pgdumpd took this backup: update this one, and it will copy it.")),
+        }
+    }
+
     /// As it is written. An index that would make it too large is left out.
     pub(super) fn to_json(&self, index: Option<&Index>) -> Result<Vec<u8>, Fault> {
         let mut bounded = self.clone();
@@ -313,6 +343,16 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// The dotted name of the first field that is not `known`.
+fn unknown_field(found: &Value, known: &Value) -> Option<String> {
+    found.as_object()?.iter().find_map(|(name, value)| {
+        let Some(known) = known.get(name) else {
+            return Some(name.clone());
+        };
+        unknown_field(value, known).map(|below| format!("{name}.{below}"))
+    })
 }
 
 fn invalid(key: &ObjectKey, what: &str) -> Fault {

@@ -58,7 +58,7 @@ impl Copying<'_> {
             Fault::permanent("key_unreadable", "the backup's object key is unreadable")
                 .caused_by(error)
         })?;
-        let read = storage.read_manifest_with_index(&key);
+        let read = storage.read_manifest_to_copy(&key);
         let Some((manifest, index)) = in_time(self.limit(), read).await? else {
             return Ok(None);
         };
