@@ -107,8 +107,10 @@ pub struct QueueConfig {
 /// `[daemon]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonConfig {
-    /// Jobs at once.
+    /// Backups at once.
     pub max_jobs: usize,
+    /// Copies at once, beside the backups.
+    pub max_copies: usize,
     /// How long a silent daemon keeps its jobs.
     pub lease: Duration,
     /// How often a running job's row is renewed when nothing else writes it.
@@ -148,6 +150,8 @@ pub struct TargetConfig {
     pub databases: Databases,
     /// The name of the storage.
     pub storage: String,
+    /// The names of the storages that each backup is then copied to.
+    pub copies: Vec<String>,
     /// How data is compressed.
     pub compression: Compression,
     /// Who compresses it; none: the faster one.

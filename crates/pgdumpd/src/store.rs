@@ -43,8 +43,8 @@ pub use self::globals::GLOBALS_DAMAGED;
 pub use self::inventory::FoundObject;
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::{
-    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Filters, Globals, MAX_WARNINGS,
-    Manifest, Object, PgDump, Restore,
+    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Filters, Globals,
+    MAX_WARNINGS, Manifest, Object, PgDump, Restore,
 };
 pub use self::name::{Name, Part, PartKind};
 pub use self::patience::{STORAGE_STALLED, in_time};

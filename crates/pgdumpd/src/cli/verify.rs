@@ -54,7 +54,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     }
     Ok(match (good, verdict.unopened) {
         (true, false) => Exit::Done,
-        (true, true) => Exit::Unchecked,
+        (true, true) => Exit::Incomplete,
         (false, _) => Exit::CheckFailed,
     })
 }

@@ -89,6 +89,7 @@ fn read_one(
 ) -> Option<TargetConfig> {
     let databases = databases(reader, section);
     let storage = storage(reader, section, storages);
+    let copies = copies(reader, section, storage.as_deref(), storages);
     let compression = compression(reader, section);
     let compressor = reader.text(section, "compressor");
     let compressor = compressor.and_then(|name| Compressor::named(&name));
@@ -105,6 +106,7 @@ fn read_one(
         url: url?,
         databases,
         storage: storage?,
+        copies,
         compression,
         compressor,
         globals,
@@ -170,6 +172,33 @@ fn storage(
         reader.refuse(section, "storage", &found, &why);
     }
     Some(name)
+}
+
+/// Further storages: configured ones, each once, and none that the dump itself goes to.
+fn copies(
+    reader: &mut Reader<'_>,
+    section: &Section,
+    storage: Option<&str>,
+    storages: &BTreeMap<String, StorageConfig>,
+) -> Vec<String> {
+    let copies = reader.list(section, "copies");
+    let Some(found) = reader.find(section, "copies") else {
+        return copies;
+    };
+    for (at, name) in copies.iter().enumerate() {
+        let why = if !storages.contains_key(name) {
+            let known = storages.keys().cloned().collect::<Vec<_>>().join(", ");
+            format!("\"{name}\" is not configured: known are {known}")
+        } else if storage == Some(name) {
+            format!("\"{name}\" is the target's own storage: name others")
+        } else if copies[..at].contains(name) {
+            format!("\"{name}\" is named twice")
+        } else {
+            continue;
+        };
+        reader.problem(section.key("copies"), Some(found.origin.clone()), why);
+    }
+    copies
 }
 
 fn compression(reader: &mut Reader<'_>, section: &Section) -> Compression {

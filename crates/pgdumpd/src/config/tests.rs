@@ -89,6 +89,7 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
         config.daemon,
         DaemonConfig {
             max_jobs: 2,
+            max_copies: 2,
             lease: Duration::from_secs(300),
             heartbeat: Duration::from_secs(10),
             poll_interval: Duration::from_secs(5),
@@ -106,6 +107,7 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
     assert_eq!(target.timeout, None);
     assert_eq!(target.keep_last, None);
     assert_eq!(min_free(&config), 1 << 30);
+    assert_eq!(target.copies, [""; 0]);
     assert_eq!(config.log.filter, "info");
     assert!(!config.log.json);
 }
@@ -144,6 +146,31 @@ fn a_variable_finds_the_target_whose_name_it_cannot_spell() {
     let password = loaded.config.targets["My-App.v2"].url.password().unwrap();
     assert_eq!(password.expose_secret(), "007");
     assert_eq!(loaded.config.targets["other"].url.database(), "other");
+}
+
+#[test]
+fn copies_go_to_configured_storages_each_once_and_not_to_the_targets_own() {
+    let file = |copies: &str| {
+        let further =
+            "[storages.offsite]\npath = \"/mnt/offsite\"\n[storages.tape]\npath = \"/mnt/tape\"\n";
+        Setup::file(&format!(
+            "{further}[queue]\nurl = \"postgres://q@db/queue\"\n[storages.local]\npath = \"/srv\"\n\
+             [targets.app]\nurl = \"postgres://b@db/app\"\nstorage = \"local\"\ncopies = {copies}\n"
+        ))
+    };
+    let config = file(r#"["tape", "offsite"]"#).load().config;
+    assert_eq!(config.targets["app"].copies, ["tape", "offsite"]);
+    for (copies, wrong) in [
+        (r#"["local"]"#, "\"local\" is the target's own storage"),
+        (r#"["tape", "tape"]"#, "\"tape\" is named twice"),
+        (
+            r#"["moon"]"#,
+            "\"moon\" is not configured: known are local, offsite, tape",
+        ),
+    ] {
+        let problems = file(copies).refusal();
+        assert!(problems.contains(wrong), "{problems}");
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Attempt<'_> {
             .await?
             .in_step(Step::Prepare)?;
         if let Some((manifest, place)) = adopted {
-            return Ok(self.success(&manifest, &place));
+            return Ok(self.success(&manifest, &place, target_config));
         }
         let target = target?.in_step(Step::Connect)?;
         self.unless_halted(earlier::end_sessions(self.job, &target))
@@ -125,10 +125,11 @@ impl Attempt<'_> {
             limit,
             progress: self.reporter.progress(),
             storage: &storage,
-            globals: globals.as_ref(),
+            globals: globals.as_ref().map(|globals| &globals.stored[..]),
             switch: self.switch,
         };
-        let manifest = publish(&exit, &streamed, upload, publication, |exit, streamed| {
+        let proof = (&exit, &streamed);
+        let manifest = publish(&proof, vec![upload], publication, |(exit, streamed)| {
             manifest::write(&manifest::Facts {
                 queue_id: self.services.queue.id(),
                 job: self.job,
@@ -146,7 +147,7 @@ impl Attempt<'_> {
             })
         })
         .await?;
-        Ok(self.success(&manifest, &storage))
+        Ok(self.success(&manifest, &storage, target_config))
     }
 
     fn configured(&self) -> Result<(&TargetConfig, &StorageConfig), Fault> {
@@ -227,7 +228,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn success(&self, manifest: &Manifest, storage: &Storage) -> Success {
+    fn success(&self, manifest: &Manifest, storage: &Storage, config: &TargetConfig) -> Success {
         Success {
             storage: storage.name().to_owned(),
             storage_id: storage.id(),
@@ -240,6 +241,13 @@ impl Attempt<'_> {
             },
             warnings_total: i32::try_from(manifest.warnings_total).unwrap_or(i32::MAX),
             progress: self.final_progress(manifest),
+            // A backup that is adopted may lie where the configuration of today has its copies.
+            copies: config
+                .copies
+                .iter()
+                .filter(|copy| *copy != storage.name())
+                .cloned()
+                .collect(),
         }
     }
 

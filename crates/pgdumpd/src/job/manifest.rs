@@ -13,7 +13,7 @@ use crate::pipeline::{ArchiveEnd, Streamed};
 use crate::queue::{ClaimedJob, Worker};
 use crate::spec;
 use crate::store::{
-    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
+    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
     ObjectKey, PgDump, Restore,
 };
 use crate::target::Target;
@@ -101,6 +101,32 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
             version: facts.worker.version.clone(),
             host: facts.worker.host.clone(),
         },
+        copied: None,
+    }
+}
+
+/// The manifest of a copy: the original's, but for where the object lies, and how it came there.
+pub(super) fn of_copy(
+    original: &Manifest,
+    key: ObjectKey,
+    from_storage_id: Uuid,
+    job: Uuid,
+) -> Manifest {
+    Manifest {
+        object: Object {
+            key: key.clone(),
+            ..original.object.clone()
+        },
+        globals: original.globals.as_ref().map(|globals| Globals {
+            key: key.globals(),
+            ..globals.clone()
+        }),
+        copied: Some(Copied {
+            from_storage_id,
+            job_id: job,
+            copied_at: Utc::now(),
+        }),
+        ..original.clone()
     }
 }
 

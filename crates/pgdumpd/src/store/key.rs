@@ -86,6 +86,14 @@ impl ObjectKey {
         }
     }
 
+    /// The key of a copy of this archive in another storage, made under another lease: all but the token is the same.
+    #[must_use]
+    pub fn with_token(&self, token: Uuid) -> Self {
+        let (folder, name) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
+        let kind = name.split_once('.').map_or("", |(_, kind)| kind);
+        Self(format!("{folder}/{token}.{kind}"))
+    }
+
     /// As rows and manifests write it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -189,6 +197,19 @@ mod tests {
             "00000000-0000-0000-0000-000000000001/shop%2Forders/2026/04/\
              00000000-0000-0000-0000-000000000002/00000000-0000-0000-0000-000000000003.dump"
         );
+    }
+
+    #[test]
+    fn a_copy_lies_in_the_same_directory_under_its_own_token() {
+        let copy = key_of("shop").with_token(Uuid::from_u128(4));
+        let original = key_of("shop").to_string();
+        let expected = original.replace(
+            &Uuid::from_u128(3).to_string(),
+            &Uuid::from_u128(4).to_string(),
+        );
+        assert_eq!(copy.as_str(), expected);
+        assert_eq!(ObjectKey::parse(copy.as_str()).unwrap(), copy);
+        assert!(copy.is_of(Uuid::from_u128(2)));
     }
 
     #[test]

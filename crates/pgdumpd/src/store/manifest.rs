@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use pgdump_archive::Index;
 use pgdumpd_client::BackupSpec;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::key::ObjectKey;
@@ -79,6 +81,19 @@ pub struct Manifest {
     /// In a sealed manifest, what the fields above leave out; none in one that is yet to be sealed.
     #[serde(default)]
     pub sealed: Option<Sealed>,
+    /// Where this copy came from; none of a backup that was dumped here.
+    pub copied: Option<Copied>,
+}
+
+/// How a copy came to its storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The storage that it was read from.
+    pub from_storage_id: Uuid,
+    /// The job that made it.
+    pub job_id: Uuid,
+    /// When the whole object had been read and compared.
+    pub copied_at: DateTime<Utc>,
 }
 
 /// The dumped database.
@@ -254,12 +269,26 @@ struct Rest {
     index: Option<Index>,
 }
 
+/// A manifest as it is written, without the index, which may be large.
+#[derive(Deserialize)]
+struct Text {
+    #[serde(default, rename = "index")]
+    _index: IgnoredAny,
+    #[serde(flatten)]
+    fields: Value,
+}
+
 #[derive(Deserialize)]
 struct Version {
     format: u32,
 }
 
 impl Manifest {
+    /// What the backup consists of, beside this manifest: the archive first.
+    pub fn objects(&self) -> Vec<&Object> {
+        vec![&self.object]
+    }
+
     /// Reads a manifest that lies beside `key`.
     ///
     /// # Errors
@@ -303,6 +332,25 @@ impl Manifest {
                 .map_err(|error| invalid(key, "has an index that does not fit").caused_by(error))?;
         }
         Ok(index)
+    }
+
+    /// Refuses a text of this manifest that says anything more than what was understood.
+    pub(super) fn expect_known(&self, text: &[u8]) -> Result<(), Fault> {
+        let key = &self.object.key;
+        let unreadable = |error| invalid(key, "cannot be read").caused_by(error);
+        let Text { fields, .. } = serde_json::from_slice(text).map_err(unreadable)?;
+        let known = serde_json::to_value(self).map_err(unreadable)?;
+        match unknown_field(&fields, &known) {
+            None => Ok(()),
+            Some(field) => Err(Fault::transient(
+                "manifest_newer",
+                format!(
+                    "{} has a field {field}, which this pgdumpd does not know",
+                    key.manifest()
+                ),
+            )
+            .hint("A newer pgdumpd took this backup: update this one, and it will copy it.")),
+        }
     }
 
     /// As it is written: what a sealed one must not tell goes into its sealed part, or stays there. An index that
@@ -353,6 +401,16 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// The dotted name of the first field that is not `known`.
+fn unknown_field(found: &Value, known: &Value) -> Option<String> {
+    found.as_object()?.iter().find_map(|(name, value)| {
+        let Some(known) = known.get(name) else {
+            return Some(name.clone());
+        };
+        unknown_field(value, known).map(|below| format!("{name}.{below}"))
+    })
 }
 
 pub(super) fn invalid(key: &ObjectKey, what: &str) -> Fault {

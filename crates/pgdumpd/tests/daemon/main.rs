@@ -10,6 +10,7 @@ mod cancel;
 mod check;
 mod cli;
 mod config_free;
+mod copies;
 mod crash;
 mod dump_faults;
 mod encryption;

@@ -8,7 +8,7 @@ use pgdumpd::compressor::Compressor;
 use pgdumpd::config::{PlaceConfig, StorageConfig};
 use pgdumpd::encryption::ManifestForm;
 use pgdumpd::store::{
-    Archive, ArchiveState, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
+    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
     ObjectKey, PgDump, Restore, Storage, StoredObject,
 };
 use pgdumpd_client::BackupSpec;
@@ -123,6 +123,11 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
             host: "db1".into(),
         },
         sealed: None,
+        copied: Some(Copied {
+            from_storage_id: Uuid::new_v4(),
+            job_id: Uuid::new_v4(),
+            copied_at: time("2026-11-23T20:01:00Z"),
+        }),
     }
 }
 
