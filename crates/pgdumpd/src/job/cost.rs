@@ -17,20 +17,22 @@ use crate::target::Sample;
 /// The server's: to make a row, and a byte of it.
 const SERVER_ROW: f64 = 500e-9;
 const SERVER_BYTE: f64 = 6e-9;
-/// pg_dump's: to receive a row and write it, and a byte of it.
+/// pg_dump's: to receive a row and write it, and a byte of it; and to give it to a compression, each row by itself.
 const DUMP_ROW: f64 = 350e-9;
+const COMPRESS_ROW: f64 = 250e-9;
 const DUMP_BYTE: f64 = 1.5e-9;
 /// pgdumpd's: to parse, count and hash a byte; and to decompress what pg_dump has compressed.
 const READ_BYTE: f64 = 1.5e-9;
 const INFLATE_BYTE: f64 = 3e-9;
 /// A large object's: the questions and answers about it, and those for each of its bytes.
 const OBJECT: f64 = 150e-6;
-const OBJECT_BYTE: f64 = 5e-9;
+const OBJECT_BYTE: f64 = 2e-9;
 /// Text that is shorter says more of a codec's start than of its speed.
 const LEAST_TEXT: usize = 8 * 1024;
-/// What pg_dump's zlib takes longer than ours for each byte that it puts out: data that does not compress is the slower
-/// for it. By compressing the same texts with both.
-const ZLIB_OUTPUT_BYTE: f64 = 25e-9;
+/// What pg_dump's zlib takes of the time that ours takes, and besides for each byte that it puts out: data that does not
+/// compress is the slower for it. By compressing the same texts with both.
+const ZLIB_SEARCH: f64 = 0.8;
+const ZLIB_OUTPUT_BYTE: f64 = 20e-9;
 /// What compressing a byte costs where too little was seen, in seconds.
 const UNKNOWN_COMPRESSION: f64 = 15e-9;
 
@@ -65,8 +67,13 @@ impl Costs {
         let dump = rows * DUMP_ROW + dump_bytes * DUMP_BYTE;
         let seconds = match self.compressor {
             Compressor::PgDump => {
-                let read = dump_bytes * (READ_BYTE + self.inflation());
-                server.max(dump + dump_bytes * compression).max(read)
+                let (row, inflation) = match self.codec {
+                    Codec::NONE => (0.0, 0.0),
+                    _ => (COMPRESS_ROW, INFLATE_BYTE),
+                };
+                let read = dump_bytes * (READ_BYTE + inflation);
+                let dump = dump + rows * row + dump_bytes * compression;
+                server.max(dump).max(read)
             }
             Compressor::Pgdumpd => {
                 let here = dump + dump_bytes * (READ_BYTE + compression);
@@ -93,14 +100,6 @@ impl Costs {
         }
     }
 
-    fn inflation(&self) -> f64 {
-        if self.codec == Codec::NONE {
-            0.0
-        } else {
-            INFLATE_BYTE
-        }
-    }
-
     /// Processor seconds that compressing a byte of this text takes.
     fn compression(&self, text: &[u8]) -> f64 {
         if self.codec == Codec::NONE {
@@ -112,7 +111,7 @@ impl Costs {
         let is_their_zlib = self.compressor == Compressor::PgDump
             && self.codec.compression() == pgdump_archive::Compression::Gzip;
         match is_their_zlib {
-            true => tried.seconds_per_byte + ZLIB_OUTPUT_BYTE * tried.packed_share,
+            true => ZLIB_SEARCH * tried.seconds_per_byte + ZLIB_OUTPUT_BYTE * tried.packed_share,
             false => tried.seconds_per_byte,
         }
     }
