@@ -31,6 +31,7 @@ use uuid::Uuid;
 use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
+use crate::encryption::{ManifestForm, Recipients};
 use crate::globals::Globals;
 use crate::schedule::Schedule;
 
@@ -106,8 +107,10 @@ pub struct QueueConfig {
 /// `[daemon]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonConfig {
-    /// Jobs at once.
+    /// Backups at once.
     pub max_jobs: usize,
+    /// Copies at once, beside the backups.
+    pub max_copies: usize,
     /// How long a silent daemon keeps its jobs.
     pub lease: Duration,
     /// How often a running job's row is renewed when nothing else writes it.
@@ -147,6 +150,8 @@ pub struct TargetConfig {
     pub databases: Databases,
     /// The name of the storage.
     pub storage: String,
+    /// The names of the storages that each backup is then copied to.
+    pub copies: Vec<String>,
     /// How data is compressed.
     pub compression: Compression,
     /// Who compresses it; none: the faster one.
@@ -165,6 +170,25 @@ pub struct TargetConfig {
     pub schedule: Option<Schedule>,
     /// How many backups of each set of filters stay, at least 1; all, if none.
     pub keep_last: Option<u32>,
+    /// Who can read its backups; whoever can read the storage, if none.
+    pub encryption: Option<EncryptionConfig>,
+}
+
+impl TargetConfig {
+    /// Whether no text that others read may name what is inside the database.
+    pub fn is_sealed(&self) -> bool {
+        let sealed = |encryption: &EncryptionConfig| encryption.manifest == ManifestForm::Sealed;
+        self.encryption.as_ref().is_some_and(sealed)
+    }
+}
+
+/// `encrypt_to` and `manifest` of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncryptionConfig {
+    /// The public keys.
+    pub encrypt_to: Recipients,
+    /// Whether the manifest tells what is in a backup.
+    pub manifest: ManifestForm,
 }
 
 /// What a target section stands for.

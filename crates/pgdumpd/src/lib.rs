@@ -13,6 +13,7 @@ pub mod config;
 pub mod daemon;
 pub mod database_url;
 pub mod dump;
+pub mod encryption;
 pub mod fault;
 pub mod finding;
 pub mod fsck;

@@ -26,6 +26,7 @@ mod remote_marker;
 mod remove;
 mod retry;
 mod root;
+mod sealed;
 mod unfinished;
 mod upload;
 
@@ -42,13 +43,14 @@ pub use self::globals::GLOBALS_DAMAGED;
 pub use self::inventory::FoundObject;
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::{
-    Archive, ArchiveState, Daemon, Database, FORMAT, Filters, Globals, MAX_WARNINGS, Manifest,
-    Object, PgDump, Restore,
+    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Filters, Globals,
+    MAX_WARNINGS, Manifest, Object, PgDump, Restore,
 };
 pub use self::name::{Name, Part, PartKind};
 pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;
 pub use self::read::Listed;
+pub use self::sealed::Sealed;
 pub use self::unfinished::UnfinishedUpload;
 pub use self::upload::Upload;
 

@@ -108,6 +108,7 @@ pub const KEYS: &[Key] = &[
     key("queue", "listen_url", Kind::Url, None),
     key("queue", "migrate_at_start", Kind::Boolean, Some("false")),
     key("daemon", "max_jobs", Kind::Integer(1, 64), Some("2")),
+    key("daemon", "max_copies", Kind::Integer(0, 64), Some("2")),
     key("daemon", "lease", span(400, DAY), Some("5m")),
     key("daemon", "heartbeat", span(100, HOUR), Some("10s")),
     key("daemon", "poll_interval", span(50, HOUR), Some("5s")),
@@ -166,6 +167,7 @@ pub const KEYS: &[Key] = &[
     key("targets.*", "databases", Kind::Choice(&["*"]), None),
     key("targets.*", "exclude_databases", Kind::List, Some("")),
     key("targets.*", "storage", Kind::Text, None),
+    key("targets.*", "copies", Kind::List, Some("")),
     key("targets.*", "compression", Kind::Text, Some("auto")),
     key(
         "targets.*",
@@ -191,6 +193,13 @@ pub const KEYS: &[Key] = &[
     key("targets.*", "schedule", Kind::Text, None),
     key("targets.*", "schedule_zone", Kind::Text, Some("UTC")),
     key("targets.*", "keep_last", Kind::Integer(1, 100_000), None),
+    key("targets.*", "encrypt_to", Kind::List, Some("")),
+    key(
+        "targets.*",
+        "manifest",
+        Kind::Choice(&["clear", "sealed"]),
+        Some("clear"),
+    ),
 ];
 
 /// The keys of one section.

@@ -11,15 +11,16 @@ use tracing::{info, warn};
 use super::attempt::STOP_GRACE;
 use super::cost::Costs;
 use super::flowing::counts;
-use super::halt::{Halt, HaltSwitch};
+use super::halt::HaltSwitch;
 use super::measure::Watch;
+use super::noting::Noting;
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use crate::config::TargetConfig;
 use crate::daemon::Services;
 use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
 use crate::fault::Fault;
-use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Streamed};
+use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Passage, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, STORAGE_STALLED, Storage, Upload, in_time};
 use crate::target::Target;
@@ -101,39 +102,13 @@ impl Dumping<'_> {
     /// Notes where this attempt will store, before an upload is begun; then what the storage calls the upload, before
     /// the first part is sent.
     async fn note_upload(&self, upload_id: Option<&str>) -> Result<(), Stop> {
-        let Self {
-            services,
-            lease,
-            storage,
-            key,
-            ..
-        } = self;
-        loop {
-            let noted = services.queue.note_upload(
-                lease,
-                storage.name(),
-                storage.id(),
-                key.as_str(),
-                upload_id,
-            );
-            let noted = tokio::select! {
-                () = self.switch.token().cancelled() => return Err(Stop::Halted),
-                noted = noted => noted,
-            };
-            match noted {
-                Ok(true) => return Ok(()),
-                Ok(false) => {
-                    self.switch.throw(Halt::LeaseLost);
-                    return Err(Stop::Halted);
-                }
-                // The heart throws the switch when this lasts too long.
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the upload could not be noted; trying again"
-                ),
-            }
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
+        let noting = Noting {
+            queue: &self.services.queue,
+            lease: self.lease,
+            storage: self.storage,
+            switch: self.switch,
+        };
+        noting.note(self.key, upload_id).await
     }
 
     async fn once(&self, plan: Plan, mode: Mode) -> Result<Once, Stop> {
@@ -244,7 +219,12 @@ impl Dumping<'_> {
         let mut source = Output(output);
         let mut sink = Into { upload };
         let meter = Arc::clone(meter);
-        let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, mode, meter, &stop));
+        let encryption = self.config.encryption.as_ref();
+        let how = Passage {
+            mode,
+            encrypt_to: encryption.map(|own| own.encrypt_to.clone()),
+        };
+        let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, how, meter, &stop));
         let end = tokio::select! {
             biased;
             flowed = &mut flow => return End::Flowed(flowed),

@@ -7,6 +7,8 @@
 
 mod archive;
 mod conformance;
+mod counting;
+mod encryption;
 mod full;
 mod inspection;
 mod local;
