@@ -32,7 +32,7 @@ pub async fn status(
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum JobKind {
-    /// Takes a backup: what [`enqueue`](crate::enqueue) asks for.
+    /// Takes a backup: what [`enqueue`](crate::enqueue()) asks for.
     Backup,
     /// Copies one to a further storage: what a daemon asks for once the backup has succeeded.
     Copy,

@@ -50,7 +50,7 @@ impl FromRow<'_, PgRow> for Server {
 
 impl Target {
     /// Finds what would fail, worst first: of this role's privileges, of the server, and of the pg_dump that
-    /// [`dump::find`](crate::dump::find) found for it.
+    /// [`dump::find`] found for it.
     ///
     /// Reads the catalog alone: it takes no table's lock. What cannot be checked is a finding too.
     pub async fn check(&self, program: &Result<Program, Fault>) -> Vec<Finding> {
