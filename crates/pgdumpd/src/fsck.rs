@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub use self::finding::{Finding, Remedy};
 pub use self::judge::{Age, Judged, Shelf, judge};
-pub use self::rebuild::{RebuildError, Rebuilt, rebuild};
+pub use self::rebuild::{Held, RebuildError, Rebuilt, rebuild};
 pub use self::repair::{Repaired, repair};
 use crate::fault::Fault;
 use crate::store::{Manifest, Name, ObjectKey, PartKind, Storage};

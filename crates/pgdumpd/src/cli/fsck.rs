@@ -282,16 +282,13 @@ fn show(finding: &Finding) -> std::io::Result<()> {
 }
 
 async fn rebuild(config: &Config, args: &Args, storages: &[Storage]) -> anyhow::Result<Exit> {
-    let mut manifests = Vec::new();
+    let mut held = Vec::new();
     for storage in storages {
-        for listed in storage.list().await? {
-            match listed.manifest {
-                Ok(manifest) => {
-                    manifests.push((storage.name().to_owned(), storage.id(), manifest));
-                }
-                Err(fault) => super::watch::eprintln_line(&fault.report()),
-            }
-        }
+        held.extend(storage.list().await?.into_iter().map(|listed| fsck::Held {
+            storage: storage.name().to_owned(),
+            storage_id: storage.id(),
+            listed,
+        }));
     }
     // The configuration may name the id of the lost queue, which this one does not have yet.
     let anonymous = QueueConfig {
@@ -300,33 +297,42 @@ async fn rebuild(config: &Config, args: &Args, storages: &[Storage]) -> anyhow::
     };
     let queue = queue_pool::queue(&anonymous).await?;
     let wanted = args.queue_id.or(config.queue.queue_id);
-    let rebuilt = fsck::rebuild(&queue, manifests, wanted)
-        .await
-        .map_err(advised)?;
+    let rebuilt = fsck::rebuild(&queue, held, wanted).await.map_err(advised)?;
     if args.json {
         out::json(&json!({
             "queue_id": rebuilt.queue_id,
             "found": rebuilt.found,
             "jobs": rebuilt.jobs,
             "copies": rebuilt.copies,
+            "left_out": rebuilt.left_out,
         }))?;
     } else {
         out::line(format!(
             "this queue is {} now; of {} backups found, {} jobs and {} copies were made anew",
             rebuilt.queue_id, rebuilt.found, rebuilt.jobs, rebuilt.copies
         ))?;
+        for why in &rebuilt.left_out {
+            out::line(format!("left out: {why}"))?;
+        }
     }
-    Ok(Exit::Done)
+    Ok(if rebuilt.left_out.is_empty() {
+        Exit::Done
+    } else {
+        Exit::CheckFailed
+    })
 }
 
 fn advised(error: RebuildError) -> anyhow::Error {
     let hint = match &error {
         RebuildError::NothingFound => {
-            "`pgdumpd list --storage NAME` shows what a storage holds; its QUEUE column is the id for --queue-id."
+            "`pgdumpd list --storage NAME` shows what a storage holds; its keys begin with the id for --queue-id."
         }
         RebuildError::SeveralQueues(_) => "Name the one that was lost with --queue-id.",
         RebuildError::NotEmpty(_) => {
             "Only an empty queue is rebuilt: make one with `pgdumpd migrate` in a new database. `pgdumpd fsck` compares one in use."
+        }
+        RebuildError::NotOwner => {
+            "Run it with queue.url (or DATABASE_URL) as the role that runs `pgdumpd migrate`, the owner of the schema."
         }
         RebuildError::DaemonsAlive(_) => "Stop them first: `systemctl stop pgdumpd`.",
         _ => return error.into(),
