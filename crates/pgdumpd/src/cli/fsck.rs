@@ -12,7 +12,7 @@ use super::{backup, out, queue_pool};
 use crate::config::{Config, QueueConfig};
 use crate::fault::Fault;
 use crate::finding::Severity;
-use crate::fsck::{self, Age, Finding, Judged, RebuildError, Repaired, Shelf};
+use crate::fsck::{self, ExamineError, Finding, Judged, RebuildError, Repaired};
 use crate::queue::{Audit, Queue};
 use crate::store::Storage;
 
@@ -68,17 +68,18 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     for (name, error) in away {
         report.away(name, &error);
     }
+    let safe_age = chrono::TimeDelta::from_std(args.safe_age).unwrap_or(chrono::TimeDelta::MAX);
     for storage in &storages {
-        // The storage first, then the queue: what was listed is known by then.
-        match fsck::look(storage, queue.id()).await {
-            Ok(shelf) => {
-                let audit = queue.audit().await?;
-                report.judge(&queue, shelf, &audit, args.safe_age);
-                if report.audit.is_none() {
-                    report.audit = Some(audit);
-                }
+        match fsck::examine(storage, &queue, safe_age).await {
+            Ok((judged, audit)) => {
+                let name = storage.name().to_owned();
+                report.storages.push((name, judged));
+                report.audit = Some(audit);
             }
-            Err(fault) => report.away(storage.name().to_owned(), &fault.into()),
+            Err(ExamineError::Storage(fault)) => {
+                report.away(storage.name().to_owned(), &fault.into());
+            }
+            Err(ExamineError::Queue(error)) => return Err(error.into()),
         }
     }
     if args.storages.is_empty() {
@@ -120,15 +121,6 @@ impl Report {
     fn away(&mut self, name: String, error: &anyhow::Error) {
         let why = crate::fault::chain(error.as_ref());
         self.away.push((name, why));
-    }
-
-    fn judge(&mut self, queue: &Queue, shelf: Shelf, audit: &Audit, safe_age: Duration) {
-        let age = Age {
-            now: audit.now,
-            safe: chrono::TimeDelta::from_std(safe_age).unwrap_or(chrono::TimeDelta::MAX),
-        };
-        let judged = fsck::judge(queue.id(), &shelf, audit, age);
-        self.storages.push((shelf.name, judged));
     }
 
     /// Rows of storages that were not looked at.

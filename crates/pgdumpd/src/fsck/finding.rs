@@ -46,6 +46,11 @@ pub enum Remedy {
         /// Its upload, where that is known.
         upload_id: Option<String>,
     },
+    /// Removes the temporary files of an attempt; of a backup, too.
+    RemoveTemporaries {
+        /// The attempt's lease token.
+        token: Uuid,
+    },
     /// Removes a small file of ours.
     RemoveScrap,
     /// Notes in the queue that a backup is gone.

@@ -32,6 +32,7 @@ pub async fn repair(
             let key = key_of(finding)?;
             // No attempt begins again under the same token: what is not in use now never will be.
             if queue.attempt_is_in_use(*token).await.map_err(failed)?
+                || queue.key_is_noted(&finding.key).await.map_err(failed)?
                 || storage.has_manifest(&key).await?
             {
                 false
@@ -40,12 +41,24 @@ pub async fn repair(
                 true
             }
         }
+        Remedy::RemoveTemporaries { token } => {
+            let key = key_of(finding)?;
+            let in_use = queue.attempt_is_in_use(*token).await.map_err(failed)?;
+            if !in_use {
+                storage.remove_temporaries(&key).await?;
+            }
+            !in_use
+        }
         Remedy::NoteDeleted => {
             let key = key_of(finding)?;
             let gone =
                 !storage.has_manifest(&key).await? && storage.object_size(&key).await?.is_none();
-            let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
-            gone && noted.await.map_err(failed)?
+            // Where the storage has gone meanwhile, nothing of it has.
+            storage.confirm().await?;
+            gone && {
+                let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
+                noted.await.map_err(failed)?
+            }
         }
         Remedy::NoteCopy { size_bytes } => match finding.job {
             Some(job) if storage.has_manifest(&key_of(finding)?).await? => {
