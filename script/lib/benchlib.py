@@ -63,7 +63,9 @@ def dumps_started():
 class Daemon:
     """pgdumpd run. `targets`: by name, the database and further lines of the target's configuration."""
 
-    def __init__(self, targets):
+    def __init__(self, targets, storage=None):
+        """`storage`: lines of the storage's section instead of those of a local directory."""
+        storage = storage or [f'path = "{WORK}/backups"', 'min_free = "100MiB"']
         targets = "".join(
             f'[targets."{name}"]\nurl = "{url(database)}"\nstorage = "local"\n' + "".join(f"{line}\n" for line in lines)
             for name, (database, lines) in targets.items()
@@ -71,7 +73,7 @@ class Daemon:
         with open(f"{WORK}/pgdumpd.toml", "w") as file:
             file.write(
                 f'[queue]\nurl = "{url("queue")}"\n[pg_dump]\ndirectories = ["{WORK}/wrapper"]\n'
-                f'[storages.local]\npath = "{WORK}/backups"\nmin_free = "100MiB"\n{targets}'
+                + "[storages.local]\n" + "".join(f"{line}\n" for line in storage) + targets
             )
         os.mkdir(f"{WORK}/backups")
         environment = dict(os.environ, PGDUMPD_CONFIG=f"{WORK}/pgdumpd.toml")

@@ -17,6 +17,6 @@ pub use error::{ClientError, InvalidRequest};
 pub use list::{ListFilter, list};
 pub use request::BackupRequest;
 pub use spec::{BackupSpec, SPEC_VERSION};
-pub use status::{JobState, JobStatus, UnknownState, status};
+pub use status::{JobKind, JobState, JobStatus, UnknownKind, UnknownState, status};
 pub use wait::{enqueue_and_wait, enqueue_and_wait_on};
 pub use watch::{Watch, watch};

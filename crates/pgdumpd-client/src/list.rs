@@ -1,12 +1,13 @@
 //! Many jobs at once.
 
 use sqlx::PgExecutor;
+use uuid::Uuid;
 
 use crate::error::ClientError;
 use crate::sql;
-use crate::status::{JobState, JobStatus};
+use crate::status::{JobKind, JobState, JobStatus};
 
-/// Which jobs to list; the default is the 50 newest of all that the session's user may see.
+/// Which jobs to list; the default is the 50 newest backups of all that the session's user may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListFilter {
     /// Of this target only.
@@ -15,6 +16,10 @@ pub struct ListFilter {
     pub state: Option<JobState>,
     /// With this label only.
     pub label: Option<String>,
+    /// Backups, by default, or copies; none takes both.
+    pub kind: Option<JobKind>,
+    /// Copies of this backup only (with `kind` set to copies, or none).
+    pub copy_of: Option<Uuid>,
     /// The most rows.
     pub limit: u32,
 }
@@ -25,6 +30,8 @@ impl Default for ListFilter {
             target: None,
             state: None,
             label: None,
+            kind: Some(JobKind::Backup),
+            copy_of: None,
             limit: 50,
         }
     }
@@ -42,6 +49,8 @@ pub async fn list(
         .bind(&filter.target)
         .bind(filter.state.map(JobState::as_str))
         .bind(&filter.label)
+        .bind(filter.kind.map(JobKind::as_str))
+        .bind(filter.copy_of)
         .bind(i64::from(filter.limit))
         .fetch_all(executor)
         .await?)

@@ -27,6 +27,50 @@ pub async fn status(
         .await?)
 }
 
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum JobKind {
+    /// Takes a backup: what [`enqueue`](crate::enqueue) asks for.
+    Backup,
+    /// Copies one to a further storage: what a daemon asks for once the backup has succeeded.
+    Copy,
+}
+
+impl JobKind {
+    /// The word in the row.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A word that is no kind of job that this version knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no kind of job: backup or copy")]
+pub struct UnknownKind(String);
+
+impl FromStr for JobKind {
+    type Err = UnknownKind;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        [Self::Backup, Self::Copy]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+            .ok_or_else(|| UnknownKind(word.to_owned()))
+    }
+}
+
 /// The state of a job. The last three are ends: they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,6 +141,12 @@ impl FromStr for JobState {
 pub struct JobStatus {
     /// The job.
     pub id: Uuid,
+    /// A backup, or a copy of one.
+    pub kind: JobKind,
+    /// Of a copy: the backup's job.
+    pub copy_of: Option<Uuid>,
+    /// Of a copy: the name of the storage that it goes to.
+    pub copy_to: Option<String>,
     /// The target's name.
     pub target: String,
     /// The caller's word from the spec.
@@ -111,7 +161,7 @@ pub struct JobStatus {
     pub max_attempts: i16,
     /// How often another daemon took the job over from one that died.
     pub rescues: i16,
-    /// 1 (first) to 5 (last).
+    /// 1 (first) to 5 (last); 6 of a copy.
     pub priority: i16,
     /// What the present attempt is doing.
     pub phase: Option<String>,
@@ -145,7 +195,7 @@ pub struct JobStatus {
     pub last_update: DateTime<Utc>,
     /// When somebody asked to cancel.
     pub cancel_requested_at: Option<DateTime<Utc>>,
-    /// Storages that hold the backup.
+    /// Storages that hold the backup (of a copy: the backup that it is of).
     pub copies_stored: i64,
     /// Storages that will hold it.
     pub copies_total: i64,
@@ -196,9 +246,16 @@ impl JobStatus {
 impl FromRow<'_, PgRow> for JobStatus {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let state: &str = row.try_get("state")?;
+        let kind: &str = row.try_get("kind")?;
         let Json(warnings) = row.try_get("warnings")?;
         Ok(Self {
             id: row.try_get("id")?,
+            kind: kind.parse().map_err(|error| sqlx::Error::ColumnDecode {
+                index: "kind".to_owned(),
+                source: Box::<UnknownKind>::new(error),
+            })?,
+            copy_of: row.try_get("copy_of")?,
+            copy_to: row.try_get("copy_to")?,
             target: row.try_get("target")?,
             label: row.try_get("label")?,
             status: row.try_get("status")?,

@@ -43,11 +43,14 @@ impl Binaries {
 /// The Python with the packages that the examples need, which `script/bootstrap` makes.
 #[must_use]
 pub fn python() -> PathBuf {
-    cache_dirs()
-        .into_iter()
-        .map(|cache| cache.join("venv/bin/python"))
-        .find(|python| python.exists())
+    in_cache("venv/bin/python")
         .unwrap_or_else(|| panic!("there is no Python environment: run script/bootstrap"))
+}
+
+/// A file that `script/bootstrap` puts into its cache.
+pub(crate) fn in_cache(name: &str) -> Option<PathBuf> {
+    let mut caches = cache_dirs().into_iter();
+    caches.find_map(|cache| Some(cache.join(name)).filter(|path| path.exists()))
 }
 
 fn system(major: u32) -> Option<Binaries> {

@@ -1,6 +1,6 @@
 //! PostgreSQL clusters: the shared ones of a test run, and private ones that a test may break.
 
-mod directory;
+pub(crate) mod directory;
 mod server;
 mod shared;
 

@@ -36,6 +36,7 @@ mod fill;
 mod hung_mount;
 mod judge;
 mod proxy;
+mod s3_server;
 mod user;
 
 pub use binaries::python;
@@ -47,3 +48,4 @@ pub use fill::{fill, fill_large_objects};
 pub use hung_mount::HungMount;
 pub use judge::contents;
 pub use proxy::Proxy;
+pub use s3_server::{S3Keys, S3Server, s3_server};

@@ -6,29 +6,60 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::daemon::{Pulse, Services};
+use crate::daemon::{Pulse, Served, Services};
 use crate::job;
 use crate::lifecycle::Lifecycle;
+use crate::queue::{ClaimedJob, QueueError};
 
 /// A claim that is not answered by then has failed; the lease of what it may have claimed will expire.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(20);
 /// After a job that could not be claimed because two daemons met: try again at once, this often.
 const RUNS_OF_CLAIMS: usize = 1000;
 
+/// What runs. Each kind has its own limit, so that copies to a storage that hangs take no slot from backups.
+#[derive(Default)]
+struct Running {
+    backups: JoinSet<()>,
+    copies: JoinSet<()>,
+}
+
+impl Running {
+    fn reap(&mut self) {
+        for jobs in [&mut self.backups, &mut self.copies] {
+            while let Some(ended) = jobs.try_join_next() {
+                report_panic(ended);
+            }
+        }
+    }
+
+    /// Waits for the end of any; none where nothing runs.
+    async fn join_next(&mut self) -> Option<Result<(), JoinError>> {
+        tokio::select! {
+            Some(ended) = self.backups.join_next() => Some(ended),
+            Some(ended) = self.copies.join_next() => Some(ended),
+            else => None,
+        }
+    }
+
+    fn tell(&self, services: &Services) {
+        services.set_running(self.backups.len(), self.copies.len());
+    }
+}
+
 /// Runs until the drain is asked for and every job has ended.
 pub async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Arc<Pulse>) {
-    let mut jobs = JoinSet::new();
+    let mut running = Running::default();
     let mut hints = services.hints();
     let mut outage = false;
     while !lifecycle.drain.is_cancelled() {
         pulse.beat();
-        services.set_running(jobs.len());
+        running.tell(&services);
         hints.mark_unchanged();
-        match claim_all(&services, &lifecycle, &mut jobs, &pulse).await {
+        match claim_all(&services, &lifecycle, &mut running, &pulse).await {
             Ok(()) => outage = false,
             Err(reason) => {
                 if !outage {
@@ -46,49 +77,80 @@ pub async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Arc<Pulse
             () = lifecycle.drain.cancelled() => {}
             () = pulse.beat_through(tokio::time::sleep(wait)) => {}
             () = hinted(&mut hints) => {}
-            Some(ended) = jobs.join_next() => report_panic(ended),
+            Some(ended) = running.join_next() => report_panic(ended),
         }
     }
-    drain(&mut jobs, &pulse).await;
+    drain(&mut running, &pulse).await;
 }
 
+/// Claims backups, then copies, for as long as there are any and there is room.
 async fn claim_all(
     services: &Arc<Services>,
     lifecycle: &Lifecycle,
-    jobs: &mut JoinSet<()>,
+    running: &mut Running,
     pulse: &Pulse,
 ) -> Result<(), String> {
     for _ in 0..RUNS_OF_CLAIMS {
-        while let Some(ended) = jobs.try_join_next() {
-            report_panic(ended);
-        }
-        if jobs.len() >= services.daemon.max_jobs || lifecycle.drain.is_cancelled() {
-            return Ok(());
+        running.reap();
+        if running.backups.len() >= services.daemon.max_jobs || lifecycle.drain.is_cancelled() {
+            break;
         }
         let served = services.served();
         let targets: Vec<String> = served.targets.keys().cloned().collect();
         if targets.is_empty() {
-            return Ok(());
+            break;
         }
         let sent = Instant::now();
         let claim = services
             .queue
             .claim(services.worker.id, &targets, services.daemon.lease);
-        let claimed = pulse
-            .beat_through(tokio::time::timeout(CLAIM_PATIENCE, claim))
-            .await
-            .map_err(|_| "no answer in time".to_owned())?
-            .map_err(|error| crate::fault::chain(&error))?;
-        let Some(claimed) = claimed else {
-            return Ok(());
+        let Some(job) = answered(claim, pulse).await? else {
+            break;
         };
-        let services = Arc::clone(services);
-        let halt = lifecycle.halt.clone();
-        let running = Arc::clone(&services);
-        jobs.spawn(async move { job::run(&services, &served, claimed, sent, halt).await });
-        running.set_running(jobs.len());
+        start(&mut running.backups, services, lifecycle, served, job, sent);
+        running.tell(services);
+    }
+    for _ in 0..RUNS_OF_CLAIMS {
+        running.reap();
+        if running.copies.len() >= services.daemon.max_copies || lifecycle.drain.is_cancelled() {
+            break;
+        }
+        let served = services.served();
+        let storages = served.storages_for_copies();
+        let sent = Instant::now();
+        let claim = services
+            .queue
+            .claim_copy(services.worker.id, &storages, services.daemon.lease);
+        let Some(job) = answered(claim, pulse).await? else {
+            break;
+        };
+        start(&mut running.copies, services, lifecycle, served, job, sent);
+        running.tell(services);
     }
     Ok(())
+}
+
+async fn answered(
+    claim: impl Future<Output = Result<Option<ClaimedJob>, QueueError>>,
+    pulse: &Pulse,
+) -> Result<Option<ClaimedJob>, String> {
+    pulse
+        .beat_through(tokio::time::timeout(CLAIM_PATIENCE, claim))
+        .await
+        .map_err(|_| "no answer in time".to_owned())?
+        .map_err(|error| crate::fault::chain(&error))
+}
+
+fn start(
+    jobs: &mut JoinSet<()>,
+    services: &Arc<Services>,
+    lifecycle: &Lifecycle,
+    served: Arc<Served>,
+    job: ClaimedJob,
+    sent: Instant,
+) {
+    let (services, halt) = (Arc::clone(services), lifecycle.halt.clone());
+    jobs.spawn(async move { job::run(&services, &served, job, sent, halt).await });
 }
 
 /// How long until the queue should be asked again: the poll interval with jitter, less where a job falls due.
@@ -97,20 +159,27 @@ async fn next_look(services: &Services) -> Duration {
         .daemon
         .poll_interval
         .mul_f64(rand::random_range(0.75..1.25));
-    let targets: Vec<String> = services.served().targets.keys().cloned().collect();
-    let due = tokio::time::timeout(CLAIM_PATIENCE, services.queue.next_due(&targets)).await;
-    match due {
+    let served = services.served();
+    let targets: Vec<String> = served.targets.keys().cloned().collect();
+    let storages = served.storages_for_copies();
+    let due = async {
+        let backup = services.queue.next_due(&targets).await?;
+        let copy = services.queue.next_due_copy(&storages).await?;
         // A job that is due and yet was not claimed waits for another: do not spin on it.
-        Ok(Ok(Some(due))) if !due.is_zero() => poll.min(due),
+        let coming = [backup, copy].into_iter().flatten();
+        Ok::<_, QueueError>(coming.filter(|due| !due.is_zero()).min())
+    };
+    match tokio::time::timeout(CLAIM_PATIENCE, due).await {
+        Ok(Ok(Some(due))) => poll.min(due),
         _ => poll,
     }
 }
 
-async fn drain(jobs: &mut JoinSet<()>, pulse: &Pulse) {
+async fn drain(running: &mut Running, pulse: &Pulse) {
     loop {
         pulse.beat();
         tokio::select! {
-            ended = jobs.join_next() => match ended {
+            ended = running.join_next() => match ended {
                 Some(ended) => report_panic(ended),
                 None => return,
             },
@@ -125,7 +194,7 @@ async fn hinted(hints: &mut watch::Receiver<u64>) {
     }
 }
 
-fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+fn report_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         error!(%error, "a job's task panicked: its lease will expire and another daemon will take it");
     }

@@ -10,6 +10,7 @@ mod enqueue;
 mod exit;
 mod fetch;
 mod fsck;
+mod identity;
 mod list;
 mod migrate;
 mod out;
@@ -47,7 +48,8 @@ With nothing but DATABASE_URL set, the queue lives in that database, the one tar
 name), and backups go to a local directory.
 
 Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 not found, 4 the backup failed, 5 the backup was \
-cancelled, 6 a check found something that would fail or is damaged, 130 a wait was ended by Ctrl-C (the job goes on).";
+cancelled, 6 a check found something that would fail or is damaged, 7 only a part could be done or checked, 130 a \
+wait was ended by Ctrl-C (the job goes on).";
 
 /// How long the process waits at its end for threads that work or hang in a storage; it exits without them.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);

@@ -10,8 +10,12 @@ mod error;
 mod keys;
 mod queue;
 mod reader;
+mod remote;
 mod secrets;
 mod sources;
+#[cfg(test)]
+mod storage_tests;
+mod storage_url;
 mod storages;
 mod targets;
 #[cfg(test)]
@@ -27,12 +31,15 @@ use uuid::Uuid;
 use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
+use crate::encryption::{ManifestForm, Recipients};
 use crate::globals::Globals;
 use crate::schedule::Schedule;
 
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key, Kind};
+pub use remote::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3, UploadLimits};
+pub use secrets::Secret;
 pub use sources::{DEFAULT_FILE, Origin, Sources};
 
 /// Everything that the daemon was told.
@@ -100,8 +107,10 @@ pub struct QueueConfig {
 /// `[daemon]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonConfig {
-    /// Jobs at once.
+    /// Backups at once.
     pub max_jobs: usize,
+    /// Copies at once, beside the backups.
+    pub max_copies: usize,
     /// How long a silent daemon keeps its jobs.
     pub lease: Duration,
     /// How often a running job's row is renewed when nothing else writes it.
@@ -141,6 +150,8 @@ pub struct TargetConfig {
     pub databases: Databases,
     /// The name of the storage.
     pub storage: String,
+    /// The names of the storages that each backup is then copied to.
+    pub copies: Vec<String>,
     /// How data is compressed.
     pub compression: Compression,
     /// Who compresses it; none: the faster one.
@@ -159,6 +170,25 @@ pub struct TargetConfig {
     pub schedule: Option<Schedule>,
     /// How many backups of each set of filters stay, at least 1; all, if none.
     pub keep_last: Option<u32>,
+    /// Who can read its backups; whoever can read the storage, if none.
+    pub encryption: Option<EncryptionConfig>,
+}
+
+impl TargetConfig {
+    /// Whether no text that others read may name what is inside the database.
+    pub fn is_sealed(&self) -> bool {
+        let sealed = |encryption: &EncryptionConfig| encryption.manifest == ManifestForm::Sealed;
+        self.encryption.as_ref().is_some_and(sealed)
+    }
+}
+
+/// `encrypt_to` and `manifest` of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncryptionConfig {
+    /// The public keys.
+    pub encrypt_to: Recipients,
+    /// Whether the manifest tells what is in a backup.
+    pub manifest: ManifestForm,
 }
 
 /// What a target section stands for.
@@ -176,10 +206,22 @@ pub enum Databases {
 /// `[storages.NAME]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageConfig {
-    /// A local directory.
-    pub path: PathBuf,
+    /// Where it is.
+    pub place: PlaceConfig,
     /// The storage that must be there: any other is refused, and none is made.
     pub storage_id: Option<Uuid>,
-    /// Free bytes that a dump must leave on the file system.
-    pub min_free: u64,
+}
+
+/// Where a storage is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaceConfig {
+    /// A local directory.
+    Local {
+        /// Absolute.
+        path: PathBuf,
+        /// Free bytes that a dump must leave on the file system.
+        min_free: u64,
+    },
+    /// An object store.
+    Remote(Box<RemoteConfig>),
 }

@@ -54,6 +54,7 @@ pub struct Services {
     pub retention: Retention,
     served: watch::Sender<Arc<Served>>,
     running: AtomicUsize,
+    copying: AtomicUsize,
     hint: watch::Sender<u64>,
 }
 
@@ -73,14 +74,16 @@ impl Services {
         self.hint.subscribe()
     }
 
-    /// How many jobs run.
-    pub fn running(&self) -> usize {
-        self.running.load(Ordering::Relaxed)
+    /// How many backups and copies run.
+    pub fn running(&self) -> (usize, usize) {
+        let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        (load(&self.running), load(&self.copying))
     }
 
-    /// Says how many jobs run.
-    pub fn set_running(&self, jobs: usize) {
-        self.running.store(jobs, Ordering::Relaxed);
+    /// Says how many run.
+    pub fn set_running(&self, backups: usize, copies: usize) {
+        self.running.store(backups, Ordering::Relaxed);
+        self.copying.store(copies, Ordering::Relaxed);
     }
 
     fn serve_from_now_on(&self, served: Served) {
@@ -112,6 +115,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         retention: Retention::default(),
         served: watch::Sender::new(Arc::new(serve(&config, None).await)),
         running: AtomicUsize::new(0),
+        copying: AtomicUsize::new(0),
         hint: watch::Sender::new(0),
         queue,
     });
@@ -209,6 +213,7 @@ fn worker(daemon: &DaemonConfig) -> Worker {
         pid: i32::try_from(std::process::id()).unwrap_or(0),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         max_jobs: i32::try_from(daemon.max_jobs).unwrap_or(i32::MAX),
+        max_copies: i32::try_from(daemon.max_copies).unwrap_or(i32::MAX),
         lease: daemon.lease,
     }
 }

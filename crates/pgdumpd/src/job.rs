@@ -4,6 +4,7 @@
 //! whatever happens, the job ends here with one outcome written to its row.
 
 mod attempt;
+mod copy;
 mod cost;
 mod dumping;
 mod earlier;
@@ -14,6 +15,7 @@ mod halt;
 mod heart;
 mod manifest;
 mod measure;
+mod noting;
 mod publish;
 mod reporter;
 mod settle;
@@ -27,9 +29,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::daemon::{Served, Services};
-use crate::queue::{ClaimedJob, Finished, Outcome};
+use crate::queue::{ClaimedJob, Finished, Outcome, Work};
 use crate::telemetry::BACKUP_PROGRESS;
 use attempt::Attempt;
+use copy::Copying;
 pub use earlier::clear;
 use halt::{Halt, HaltSwitch};
 use heart::{Heart, Pace};
@@ -61,7 +64,15 @@ async fn run_in_span(
     claimed_at: Instant,
     shutdown: CancellationToken,
 ) {
-    info!(job.requested_by = job.requested_by, "started");
+    match &job.work {
+        Work::Backup => info!(job.requested_by = job.requested_by, "started"),
+        Work::Copy(order) => info!(
+            job.requested_by = job.requested_by,
+            copy.of = %order.of,
+            copy.to = order.to,
+            "started a copy"
+        ),
+    }
     let switch = Arc::new(HaltSwitch::default());
     let reporter = Arc::new(Reporter::new(job.lease.job));
     let heart = Heart::start(
@@ -80,15 +91,33 @@ async fn run_in_span(
     let _over = over.clone().drop_guard();
     tokio::spawn(throw_at_shutdown(shutdown.clone(), Arc::clone(&switch), over).in_current_span());
 
-    let attempt = Attempt {
-        services,
-        served,
-        job: &job,
-        reporter: &reporter,
-        switch: &switch,
+    let ended = match &job.work {
+        Work::Backup => {
+            let attempt = Attempt {
+                services,
+                served,
+                job: &job,
+                reporter: &reporter,
+                switch: &switch,
+            };
+            let success = attempt.run().await;
+            success.map(|success| Outcome::Succeeded(Box::new(success)))
+        }
+        Work::Copy(order) => {
+            let copying = Copying {
+                services,
+                served,
+                job: &job,
+                order,
+                reporter: &reporter,
+                switch: &switch,
+            };
+            let success = copying.run().await;
+            success.map(|success| Outcome::Copied(Box::new(success)))
+        }
     };
-    let outcome = match attempt.run().await {
-        Ok(success) => Outcome::Succeeded(Box::new(success)),
+    let outcome = match ended {
+        Ok(outcome) => outcome,
         Err(stop) => match stop.into_outcome(switch.reason()) {
             Some(outcome) => outcome,
             None => {
@@ -109,8 +138,12 @@ async fn run_in_span(
     )
     .await;
     heart.stop().await;
-    if let (Outcome::Succeeded(success), Some(Finished::Ended(_))) = (&outcome, &finished) {
-        services.retention.succeeded(&job.target, success);
+    if matches!(finished, Some(Finished::Ended(_))) {
+        match &outcome {
+            Outcome::Succeeded(success) => services.retention.succeeded(&job.target, success),
+            Outcome::Copied(success) => services.retention.copied(&job.target, success),
+            _ => {}
+        }
     }
     log_end(&outcome, finished, claimed_at);
 }
@@ -135,7 +168,7 @@ fn log_end(outcome: &Outcome, finished: Option<Finished>, claimed_at: Instant) {
         (_, Some(Finished::LeaseLost)) => {
             warn!("the job's end was not written: its lease was lost")
         }
-        (Outcome::Succeeded(success), Some(_)) => info!(
+        (Outcome::Succeeded(success) | Outcome::Copied(success), Some(_)) => info!(
             event = %BACKUP_PROGRESS,
             progress.percent = 100,
             job.seconds = seconds,
@@ -161,6 +194,7 @@ fn log_end(outcome: &Outcome, finished: Option<Finished>, claimed_at: Instant) {
             "failed: {}",
             failure.error
         ),
+        (Outcome::Moot(why), Some(_)) => info!(job.seconds = seconds, "ended: {why}"),
         (Outcome::Cancelled, Some(_)) => info!(job.seconds = seconds, "cancelled"),
         (Outcome::Released, Some(_)) => info!(job.seconds = seconds, "handed back"),
     }

@@ -3,6 +3,7 @@
 //!
 //! `docs/ARCHITECTURE.md` walks one job through these modules.
 
+pub mod bandwidth;
 pub mod checks;
 pub mod claim_loop;
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod config;
 pub mod daemon;
 pub mod database_url;
 pub mod dump;
+pub mod encryption;
 pub mod fault;
 pub mod finding;
 pub mod fsck;

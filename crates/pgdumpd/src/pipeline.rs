@@ -1,11 +1,13 @@
 //! The stages between dump and storage: what comes from pg_dump is parsed, counted and hashed on a thread of
-//! its own, compressed on more where that is asked for, and goes on to the storage, with back-pressure all the way.
+//! its own, compressed on more and encrypted where that is asked for, and goes on to the storage, with back-pressure
+//! all the way.
 //!
 //! ```text
 //! Source ──▶ feed ──▶ [BUFFERS_BEFORE] ──▶ inspector thread ─────────────────────▶ [BUFFERS_AFTER] ──▶ drain ──▶ Sink
 //!                                    or ──▶ splitting thread ──▶ packers ──▶ assembling thread
 //! ```
-//! An archive that pg_dump compressed is passed on, not copied. In flight are at most [`BUFFERS_IN_FLIGHT`] of the
+//! The thread that is last encrypts, and then hashes: size and SHA-256 are of what is stored. An archive that pg_dump
+//! compressed and that is not encrypted is passed on, not copied. In flight are at most [`BUFFERS_IN_FLIGHT`] of the
 //! source's buffers, and [`pieces_in_flight`] pieces that are compressed; the parser keeps the table of contents
 //! beside that, within pgdump-archive's limits, and the index.
 //!
@@ -15,6 +17,7 @@ mod end;
 mod hash;
 mod inspector;
 mod meter;
+mod outlet;
 mod press;
 
 use std::future::Future;
@@ -30,7 +33,9 @@ pub use self::end::{ArchiveEnd, Proved, Streamed, Unread};
 pub use self::meter::{Counted, Meter, Snapshot, Waiting};
 
 use self::inspector::{Inspector, Stop};
+use self::outlet::Outlet;
 pub use self::press::pieces_in_flight;
+use crate::encryption::Recipients;
 use crate::fault::Fault;
 
 /// Buffers that wait to be inspected: so that the source is read on while the thread wakes up.
@@ -72,6 +77,24 @@ pub enum Mode {
     },
 }
 
+/// How an archive is passed on.
+#[derive(Debug, Clone)]
+pub struct Passage {
+    /// Whether it is read on its way, and who compresses.
+    pub mode: Mode,
+    /// Who can read it once it is stored; everybody, if none.
+    pub encrypt_to: Option<Recipients>,
+}
+
+impl From<Mode> for Passage {
+    fn from(mode: Mode) -> Self {
+        Self {
+            mode,
+            encrypt_to: None,
+        }
+    }
+}
+
 /// How a run ended that did not fail.
 #[derive(Debug)]
 pub enum Outcome {
@@ -94,11 +117,11 @@ pub enum Outcome {
 ///
 /// # Errors
 /// The sink's own fault; a transient `dump_read_failed` when the source fails; a transient `archive_incomplete`
-/// when the archive is cut short, and `archive_corrupt` when it is no archive.
+/// when the archive is cut short, and `archive_corrupt` when it is no archive; `encryption_failed`.
 pub async fn run(
     source: &mut impl Source,
     sink: &mut impl Sink,
-    mode: Mode,
+    how: impl Into<Passage>,
     meter: Arc<Meter>,
     cancel: &CancellationToken,
 ) -> Result<Outcome, Fault> {
@@ -106,10 +129,14 @@ pub async fn run(
     let (to_drain, drain) = mpsc::channel(BUFFERS_AFTER);
     let runtime = tokio::runtime::Handle::current();
     let counting = Arc::clone(&meter);
-    let thread = tokio::task::spawn_blocking(move || match mode {
-        Mode::Read => Inspector::reading(counting).run(inspect, &to_drain),
-        Mode::Unread { reason } => Inspector::unread(reason, counting).run(inspect, &to_drain),
-        Mode::Recompress(how) => press::run(how, &counting, inspect, &to_drain, &runtime),
+    let Passage { mode, encrypt_to } = how.into();
+    let thread = tokio::task::spawn_blocking(move || {
+        let outlet = Outlet::new(encrypt_to.as_ref(), &to_drain)?;
+        match mode {
+            Mode::Read => Inspector::reading(counting).run(inspect, outlet),
+            Mode::Unread { reason } => Inspector::unread(reason, counting).run(inspect, outlet),
+            Mode::Recompress(how) => press::run(how, &counting, inspect, outlet, &runtime),
+        }
     });
     let flow = flow(source, to_inspect, drain, sink, &meter);
     let flowed = tokio::select! {

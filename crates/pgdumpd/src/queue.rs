@@ -35,12 +35,13 @@ mod upload;
 mod workers;
 
 pub use audit::{Audit, AuditedAttempt, AuditedCopy};
-pub use copies::{CopyRow, StoredBackup};
+pub use claim::ServedStorage;
+pub use copies::{CopyRow, OpenCopy, StoredBackup};
 pub use error::{QueueError, advice};
 pub use finish::{Failure, Finished, Outcome, Success};
 pub use heartbeat::{Beat, Progress};
 pub use identity::Adopted;
-pub use lease::{ClaimedJob, EarlierAttempt, Lease};
+pub use lease::{ClaimedJob, CopyOrder, EarlierAttempt, Lease, Work};
 pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
 pub use rebuild::KnownBackup;

@@ -4,48 +4,61 @@
 //! A storage knows nothing of queue, dump or pipeline. Reading, listing and later stores go through
 //! [`object_store::ObjectStore`]; writing to a local directory is done here, for the reasons in `local_upload`.
 
+mod connector;
 mod faults;
 mod globals;
 mod inventory;
 mod key;
+mod link_error;
 mod local_upload;
 mod manifest;
 mod marker;
 mod multipart_upload;
 mod name;
+mod part_size;
 mod patience;
 mod probe;
+mod provider;
 mod range;
 mod read;
+mod remote;
+mod remote_marker;
 mod remove;
+mod retry;
 mod root;
+mod sealed;
+mod unfinished;
 mod upload;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use pgdump_archive::Index;
 use uuid::Uuid;
 
 pub use self::globals::GLOBALS_DAMAGED;
-pub use self::inventory::{FoundObject, UnfinishedUpload};
+pub use self::inventory::FoundObject;
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::{
-    Archive, ArchiveState, Daemon, Database, FORMAT, Filters, Globals, MAX_WARNINGS, Manifest,
-    Object, PgDump, Restore,
+    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Filters, Globals,
+    MAX_WARNINGS, Manifest, Object, PgDump, Restore,
 };
 pub use self::name::{Name, Part, PartKind};
 pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;
 pub use self::read::Listed;
+pub use self::sealed::Sealed;
+pub use self::unfinished::UnfinishedUpload;
 pub use self::upload::Upload;
 
 use self::local_upload::LocalUpload;
 use self::multipart_upload::MultipartUpload;
+use self::remote::Remote;
 use self::root::Root;
-use crate::config::StorageConfig;
+use crate::config::{PlaceConfig, StorageConfig};
 use crate::fault::Fault;
 
 /// A configured destination, opened. Cheap to clone.
@@ -59,12 +72,8 @@ pub struct Storage {
 
 #[derive(Debug, Clone)]
 enum Place {
-    Local {
-        root: Root,
-        min_free: u64,
-    },
-    /// Anything else that object_store knows.
-    Remote,
+    Local { root: Root, min_free: u64 },
+    Remote(Arc<Remote>),
 }
 
 /// An object that is visible and on disk, but no backup until its manifest is written.
@@ -77,25 +86,35 @@ pub struct StoredObject {
 }
 
 impl Storage {
-    /// Opens a storage, and makes it where it is new and the configuration names no id: the directory (0700) and
-    /// its marker with a random id.
+    /// Opens a storage, and makes it where it is new and the configuration names no id: a directory (0700), and
+    /// its marker with a random id. A bucket must be there.
     ///
-    /// A directory that has no marker but contains anything is refused: it may be somebody's own, or a storage
+    /// A place that has no marker but contains anything is refused: it may be somebody's own, or a storage
     /// whose file system is not the one that was meant.
     ///
     /// # Errors
     /// `storage_denied`, `storage_readonly`, `storage_missing`, `storage_foreign`, `storage_marker_invalid`,
-    /// `storage_newer`, `storage_full`, `storage_failed`.
+    /// `storage_newer`, `storage_full`, `storage_failed`; of an object store also `bucket_missing`,
+    /// `storage_misconfigured`, `storage_misdirected`, `storage_unreachable`, `storage_stalled`.
     pub async fn open(name: &str, config: &StorageConfig) -> Result<Self, Fault> {
         if config.storage_id.is_some() {
             return Self::open_existing(name, config, None).await;
         }
-        Self::open_by(name, config, |path| {
-            let root = Root::create(path)?;
-            let id = marker::read_or_create(&root)?;
-            Ok((root, id))
-        })
-        .await
+        match &config.place {
+            PlaceConfig::Local { path, min_free } => {
+                let made = |path: &Path| {
+                    let root = Root::create(path)?;
+                    let id = marker::read_or_create(&root)?;
+                    Ok((root, id))
+                };
+                Self::open_local(name, path, *min_free, made).await
+            }
+            PlaceConfig::Remote(remote) => {
+                let remote = Remote::new(name, remote)?;
+                let id = remote_marker::read_or_create(&remote).await?;
+                Ok(Self::of_remote(name, id, remote))
+            }
+        }
     }
 
     /// Opens a storage that is there, and makes nothing. It must have the id that the configuration names, else
@@ -110,20 +129,30 @@ impl Storage {
         known: Option<Uuid>,
     ) -> Result<Self, Fault> {
         let expected = config.storage_id.or(known);
-        Self::open_by(name, config, move |path| {
-            let root = Root::open(path)?;
-            let id = marker::expect(&root, expected)?;
-            Ok((root, id))
-        })
-        .await
+        match &config.place {
+            PlaceConfig::Local { path, min_free } => {
+                let found = move |path: &Path| {
+                    let root = Root::open(path)?;
+                    let id = marker::expect(&root, expected)?;
+                    Ok((root, id))
+                };
+                Self::open_local(name, path, *min_free, found).await
+            }
+            PlaceConfig::Remote(remote) => {
+                let remote = Remote::new(name, remote)?;
+                let id = remote_marker::expect(&remote, expected).await?;
+                Ok(Self::of_remote(name, id, remote))
+            }
+        }
     }
 
-    async fn open_by(
+    async fn open_local(
         name: &str,
-        config: &StorageConfig,
+        path: &Path,
+        min_free: u64,
         open: impl FnOnce(&Path) -> Result<(Root, Uuid), Fault> + Send + 'static,
     ) -> Result<Self, Fault> {
-        let path = config.path.clone();
+        let path = path.to_owned();
         let (root, id) = blocking(move || open(&path)).await?;
         let objects = LocalFileSystem::new_with_prefix(root.path())
             .map_err(|e| faults::of_object_store(format!("cannot open storage \"{name}\""), e))?;
@@ -131,20 +160,21 @@ impl Storage {
             name: name.into(),
             id,
             objects: Arc::new(objects),
-            place: Place::Local {
-                root,
-                min_free: config.min_free,
-            },
+            place: Place::Local { root, min_free },
         })
     }
 
     /// A storage over anything that object_store knows. Its caller has settled its id.
-    pub fn over(name: &str, id: Uuid, objects: Arc<dyn ObjectStore>) -> Self {
+    pub fn over(name: &str, id: Uuid, objects: Arc<impl ObjectStore + MultipartStore>) -> Self {
+        Self::of_remote(name, id, Remote::over(name, objects))
+    }
+
+    fn of_remote(name: &str, id: Uuid, remote: Remote) -> Self {
         Self {
             name: name.into(),
             id,
-            objects,
-            place: Place::Remote,
+            objects: Arc::clone(&remote.objects),
+            place: Place::Remote(Arc::new(remote)),
         }
     }
 
@@ -190,11 +220,16 @@ impl Storage {
         )))
     }
 
-    /// Begins an upload. Nothing is visible under `key` until its commit.
+    /// Begins an upload. Nothing is visible under `key` until its commit. From the expected bytes an object store's
+    /// parts get their size: an upload that comes to more than twice as much may be refused before its end.
     ///
     /// # Errors
     /// As [`Upload::write`].
-    pub async fn begin(&self, key: &ObjectKey) -> Result<Upload, Fault> {
+    pub async fn begin(
+        &self,
+        key: &ObjectKey,
+        expected_bytes: Option<u64>,
+    ) -> Result<Upload, Fault> {
         let kind = match &self.place {
             Place::Local { root, min_free } => {
                 let (root, key, min_free) = (root.clone(), key.clone(), *min_free);
@@ -202,12 +237,9 @@ impl Storage {
                 let begun = blocking(move || LocalUpload::begin(&root, &key, min_free, &runtime));
                 upload::Kind::Local(begun.await?)
             }
-            Place::Remote => {
-                let begun = self.objects.put_multipart(&key.path()).await;
-                let begun = begun.map_err(|e| {
-                    faults::of_object_store(format!("cannot begin the upload of {key}"), e)
-                })?;
-                upload::Kind::Multipart(MultipartUpload::new(key.clone(), begun))
+            Place::Remote(remote) => {
+                let begun = MultipartUpload::begin(remote, key, expected_bytes);
+                upload::Kind::Multipart(Box::new(begun.await?))
             }
         };
         Ok(Upload {
@@ -256,7 +288,7 @@ impl Storage {
                 })
                 .await
             }
-            Place::Remote => {
+            Place::Remote(_) => {
                 let what = format!("cannot write {key}");
                 let path = object_path(&key)?;
                 let put = self.objects.put(&path, PutPayload::from(content)).await;

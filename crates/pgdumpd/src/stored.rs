@@ -1,5 +1,8 @@
 //! A stored backup, found by its id and read again: verified, fetched whole, fetched in part.
 
+mod archive_reader;
+mod block;
+mod ciphertext;
 mod globals;
 mod inspection;
 mod new_file;
@@ -7,16 +10,19 @@ mod tables;
 mod verify;
 mod whole;
 
-pub use self::globals::fetch_globals;
+pub use self::globals::{fetch_globals, read_globals};
 pub(crate) use self::inspection::name_of;
 pub use self::inspection::{Damage, Inspection, Verdict};
 pub use self::tables::{Fetched, fetch_tables};
 pub use self::verify::verify;
-pub use self::whole::fetch_whole;
+pub use self::whole::{fetch_as_it_lies, fetch_whole};
+
+use std::sync::Arc;
 
 use pgdump_archive::{Compression, Index};
 use uuid::Uuid;
 
+use crate::encryption::Identities;
 use crate::fault::Fault;
 use crate::store::{Manifest, ObjectKey, Storage};
 
@@ -29,6 +35,7 @@ pub struct Stored {
     pub manifest: Manifest,
     /// Where its tables lie; none where the manifest does not say.
     pub index: Option<Index>,
+    identities: Option<Arc<Identities>>,
 }
 
 impl Stored {
@@ -42,7 +49,47 @@ impl Stored {
             storage,
             manifest,
             index,
+            identities: None,
         }))
+    }
+
+    /// Lets an encrypted backup be read. Opens a sealed manifest at once; whether the identities open the archive,
+    /// too, is seen when it is read.
+    ///
+    /// # Errors
+    /// `identity_mismatch` and `manifest_invalid` of a sealed manifest.
+    pub fn unlock(&mut self, identities: Arc<Identities>) -> Result<(), Fault> {
+        if self.manifest.is_sealed() {
+            self.index = self.manifest.unseal(&identities)?;
+        }
+        self.identities = Some(identities);
+        Ok(())
+    }
+
+    /// Whether it is encrypted and no identity was given.
+    pub fn is_locked(&self) -> bool {
+        self.manifest.encryption.is_some() && self.identities.is_none()
+    }
+
+    /// What decrypts it; none where it is not encrypted.
+    fn needed_identities(&self) -> Result<Option<Arc<Identities>>, Fault> {
+        let Some(encryption) = &self.manifest.encryption else {
+            return Ok(None);
+        };
+        if encryption.format != "age" {
+            let what = format!(
+                "the backup is encrypted in the format \"{}\"",
+                encryption.format
+            );
+            return Err(Fault::permanent("manifest_newer", what)
+                .hint("This pgdumpd knows \"age\": use a newer one."));
+        }
+        let needed = || {
+            Fault::permanent("identity_needed", "the backup is encrypted").hint(
+                "Give the file with the secret key by --identity FILE, or fetch it as it lies with `pgdumpd fetch --encrypted`.",
+            )
+        };
+        self.identities.clone().ok_or_else(needed).map(Some)
     }
 
     /// The newest backup of this id that the storage holds.

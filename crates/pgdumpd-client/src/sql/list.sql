@@ -1,4 +1,4 @@
--- $1 target, $2 state, $3 label (a null takes all), $4 the most rows. Newest first.
+-- $1 target, $2 state, $3 label, $4 kind, $5 whose copies (a null takes all), $6 the most rows. Newest first.
 SELECT
     id,
     target,
@@ -41,11 +41,16 @@ SELECT
     created_at,
     run_at,
     started_at,
-    finished_at
+    finished_at,
+    kind,
+    copy_of,
+    copy_to
 FROM pgdumpd.backup_status
 WHERE ($1::text IS NULL OR target = $1::text)
   AND ($2::text IS NULL OR state = $2::text)
   AND ($3::text IS NULL OR label = $3::text)
+  AND ($4::text IS NULL OR kind = $4::text)
+  AND ($5::uuid IS NULL OR copy_of = $5::uuid)
 -- The id decides between jobs of one instant, so that a list reads the same twice.
 ORDER BY created_at DESC, id DESC
-LIMIT $4::bigint
+LIMIT $6::bigint

@@ -41,6 +41,9 @@ SELECT
     created_at,
     run_at,
     started_at,
-    finished_at
+    finished_at,
+    kind,
+    copy_of,
+    copy_to
 FROM pgdumpd.backup_status
 WHERE id = $1::uuid

@@ -1,7 +1,7 @@
 //! Status, list and cancel.
 
 use pgdumpd_client::{
-    BackupRequest, Cancelled, JobState, ListFilter, cancel, enqueue, list, status,
+    BackupRequest, Cancelled, JobKind, JobState, ListFilter, cancel, enqueue, list, status,
 };
 use uuid::Uuid;
 
@@ -108,6 +108,47 @@ async fn a_list_is_filtered_bounded_and_newest_first() {
     assert_eq!(listed(running).await, [ids[0]]);
     assert_eq!(listed(label_a).await, [ids[3], ids[0]]);
     assert_eq!(listed(two).await, [ids[3], ids[2]]);
+}
+
+#[tokio::test]
+async fn a_list_of_backups_has_no_copies_and_one_of_copies_has_those_of_one_backup() {
+    let queue = Queue::new().await;
+    let request = || BackupRequest::new("shop").label("a");
+    let backup = enqueue(&queue.pool, &request()).await.unwrap().id;
+    let other = enqueue(&queue.pool, &request()).await.unwrap().id;
+    for of in [backup, other] {
+        queue.start(of).await;
+        queue.succeed(of).await;
+        queue
+            .change(
+                of,
+                "INSERT INTO pgdumpd.backup_jobs (kind, copy_of, copy_to) VALUES ('copy', $1, 'offsite')",
+            )
+            .await;
+    }
+    let backups = list(&queue.pool, &ListFilter::default()).await.unwrap();
+    let ids: Vec<Uuid> = backups.iter().map(|job| job.id).collect();
+    assert_eq!(ids, [other, backup]);
+    assert!(backups.iter().all(|job| job.kind == JobKind::Backup));
+    let copies = ListFilter {
+        kind: Some(JobKind::Copy),
+        copy_of: Some(backup),
+        ..ListFilter::default()
+    };
+    let copies = list(&queue.pool, &copies).await.unwrap();
+    assert_eq!(copies.len(), 1);
+    let copy = &copies[0];
+    assert_eq!((copy.kind, copy.copy_of), (JobKind::Copy, Some(backup)));
+    assert_eq!(copy.copy_to.as_deref(), Some("offsite"));
+    assert_eq!(
+        (copy.target.as_str(), copy.label.as_deref()),
+        ("shop", Some("a"))
+    );
+    let both = ListFilter {
+        kind: None,
+        ..ListFilter::default()
+    };
+    assert_eq!(list(&queue.pool, &both).await.unwrap().len(), 4);
 }
 
 #[tokio::test]

@@ -18,13 +18,13 @@ const SHARED_IDLE_SECONDS: u32 = 300;
 
 /// Says, as long as it lives, that this process uses a cluster.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     _in_use: File,
 }
 
 /// The right to start a shared cluster, for one process at a time.
 #[derive(Debug)]
-pub(super) struct StartLock {
+pub(crate) struct StartLock {
     _lock: File,
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn private() -> (PathBuf, Lease) {
 
 /// The folder of the shared cluster called `name`, marked as used by this process, and locked
 /// against other starters until the lock is dropped.
-pub(super) async fn shared(name: &str) -> (PathBuf, Lease, StartLock) {
+pub(crate) async fn shared(name: &str) -> (PathBuf, Lease, StartLock) {
     let directory = base().join(name);
     make_directory(&directory);
     let lock = locked(directory.join("lock"), FlockOperation::LockExclusive).await;

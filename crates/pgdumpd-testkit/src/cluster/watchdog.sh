@@ -1,4 +1,4 @@
-# Stops a test cluster when no process uses it any more, and removes its files.
+# Stops a test cluster (or S3 server) when no process uses it any more, and removes its files.
 # $1: the cluster's folder; $2: how many seconds it may stay idle first.
 # Also drops the databases of test processes that are gone.
 # A file called stop beside the cluster's folder ends the patience (see script/test).
@@ -13,7 +13,7 @@ flock -n 8 || exit 0
 
 # The server, if it runs: its working directory tells it from a reused pid.
 server() {
-    pid=$(head -n 1 data/postmaster.pid 2>/dev/null) || return 1
+    pid=$(cat data/postmaster.pid data/weed.pid 2>/dev/null | head -n 1) || return 1
     [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd")" = "$dir/data" ]
 }
 
@@ -22,7 +22,7 @@ sql() {
 }
 
 sweep() {
-    [ -e ready ] || return 0
+    { [ -e ready ] && [ -e bin ]; } || return 0
     for db in $(sql "SELECT datname FROM pg_database WHERE datname ~ '^t[0-9]+_'"); do
         pid=${db#t}
         pid=${pid%%_*}
@@ -53,6 +53,11 @@ if server; then
         sleep 0.1
     done
     server && kill -KILL "$pid"
+fi
+# What SeaweedFS leaves outside of its folder, by its ports.
+if [ -e data/weed.pid ] && base=$(cat ready 2>/dev/null); then
+    for port in $(seq "$base" "$((base + 9))"); do rm -f "/tmp/seaweedfs-"*"-$port.sock"; done
+    rm -f "/tmp/seaweedfs-"*"-$((base + 10002)).sock"
 fi
 rm -rf "$dir/data" "$dir/socket" "$dir/ready"
 # A shared folder keeps its locks: another process may be waiting for them.

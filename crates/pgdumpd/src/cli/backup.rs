@@ -6,6 +6,8 @@ use uuid::Uuid;
 use super::exit::Advised;
 use super::{queue_pool, watch};
 use crate::config::{Config, StorageConfig};
+use crate::fault::chain;
+use crate::queue::CopyRow;
 use crate::store::{ObjectKey, Storage};
 use crate::stored::Stored;
 
@@ -32,25 +34,48 @@ impl Which {
         Ok(found)
     }
 
+    /// From the first of the storages that hold it and can be read here.
     async fn by_queue(&self, config: &Config) -> anyhow::Result<Option<Stored>> {
         let queue = queue_pool::queue(&config.queue).await?;
-        let Some(copy) = queue.copy_of(self.id).await? else {
-            return Ok(None);
-        };
-        let storage = open(config, &copy.storage).await?;
-        if storage.id() != copy.storage_id {
-            let message = format!(
-                "storage \"{}\" here has the id {}, the backup lies in one with the id {}",
-                copy.storage,
-                storage.id(),
-                copy.storage_id
-            );
-            let hint = "Run this command on the host whose storage holds the backup.";
-            return Err(Advised::new(message, hint).into());
+        let mut first_error = None;
+        for copy in queue.copies_of(self.id).await? {
+            match of_copy(config, &copy).await {
+                Ok(Some(stored)) => return Ok(Some(stored)),
+                Ok(None) => {}
+                Err(error) => {
+                    watch::eprintln_line(&format!(
+                        "storage \"{}\" cannot be read: {}",
+                        copy.storage,
+                        chain(error.as_ref())
+                    ));
+                    first_error.get_or_insert(error);
+                }
+            }
         }
-        let key = ObjectKey::parse(&copy.object_key)?;
-        Ok(Stored::open(storage, &key).await?)
+        first_error.map_or(Ok(None), Err)
     }
+}
+
+async fn of_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Option<Stored>> {
+    let storage = open_copy(config, copy).await?;
+    let key = ObjectKey::parse(&copy.object_key)?;
+    Ok(Stored::open(storage, &key).await?)
+}
+
+/// Opens the storage that holds a copy, and no other that has its name here.
+pub(super) async fn open_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Storage> {
+    let storage = open(config, &copy.storage).await?;
+    if storage.id() != copy.storage_id {
+        let message = format!(
+            "storage \"{}\" here has the id {}, the backup lies in one with the id {}",
+            copy.storage,
+            storage.id(),
+            copy.storage_id
+        );
+        let hint = "Run this command on the host whose storage holds the backup.";
+        return Err(Advised::new(message, hint).into());
+    }
+    Ok(storage)
 }
 
 /// Opens a configured storage, which must be there.

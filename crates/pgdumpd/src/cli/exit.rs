@@ -16,6 +16,8 @@ pub(super) enum Exit {
     Cancelled = 5,
     /// A check found something that would fail.
     CheckFailed = 6,
+    /// Some of it is done or checked, all of that is good, and some could not be.
+    Incomplete = 7,
     /// Ctrl-C ended a wait; the job goes on.
     Interrupted = 130,
 }

@@ -7,16 +7,19 @@ use pgdump_archive::TableName;
 use serde_json::json;
 
 use super::backup::Which;
-use super::exit::Exit;
+use super::exit::{Advised, Exit};
+use super::identity::IdentityFiles;
 use super::{out, verify};
 use crate::config::Config;
-use crate::stored::{self, Stored};
+use crate::stored::{self, Stored, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// Where to write it; by default TARGET-TIME.dump (.globals.sql) in the working directory
+    #[command(flatten)]
+    identities: IdentityFiles,
+    /// Where to write it; by default TARGET-TIME.dump (.globals.sql; .dump.age with --encrypted) in the working directory
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only this table, with what it needs to restore by itself; may be given several times
@@ -25,18 +28,29 @@ pub(super) struct Args {
     /// The roles and tablespaces stored beside it, instead of the archive
     #[arg(long, conflicts_with = "tables")]
     globals: bool,
+    /// As it lies in the storage, still encrypted: needs no identity
+    #[arg(long, conflicts_with_all = ["tables", "globals"])]
+    encrypted: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let Some(stored) = args.which.open(config).await? else {
+    let Some(mut stored) = args.which.open(config).await? else {
         return Ok(Exit::NotFound);
     };
-    let suffix = if args.globals { "globals.sql" } else { "dump" };
+    let suffix = match (args.globals, args.encrypted) {
+        (true, _) => "globals.sql",
+        (false, true) => "dump.age",
+        (false, false) => "dump",
+    };
     let output = args.output.clone();
     let output = output.unwrap_or_else(|| default_name(&stored, suffix));
+    if args.encrypted {
+        return as_it_lies(&stored, &output, args.json).await;
+    }
+    args.identities.unlock(&mut stored).await?;
     if args.globals {
         globals(&stored, &output, args.json).await
     } else if args.tables.is_empty() {
@@ -46,22 +60,52 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     }
 }
 
-async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
-    let verdict = stored::fetch_whole(stored, output).await?;
+async fn as_it_lies(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
+    if stored.manifest.encryption.is_none() {
+        let hint = "Leave --encrypted out.";
+        return Err(Advised::new("the backup is not encrypted", hint).into());
+    }
+    let verdict = stored::fetch_as_it_lies(stored, output).await?;
     if !stored.matches(&verdict) {
-        for complaint in verify::complaints(stored, &verdict) {
-            super::watch::eprintln_line(&complaint);
-        }
-        return Ok(Exit::CheckFailed);
+        return Ok(complain(stored, &verdict));
     }
     if json {
         out::json(&json!({ "file": output, "size_bytes": verdict.size_bytes }))?;
         return Ok(Exit::Done);
     }
     out::line(format!(
-        "{}: {}, verified",
+        "{}: {}, encrypted, with its SHA-256",
         output.display(),
         HumanBytes(verdict.size_bytes)
+    ))?;
+    out::line(format!(
+        "restore it with: age --decrypt --identity IDENTITY {} | pg_restore --exit-on-error --dbname=EMPTY_DATABASE",
+        output.display()
+    ))?;
+    Ok(Exit::Done)
+}
+
+fn complain(stored: &Stored, verdict: &Verdict) -> Exit {
+    for complaint in verify::complaints(stored, verdict) {
+        super::watch::eprintln_line(&complaint);
+    }
+    Exit::CheckFailed
+}
+
+async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
+    let verdict = stored::fetch_whole(stored, output).await?;
+    if !stored.matches(&verdict) {
+        return Ok(complain(stored, &verdict));
+    }
+    let size_bytes = stored.manifest.archive_bytes();
+    if json {
+        out::json(&json!({ "file": output, "size_bytes": size_bytes }))?;
+        return Ok(Exit::Done);
+    }
+    out::line(format!(
+        "{}: {}, verified",
+        output.display(),
+        HumanBytes(size_bytes)
     ))?;
     let restore = restore_command(stored, output);
     out::line(format!("restore it with: {restore}"))?;

@@ -1,7 +1,7 @@
 //! `pgdumpd list`: jobs from the queue, or backups from a storage without it.
 
 use indicatif::HumanBytes;
-use pgdumpd_client::{JobState, ListFilter};
+use pgdumpd_client::{JobKind, JobState, ListFilter};
 
 use super::exit::Exit;
 use super::{backup, out, queue_pool, status, watch};
@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// Jobs in this state only: queued, running, succeeded, failed, cancelled
     #[arg(long, conflicts_with = "storage")]
     state: Option<JobState>,
+    /// Show the copies to further storages instead of the backups
+    #[arg(long, conflicts_with = "storage")]
+    copies: bool,
     /// The most jobs
     #[arg(long, default_value_t = 50, conflicts_with = "storage")]
     limit: u32,
@@ -35,6 +38,11 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let filter = ListFilter {
         target: args.target.clone(),
         state: args.state,
+        kind: Some(if args.copies {
+            JobKind::Copy
+        } else {
+            JobKind::Backup
+        }),
         limit: args.limit,
         ..ListFilter::default()
     };

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::backup::Which;
 use super::exit::Exit;
+use super::identity::IdentityFiles;
 use super::out;
 use crate::config::Config;
 use crate::store::Manifest;
@@ -14,15 +15,18 @@ use crate::store::Manifest;
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    identities: IdentityFiles,
     /// Print the manifest with its index as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let Some(stored) = args.which.open(config).await? else {
+    let Some(mut stored) = args.which.open(config).await? else {
         return Ok(Exit::NotFound);
     };
+    args.identities.unlock(&mut stored).await?;
     let (manifest, index) = (&stored.manifest, &stored.index);
     if args.json {
         let mut whole = serde_json::to_value(manifest)?;
@@ -31,6 +35,11 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     show(manifest, stored.storage.name())?;
+    if manifest.is_sealed() && stored.is_locked() {
+        out::line(
+            "\nIts tables, filters and warnings are sealed: give --identity FILE to see them.",
+        )?;
+    }
     if let Some(index) = index {
         out::line("")?;
         let headings = ["TABLE", "ROWS", "DATA", "STORED", "XXH3-128 OF THE DATA"];
@@ -84,6 +93,12 @@ fn show(manifest: &Manifest, storage: &str) -> anyhow::Result<()> {
             archive.compression
         ),
     )?;
+    if let Some(encryption) = &manifest.encryption {
+        line("encrypted", format!("{}, to:", encryption.format))?;
+        for recipient in &encryption.recipients {
+            line("", recipient.clone())?;
+        }
+    }
     if let Some(globals) = &manifest.globals {
         let passwords = if globals.passwords { "with" } else { "without" };
         let size = HumanBytes(globals.size_bytes);

@@ -16,7 +16,7 @@ const MOST: u32 = 200;
     after_help = "With an ID, the exit code is 4 for a failed job, 5 for a cancelled one, 3 for an unknown one."
 )]
 pub(super) struct Args {
-    /// The job's id; without it, what is queued and running
+    /// The job's id; without it, what is queued and running, copies too
     #[arg(value_parser = super::values::job_id)]
     id: Option<Uuid>,
     /// Print JSON
@@ -31,6 +31,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         for state in [JobState::Running, JobState::Queued] {
             let filter = ListFilter {
                 state: Some(state),
+                kind: None,
                 limit: MOST,
                 ..ListFilter::default()
             };
@@ -66,7 +67,7 @@ pub(super) fn show_all(jobs: &[JobStatus], json: bool) -> anyhow::Result<()> {
         .map(|job| {
             vec![
                 job.id.to_string(),
-                job.target.clone(),
+                target_of(job),
                 job.state.to_string(),
                 format!("{:.1} %", job.progress),
                 job.elapsed.clone().unwrap_or_default(),
@@ -84,6 +85,14 @@ pub(super) fn show_all(jobs: &[JobStatus], json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A copy's storage stands behind its target.
+fn target_of(job: &JobStatus) -> String {
+    match &job.copy_to {
+        Some(storage) => format!("{} > {storage}", job.target),
+        None => job.target.clone(),
+    }
+}
+
 fn said_of(job: &JobStatus) -> String {
     let text = match job.state {
         JobState::Queued => job.waits_because.as_deref(),
@@ -98,6 +107,9 @@ fn said_of(job: &JobStatus) -> String {
 fn show_one(status: &JobStatus) -> anyhow::Result<()> {
     out::line(last_line(status))?;
     out::line(format!("target:   {}", status.target))?;
+    if let (Some(backup), Some(storage)) = (status.copy_of, &status.copy_to) {
+        out::line(format!("copies:   backup {backup} to storage {storage}"))?;
+    }
     out::line(format!(
         "attempt:  {} of {}",
         status.attempt, status.max_attempts

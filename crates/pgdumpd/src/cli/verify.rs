@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::backup::Which;
 use super::exit::Exit;
+use super::identity::IdentityFiles;
 use super::out;
 use crate::config::Config;
 use crate::store::GLOBALS_DAMAGED;
@@ -13,17 +14,20 @@ use crate::stored::{self, Stored, Verdict};
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    identities: IdentityFiles,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let Some(stored) = args.which.open(config).await? else {
+    let Some(mut stored) = args.which.open(config).await? else {
         return Ok(Exit::NotFound);
     };
+    args.identities.unlock(&mut stored).await?;
     let verdict = stored::verify(&stored).await?;
-    let globals = match stored.storage.read_globals(&stored.manifest).await {
+    let globals = match stored::read_globals(&stored).await {
         Err(fault) if fault.code() == GLOBALS_DAMAGED => Err(fault.to_string()),
         read => Ok(read?.is_some()),
     };
@@ -48,12 +52,22 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
             out::line(format!("  damaged: {what}"))?;
         }
     }
-    Ok(if good { Exit::Done } else { Exit::CheckFailed })
+    Ok(match (good, verdict.unopened) {
+        (true, false) => Exit::Done,
+        (true, true) => Exit::Incomplete,
+        (false, _) => Exit::CheckFailed,
+    })
 }
 
 fn praise(stored: &Stored, verdict: &Verdict) -> String {
     let id = stored.manifest.backup_id;
     let bytes = verdict.size_bytes;
+    if verdict.unopened {
+        return format!(
+            "{id} is what was stored: {bytes} bytes with their SHA-256; they are encrypted, and what is inside was not \
+             checked: give --identity FILE"
+        );
+    }
     match (verdict.good, stored.manifest.archive.rows) {
         (Some(tables), Some(rows)) => format!(
             "{id} is good: {bytes} bytes with their SHA-256, {tables} blocks of data with their checksums, and {rows} rows"

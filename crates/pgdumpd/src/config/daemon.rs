@@ -12,6 +12,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> DaemonConfig {
     let section = reader.section("daemon");
     let config = DaemonConfig {
         max_jobs: reader.integer(&section, "max_jobs"),
+        max_copies: reader.integer(&section, "max_copies"),
         lease: reader.duration(&section, "lease"),
         heartbeat: reader.duration(&section, "heartbeat"),
         poll_interval: reader.duration(&section, "poll_interval"),

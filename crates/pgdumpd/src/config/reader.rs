@@ -151,11 +151,14 @@ impl<'a> Reader<'a> {
 
     /// Notes that a value is wrong.
     pub(super) fn refuse(&mut self, section: &Section, name: &str, found: &Found, why: &str) {
-        let secret = key(section.schema, name).is_none_or(|key| key.kind.is_secret());
+        let shown = values::shown(&found.value);
+        let secret = key(section.schema, name).is_none_or(|key| key.kind.is_secret())
+            // In the place of a public key.
+            || shown.to_ascii_uppercase().contains("AGE-SECRET-KEY-");
         let text = if secret {
             why.to_owned()
         } else {
-            format!("{} {why}", values::shown(&found.value))
+            format!("{shown} {why}")
         };
         self.problem(section.key(name), Some(found.origin.clone()), text);
     }

@@ -52,6 +52,62 @@ pub(super) fn connection(reader: &mut Reader<'_>, section: &Section) -> Option<D
     Some(url.with_password(password))
 }
 
+/// A text that is never shown. Two are equal if they hold the same.
+#[derive(Debug, Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The text itself, for whom it is meant.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Secret {}
+
+/// Reads a secret that may be missing, written out as `inline` or in the file named by `in_file`.
+pub(super) fn optional(
+    reader: &mut Reader<'_>,
+    section: &Section,
+    inline: &'static str,
+    in_file: &'static str,
+) -> Option<Secret> {
+    let (text, name, found) = secret(reader, section, inline, in_file)?;
+    if name == inline {
+        warn_of_readable_configuration(reader, &found.origin, true);
+        reader.entry(section.key(inline), "\"***\"", found.origin);
+    }
+    Some(Secret(text))
+}
+
+/// A file named by a key, where such files lie, which must be there.
+pub(super) fn file(
+    reader: &mut Reader<'_>,
+    section: &Section,
+    name: &'static str,
+) -> Option<PathBuf> {
+    let text = reader.text(section, name)?;
+    let found = reader.find(section, name)?;
+    let resolved = resolve(reader, Path::new(&text)).and_then(|path| match File::open(&path) {
+        Ok(_) => Ok(path),
+        Err(error) => Err(format!("cannot be read: {}: {error}", path.display())),
+    });
+    resolved
+        .inspect_err(|why| reader.refuse(section, name, &found, why))
+        .ok()
+}
+
 /// Reads a secret that is written out as `inline`, or in the file named by `in_file`. Of the two, the one from
 /// the higher layer counts; both from the same one are a problem. Returns which it was.
 fn secret(

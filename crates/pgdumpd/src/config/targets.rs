@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::reader::{Reader, Section};
 use super::sources::Origin;
-use super::{Databases, StorageConfig, TargetConfig, keys, secrets};
+use super::{Databases, EncryptionConfig, StorageConfig, TargetConfig, keys, secrets};
 use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
+use crate::encryption::{ManifestForm, Recipients};
 use crate::globals::Globals;
 use crate::schedule::{Schedule, Zone};
 
@@ -88,6 +89,7 @@ fn read_one(
 ) -> Option<TargetConfig> {
     let databases = databases(reader, section);
     let storage = storage(reader, section, storages);
+    let copies = copies(reader, section, storage.as_deref(), storages);
     let compression = compression(reader, section);
     let compressor = reader.text(section, "compressor");
     let compressor = compressor.and_then(|name| Compressor::named(&name));
@@ -99,10 +101,12 @@ fn read_one(
     let timeout = reader.optional_duration(section, "timeout");
     let schedule = schedule(reader, section);
     let keep_last = reader.optional_integer(section, "keep_last");
+    let encryption = encryption(reader, section);
     Some(TargetConfig {
         url: url?,
         databases,
         storage: storage?,
+        copies,
         compression,
         compressor,
         globals,
@@ -112,6 +116,7 @@ fn read_one(
         timeout,
         schedule,
         keep_last,
+        encryption,
     })
 }
 
@@ -169,6 +174,33 @@ fn storage(
     Some(name)
 }
 
+/// Further storages: configured ones, each once, and none that the dump itself goes to.
+fn copies(
+    reader: &mut Reader<'_>,
+    section: &Section,
+    storage: Option<&str>,
+    storages: &BTreeMap<String, StorageConfig>,
+) -> Vec<String> {
+    let copies = reader.list(section, "copies");
+    let Some(found) = reader.find(section, "copies") else {
+        return copies;
+    };
+    for (at, name) in copies.iter().enumerate() {
+        let why = if !storages.contains_key(name) {
+            let known = storages.keys().cloned().collect::<Vec<_>>().join(", ");
+            format!("\"{name}\" is not configured: known are {known}")
+        } else if storage == Some(name) {
+            format!("\"{name}\" is the target's own storage: name others")
+        } else if copies[..at].contains(name) {
+            format!("\"{name}\" is named twice")
+        } else {
+            continue;
+        };
+        reader.problem(section.key("copies"), Some(found.origin.clone()), why);
+    }
+    copies
+}
+
 fn compression(reader: &mut Reader<'_>, section: &Section) -> Compression {
     let text = reader.text(section, "compression").unwrap_or_default();
     match (text.parse(), reader.find(section, "compression")) {
@@ -208,6 +240,35 @@ fn schedule(reader: &mut Reader<'_>, section: &Section) -> Option<Schedule> {
             None
         }
     }
+}
+
+fn encryption(reader: &mut Reader<'_>, section: &Section) -> Option<EncryptionConfig> {
+    let texts = reader.list(section, "encrypt_to");
+    let sealed = reader.text(section, "manifest").as_deref() == Some("sealed");
+    let found = reader.find(section, "encrypt_to");
+    if let Some(found) = found.filter(|_| !texts.is_empty()) {
+        let manifest = match sealed {
+            true => ManifestForm::Sealed,
+            false => ManifestForm::Clear,
+        };
+        match Recipients::parse(&texts) {
+            Ok(encrypt_to) => {
+                return Some(EncryptionConfig {
+                    encrypt_to,
+                    manifest,
+                });
+            }
+            // Never with what was written: it may be a secret key.
+            Err((at, why)) => {
+                let text = format!("(entry {}) {why}", at + 1);
+                reader.problem(section.key("encrypt_to"), Some(found.origin), text);
+            }
+        }
+    } else if let Some(manifest) = reader.find(section, "manifest").filter(|_| sealed) {
+        let why = "has no meaning without encrypt_to: name the public keys of those who may read the backups";
+        reader.refuse(section, "manifest", &manifest, why);
+    }
+    None
 }
 
 fn zone(reader: &mut Reader<'_>, section: &Section) -> Option<Zone> {

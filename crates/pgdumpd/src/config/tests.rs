@@ -68,6 +68,13 @@ impl Setup {
     }
 }
 
+fn min_free(config: &Config) -> u64 {
+    match &config.storages["local"].place {
+        PlaceConfig::Local { min_free, .. } => *min_free,
+        PlaceConfig::Remote(remote) => panic!("{remote}"),
+    }
+}
+
 fn origin_of(loaded: &Loaded, key: &str) -> String {
     let entry = loaded.entries.iter().find(|entry| entry.key == key);
     entry.map_or("not there".into(), |entry| entry.origin.to_string())
@@ -82,6 +89,7 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
         config.daemon,
         DaemonConfig {
             max_jobs: 2,
+            max_copies: 2,
             lease: Duration::from_secs(300),
             heartbeat: Duration::from_secs(10),
             poll_interval: Duration::from_secs(5),
@@ -98,7 +106,8 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
     assert_eq!(target.stall_timeout, Duration::from_secs(900));
     assert_eq!(target.timeout, None);
     assert_eq!(target.keep_last, None);
-    assert_eq!(config.storages["local"].min_free, 1 << 30);
+    assert_eq!(min_free(&config), 1 << 30);
+    assert_eq!(target.copies, [""; 0]);
     assert_eq!(config.log.filter, "info");
     assert!(!config.log.json);
 }
@@ -117,7 +126,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_defaults() {
     assert!(!loaded.config.queue.listen);
     let directories = loaded.config.pg_dump.directories.clone();
     assert_eq!(directories, [PathBuf::from("/a"), PathBuf::from("/b")]);
-    assert_eq!(loaded.config.storages["local"].min_free, 2_000_000_000);
+    assert_eq!(min_free(&loaded.config), 2_000_000_000);
     assert_eq!(
         origin_of(&loaded, "daemon.max_jobs"),
         "PGDUMPD_DAEMON__MAX_JOBS"
@@ -137,6 +146,31 @@ fn a_variable_finds_the_target_whose_name_it_cannot_spell() {
     let password = loaded.config.targets["My-App.v2"].url.password().unwrap();
     assert_eq!(password.expose_secret(), "007");
     assert_eq!(loaded.config.targets["other"].url.database(), "other");
+}
+
+#[test]
+fn copies_go_to_configured_storages_each_once_and_not_to_the_targets_own() {
+    let file = |copies: &str| {
+        let further =
+            "[storages.offsite]\npath = \"/mnt/offsite\"\n[storages.tape]\npath = \"/mnt/tape\"\n";
+        Setup::file(&format!(
+            "{further}[queue]\nurl = \"postgres://q@db/queue\"\n[storages.local]\npath = \"/srv\"\n\
+             [targets.app]\nurl = \"postgres://b@db/app\"\nstorage = \"local\"\ncopies = {copies}\n"
+        ))
+    };
+    let config = file(r#"["tape", "offsite"]"#).load().config;
+    assert_eq!(config.targets["app"].copies, ["tape", "offsite"]);
+    for (copies, wrong) in [
+        (r#"["local"]"#, "\"local\" is the target's own storage"),
+        (r#"["tape", "tape"]"#, "\"tape\" is named twice"),
+        (
+            r#"["moon"]"#,
+            "\"moon\" is not configured: known are local, offsite, tape",
+        ),
+    ] {
+        let problems = file(copies).refusal();
+        assert!(problems.contains(wrong), "{problems}");
+    }
 }
 
 #[test]
@@ -330,7 +364,10 @@ fn without_configuration_a_database_url_is_enough() {
     assert_eq!(config.targets.keys().collect::<Vec<_>>(), ["shop"]);
     assert_eq!(config.targets["shop"].url, config.queue.url);
     assert_eq!(config.targets["shop"].storage, "local");
-    let path = |setup: &Setup| setup.load().config.storages["local"].path.clone();
+    let path = |setup: &Setup| match &setup.load().config.storages["local"].place {
+        PlaceConfig::Local { path, .. } => path.clone(),
+        PlaceConfig::Remote(remote) => panic!("{remote}"),
+    };
     let is = PathBuf::from;
     assert_eq!(path(&setup), is("/home/me/.local/state/pgdumpd/backups"));
     let setup = setup.with("XDG_STATE_HOME", "/xdg");
@@ -372,6 +409,37 @@ fn a_schedule_has_the_zone_beside_it_and_utc_without_one() {
 }
 
 #[test]
+fn a_target_is_encrypted_to_the_keys_that_it_names() {
+    const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let with = |lines: &str| Setup::file(&format!("{SMALL}{lines}"));
+    let of = |lines: &str| with(lines).load().config.targets.remove("app").unwrap();
+    assert_eq!(of("").encryption, None);
+    let clear = of(&format!("encrypt_to = [\"{KEY}\", \"{KEY}\"]"));
+    assert_eq!(
+        clear.encryption.as_ref().unwrap().encrypt_to.texts(),
+        [KEY, KEY]
+    );
+    assert!(!clear.is_sealed());
+    assert!(of(&format!("encrypt_to = \"{KEY}\"\nmanifest = \"sealed\"")).is_sealed());
+    insta::assert_snapshot!(with("manifest = \"sealed\"").refusal(), @r#"the configuration has a problem: targets.app.manifest (DIR/pgdumpd.toml): "sealed" has no meaning without encrypt_to: name the public keys of those who may read the backups"#);
+    insta::assert_snapshot!(with(&format!("encrypt_to = [\"{KEY}\", \"age1yubikey1qwerty\"]")).refusal(), @"the configuration has a problem: targets.app.encrypt_to (DIR/pgdumpd.toml): (entry 2) is a key of a plugin or a post-quantum key, which are not supported: make an X25519 key with `age-keygen`");
+}
+
+#[test]
+fn a_secret_key_in_the_place_of_a_public_one_is_told_and_not_shown() {
+    let secret = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    for line in [
+        format!("encrypt_to = [\"{secret}\"]"),
+        format!("encrypt_to = [[\"{secret}\"]]"),
+        format!("manifest = \"{secret}\""),
+    ] {
+        let refusal = Setup::file(&format!("{SMALL}{line}")).refusal();
+        assert!(!refusal.contains("GFPYYSJ"), "{refusal}");
+        assert!(!line.starts_with("encrypt_to = [\"") || refusal.contains("is a secret key"));
+    }
+}
+
+#[test]
 fn a_target_must_choose_among_several_storages() {
     let text = format!("{SMALL}[storages.second]\npath = \"/mnt\"");
     insta::assert_snapshot!(Setup::file(&text).refusal(), @"the configuration has a problem: targets.app.storage: is missing: name one of local, second");
@@ -408,13 +476,19 @@ fn variables_that_only_sqlx_obeys_are_warned_of() {
 #[test]
 fn every_default_is_allowed() {
     // A default out of its own bounds would make the smallest file a problem.
-    let small = format!("{SMALL}schedule = \"@daily\"");
+    let small = format!(
+        "{SMALL}schedule = \"@daily\"\nstorage = \"local\"\n[storages.s3]\nurl = \"s3://backups\"\n"
+    );
     let loaded = Setup::file(&small).load();
     for key in KEYS.iter().filter(|key| key.default.is_some()) {
+        let storage = match key.name {
+            "min_free" => "storages.local",
+            _ => "storages.s3",
+        };
         let section = key
             .section
             .replace("targets.*", "targets.app")
-            .replace("storages.*", "storages.local");
+            .replace("storages.*", storage);
         assert_eq!(
             origin_of(&loaded, &format!("{section}.{}", key.name)),
             "default",

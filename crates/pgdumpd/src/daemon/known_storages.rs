@@ -40,6 +40,11 @@ impl KnownStorages {
         Ok(storage)
     }
 
+    /// The id that a name has turned out to have; none where it was not opened yet.
+    pub fn id_of(&self, name: &str) -> Option<Uuid> {
+        self.lock().get(name).copied()
+    }
+
     /// Takes what comes next for what is meant: the operator has had the configuration read again.
     pub(super) fn forget(&self) {
         self.lock().clear();

@@ -36,7 +36,7 @@ pub(super) async fn run(
     let tick = services.daemon.heartbeat;
     let mut writing = Uninterrupted::new(services.daemon.lease);
     let mut pruned: Option<Instant> = None;
-    let mut said = 0;
+    let mut said = (0, 0);
     loop {
         match pulse
             .beat_through(register(&services, drain.is_cancelled()))
@@ -64,10 +64,15 @@ pub(super) async fn run(
         let running = services.running();
         if running != said && !drain.is_cancelled() {
             said = running;
-            tell_systemd(&[NotifyState::Status(&format!(
-                "{running} of {} jobs running",
-                services.daemon.max_jobs
-            ))]);
+            let (backups, copies) = running;
+            let mut text = format!("{backups} of {} jobs running", services.daemon.max_jobs);
+            if copies > 0 {
+                text.push_str(&format!(
+                    ", and {copies} of {} copies",
+                    services.daemon.max_copies
+                ));
+            }
+            tell_systemd(&[NotifyState::Status(&text)]);
         }
         tokio::select! {
             () = rest.cancelled() => return Ok(()),
@@ -82,9 +87,10 @@ pub(super) async fn register(
     draining: bool,
 ) -> Result<DateTime<Utc>, QueueError> {
     let targets: Vec<String> = services.served().targets.keys().cloned().collect();
+    let storages: Vec<String> = services.served().storages.keys().cloned().collect();
     let register = services
         .queue
-        .register(&services.worker, &targets, draining);
+        .register(&services.worker, &targets, &storages, draining);
     match tokio::time::timeout(PATIENCE, register).await {
         Ok(registered) => registered,
         Err(_) => Err(QueueError::Timeout(PATIENCE)),

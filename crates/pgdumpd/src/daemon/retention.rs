@@ -31,19 +31,31 @@ pub struct Retention {
     wake: Notify,
 }
 
-/// The backup that has just succeeded.
+/// The backup that has just been stored.
 #[derive(Debug)]
 struct Newest {
     storage: String,
     object_key: String,
+    /// It was dumped just now, and so is the newest of all. A copy is as old as its backup.
+    dumped: bool,
 }
 
 impl Retention {
-    /// Tells of a success. Returns at once.
+    /// Tells of a backup that was dumped. Returns at once.
     pub fn succeeded(&self, target: &str, success: &Success) {
+        self.stored(target, success, true);
+    }
+
+    /// Tells of a backup that was copied. Returns at once.
+    pub fn copied(&self, target: &str, success: &Success) {
+        self.stored(target, success, false);
+    }
+
+    fn stored(&self, target: &str, success: &Success, dumped: bool) {
         let newest = Newest {
             storage: success.storage.clone(),
             object_key: success.object_key.clone(),
+            dumped,
         };
         let place = (target.to_owned(), success.storage_id);
         self.lock().insert(place, newest);
@@ -184,7 +196,7 @@ struct Backup {
     size_bytes: u64,
 }
 
-/// What both storage and queue know, newest first. The backup that has just succeeded is the newest, even if the
+/// What both storage and queue know, newest first. The backup that has just been dumped is the newest, even if the
 /// database's clock was set back.
 async fn judge(
     storage: &Storage,
@@ -192,7 +204,9 @@ async fn judge(
     mut known: Vec<StoredBackup>,
     newest: &Newest,
 ) -> Vec<Backup> {
-    known.sort_by_key(|backup| backup.object_key != newest.object_key);
+    if newest.dumped {
+        known.sort_by_key(|backup| backup.object_key != newest.object_key);
+    }
     let mut backups = Vec::new();
     for known in known {
         let key = known.object_key.clone();
@@ -243,10 +257,15 @@ async fn look(
         warn!(object.key = %listed.key, "a backup is not counted: its object is gone, or has another size");
         Standing::Lost
     };
+    let filters = match manifest.is_sealed() {
+        // It does not tell them to whom has no identity; the job's row does.
+        true => Filters::from(&spec::parse(&known.spec)?),
+        false => manifest.spec,
+    };
     Ok(Some(Backup {
         known,
         key: listed.key,
-        scope: Scope::new(manifest.partial, manifest.spec),
+        scope: Scope::new(manifest.partial, filters),
         standing,
         size_bytes: manifest.object.size_bytes,
     }))

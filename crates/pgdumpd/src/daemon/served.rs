@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 use super::known_storages::KnownStorages;
 use crate::config::{Config, Databases, StorageConfig, TargetConfig};
 use crate::fault::Fault;
+use crate::queue::ServedStorage;
 use crate::target::Target;
 
 /// Servers asked at once.
@@ -25,6 +26,17 @@ pub struct Served {
     pub unlisted: BTreeSet<String>,
     /// Which storage each name has turned out to be.
     pub known: Arc<KnownStorages>,
+}
+
+impl Served {
+    /// The storages, as a claim of a copy names them.
+    pub fn storages_for_copies(&self) -> Vec<ServedStorage> {
+        let storages = self.storages.iter().map(|(name, config)| ServedStorage {
+            name: name.clone(),
+            id: config.storage_id.or_else(|| self.known.id_of(name)),
+        });
+        storages.collect()
+    }
 }
 
 /// Unfolds the configuration. Where a server cannot be asked for its databases, those known `before` stay.

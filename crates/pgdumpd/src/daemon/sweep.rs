@@ -40,8 +40,13 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
 async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     let served = services.served();
     let targets: Vec<String> = served.targets.keys().cloned().collect();
+    let storages: Vec<String> = served.storages.keys().cloned().collect();
     let without: Vec<Uuid> = tried.keys().copied().collect();
-    let left = match services.queue.leftovers(&targets, A_ROUND, &without).await {
+    let left = services
+        .queue
+        .leftovers(&targets, &storages, A_ROUND, &without)
+        .await;
+    let left = match left {
         Ok(left) => left,
         Err(error) => {
             debug!(

@@ -313,10 +313,7 @@ impl Judge<'_> {
                     self.warning("object_without_manifest", key, job)
                         .of_size(size, Some(self.age.of(newest)))
                         .says("left by an attempt that did not become a backup")
-                        .remedied_by(Remedy::RemoveAttempt {
-                            token,
-                            upload_id: None,
-                        }),
+                        .remedied_by(Remedy::RemoveAttempt { token }),
                 );
                 return;
             }
@@ -393,23 +390,15 @@ impl Judge<'_> {
                 judged.explained += 1;
                 continue;
             }
-            let finding = self
-                .warning("upload_unfinished", &part.archive, part.job)
-                .aged(self.age.of(upload.started_at))
-                .says("an upload that was begun and not ended; its parts cost money");
-            let noted = self.copies.get(part.archive.as_str());
-            let kept = self.shelf.manifests.contains_key(&part.archive)
-                || noted.is_some_and(|copy| copy.stored);
-            judged.findings.push(if kept {
-                finding.advises(
-                    "It lies under the key of a backup, which is not touched: end it with the storage's own tools, or by a lifecycle rule.",
-                )
-            } else {
-                finding.remedied_by(Remedy::RemoveAttempt {
-                    token: part.token,
-                    upload_id: Some(upload.upload_id.clone()),
-                })
-            });
+            judged.findings.push(
+                self.warning("upload_unfinished", &part.archive, part.job)
+                    .aged(self.age.of(upload.started_at))
+                    .says("an upload that was begun and not ended; its parts cost money")
+                    .remedied_by(Remedy::AbortUpload {
+                        token: part.token,
+                        upload_id: upload.upload_id.clone(),
+                    }),
+            );
         }
         if self.shelf.uploads.is_some() {
             return;
@@ -431,10 +420,10 @@ impl Judge<'_> {
                 judged.findings.push(
                     self.warning("upload_unfinished", &key, attempt.job)
                         .says("an upload that the queue knows, of an attempt that nobody has cleared up after")
-                        .remedied_by(Remedy::RemoveAttempt {
-                            token: attempt.token,
-                            upload_id: Some(upload_id.clone()),
-                        }),
+                        .remedied_by(Remedy::AbortUpload {
+ token: attempt.token,
+ upload_id: upload_id.clone(),
+ }),
                 );
             }
         }

@@ -28,7 +28,7 @@ pub async fn repair(
     };
     let done = match remedy {
         Remedy::RemoveScrap => storage.remove_scrap(&finding.key).await.map(|()| true)?,
-        Remedy::RemoveAttempt { token, upload_id } => {
+        Remedy::RemoveAttempt { token } => {
             let key = key_of(finding)?;
             // No attempt begins again under the same token: what is not in use now never will be.
             if queue.attempt_is_in_use(*token).await.map_err(failed)?
@@ -37,9 +37,16 @@ pub async fn repair(
             {
                 false
             } else {
-                storage.remove_partial(&key, upload_id.as_deref()).await?;
+                storage.remove_partial(&key, None).await?;
                 true
             }
+        }
+        Remedy::AbortUpload { token, upload_id } => {
+            let in_use = queue.attempt_is_in_use(*token).await.map_err(failed)?;
+            if !in_use {
+                storage.abort_upload(&key_of(finding)?, upload_id).await?;
+            }
+            !in_use
         }
         Remedy::RemoveTemporaries { token } => {
             let key = key_of(finding)?;

@@ -13,13 +13,14 @@ use super::publish::{Publication, publish};
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use super::{earlier, globals, manifest};
+use crate::compression::Compression;
 use crate::config::{StorageConfig, TargetConfig};
 use crate::daemon::{Served, Services};
 use crate::dump::{self, Plan};
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, Progress, Success};
 use crate::spec;
-use crate::store::{Manifest, ObjectKey, Storage, in_time};
+use crate::store::{ArchiveState, Manifest, ObjectKey, Storage, in_time};
 use crate::target::{self, Target};
 
 /// One attempt of one job.
@@ -35,8 +36,19 @@ impl Attempt<'_> {
     /// Takes the backup. Whatever is returned, no process, session or partial object of it is left that
     /// could be removed.
     pub(super) async fn run(&self) -> Result<Success, Stop> {
+        let ended = self.take().await;
+        match self.reporter.names_are_withheld() {
+            true => ended.map_err(Stop::without_warnings),
+            false => ended,
+        }
+    }
+
+    async fn take(&self) -> Result<Success, Stop> {
         let spec = spec::parse(&self.job.spec).in_step(Step::Spec)?;
         let (target_config, storage_config) = self.configured().in_step(Step::Spec)?;
+        if target_config.is_sealed() {
+            self.reporter.withhold_names();
+        }
         let limit = target_config.stall_timeout;
         let over = CancellationToken::new();
         let _over = over.clone().drop_guard();
@@ -59,7 +71,7 @@ impl Attempt<'_> {
             .await?
             .in_step(Step::Prepare)?;
         if let Some((manifest, place)) = adopted {
-            return Ok(self.success(&manifest, &place));
+            return Ok(self.success(&manifest, &place, target_config));
         }
         let target = target?.in_step(Step::Connect)?;
         self.unless_halted(earlier::end_sessions(self.job, &target))
@@ -75,13 +87,16 @@ impl Attempt<'_> {
 
         let plan = self.plan(&target, target_config, spec.clone()).await?;
         let globals = globals::dump(&plan, target_config, self.switch).await?;
-        let key = ObjectKey::new(
+        let mut key = ObjectKey::new(
             self.services.queue.id(),
             &self.job.target,
             self.job.lease.job,
             self.job.lease.token,
             self.job.claimed_at,
         );
+        if target_config.encryption.is_some() {
+            key = key.encrypted();
+        }
         let started_at = Utc::now();
         let dumping = Dumping {
             services: self.services,
@@ -91,6 +106,7 @@ impl Attempt<'_> {
             config: target_config,
             storage: &storage,
             key: &key,
+            expected_bytes: expected_bytes(size, plan.compression()),
             reporter: self.reporter,
             switch: self.switch,
         };
@@ -109,10 +125,11 @@ impl Attempt<'_> {
             limit,
             progress: self.reporter.progress(),
             storage: &storage,
-            globals: globals.as_ref(),
+            globals: globals.as_ref().map(|globals| &globals.stored[..]),
             switch: self.switch,
         };
-        let manifest = publish(&exit, &streamed, upload, publication, |exit, streamed| {
+        let proof = (&exit, &streamed);
+        let manifest = publish(&proof, vec![upload], publication, |(exit, streamed)| {
             manifest::write(&manifest::Facts {
                 queue_id: self.services.queue.id(),
                 job: self.job,
@@ -126,10 +143,11 @@ impl Attempt<'_> {
                 globals: globals.as_ref(),
                 exit,
                 streamed,
+                encryption: target_config.encryption.as_ref(),
             })
         })
         .await?;
-        Ok(self.success(&manifest, &storage))
+        Ok(self.success(&manifest, &storage, target_config))
     }
 
     fn configured(&self) -> Result<(&TargetConfig, &StorageConfig), Fault> {
@@ -210,16 +228,26 @@ impl Attempt<'_> {
         }
     }
 
-    fn success(&self, manifest: &Manifest, storage: &Storage) -> Success {
+    fn success(&self, manifest: &Manifest, storage: &Storage, config: &TargetConfig) -> Success {
         Success {
             storage: storage.name().to_owned(),
             storage_id: storage.id(),
             object_key: manifest.object.key.to_string(),
             size_bytes: i64::try_from(manifest.object.size_bytes).unwrap_or(i64::MAX),
             sha256: manifest.object.sha256.clone(),
-            warnings: manifest.warnings.clone(),
+            warnings: match manifest.is_sealed() {
+                true => Vec::new(),
+                false => manifest.warnings.clone(),
+            },
             warnings_total: i32::try_from(manifest.warnings_total).unwrap_or(i32::MAX),
             progress: self.final_progress(manifest),
+            // A backup that is adopted may lie where the configuration of today has its copies.
+            copies: config
+                .copies
+                .iter()
+                .filter(|copy| *copy != storage.name())
+                .cloned()
+                .collect(),
         }
     }
 
@@ -231,9 +259,11 @@ impl Attempt<'_> {
             .tables
             .and_then(|tables| i32::try_from(tables).ok());
         let bytes = i64::try_from(manifest.object.size_bytes).ok();
-        let message = match tables {
-            Some(tables) => format!("the backup of {tables} tables is stored and proved"),
-            None => "the backup is stored, its archive unread".to_owned(),
+        let message = match (tables, manifest.archive.state) {
+            (Some(tables), _) => format!("the backup of {tables} tables is stored and proved"),
+            // Adopted, and sealed.
+            (None, ArchiveState::Proved) => "the backup is stored and proved".to_owned(),
+            (None, ArchiveState::Unread) => "the backup is stored, its archive unread".to_owned(),
         };
         let rows = manifest
             .archive
@@ -248,6 +278,16 @@ impl Attempt<'_> {
             bytes_stored: bytes,
             ..counted
         }
+    }
+}
+
+/// About how many bytes an archive comes to. On the safe side: the size counts indexes, which are not dumped, and text
+/// compresses to a quarter.
+fn expected_bytes(database_bytes: i64, compression: Compression) -> u64 {
+    let database_bytes = u64::try_from(database_bytes).unwrap_or(0);
+    match compression {
+        Compression::None => database_bytes,
+        _ => database_bytes / 2,
     }
 }
 

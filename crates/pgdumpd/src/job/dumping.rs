@@ -11,15 +11,16 @@ use tracing::{info, warn};
 use super::attempt::STOP_GRACE;
 use super::cost::Costs;
 use super::flowing::counts;
-use super::halt::{Halt, HaltSwitch};
+use super::halt::HaltSwitch;
 use super::measure::Watch;
+use super::noting::Noting;
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use crate::config::TargetConfig;
 use crate::daemon::Services;
 use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
 use crate::fault::Fault;
-use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Streamed};
+use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Passage, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, STORAGE_STALLED, Storage, Upload, in_time};
 use crate::target::Target;
@@ -47,6 +48,8 @@ pub(super) struct Dumping<'a> {
     pub(super) config: &'a TargetConfig,
     pub(super) storage: &'a Storage,
     pub(super) key: &'a ObjectKey,
+    /// About how many bytes will be stored.
+    pub(super) expected_bytes: u64,
     pub(super) reporter: &'a Reporter,
     pub(super) switch: &'a Arc<HaltSwitch>,
 }
@@ -75,7 +78,7 @@ enum End {
 impl Dumping<'_> {
     /// Dumps. On an error pg_dump, its session and the upload are gone, as far as they can be reached.
     pub(super) async fn run(&self, plan: Plan) -> Result<Dumped, Stop> {
-        self.note_upload().await?;
+        self.note_upload(None).await?;
         match self.once(plan.clone(), mode_of(&plan)).await {
             Ok(Once::Dumped(dumped)) => Ok(*dumped),
             // We cannot read what this pg_dump writes: store it as it comes, and say so.
@@ -96,42 +99,26 @@ impl Dumping<'_> {
         }
     }
 
-    /// Notes where this attempt will store, before the first byte is sent.
-    async fn note_upload(&self) -> Result<(), Stop> {
-        let Self {
-            services,
-            lease,
-            storage,
-            key,
-            ..
-        } = self;
-        loop {
-            let noted =
-                services
-                    .queue
-                    .note_upload(lease, storage.name(), storage.id(), key.as_str(), None);
-            let noted = tokio::select! {
-                () = self.switch.token().cancelled() => return Err(Stop::Halted),
-                noted = noted => noted,
-            };
-            match noted {
-                Ok(true) => return Ok(()),
-                Ok(false) => {
-                    self.switch.throw(Halt::LeaseLost);
-                    return Err(Stop::Halted);
-                }
-                // The heart throws the switch when this lasts too long.
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the upload could not be noted; trying again"
-                ),
-            }
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
+    /// Notes where this attempt will store, before an upload is begun; then what the storage calls the upload, before
+    /// the first part is sent.
+    async fn note_upload(&self, upload_id: Option<&str>) -> Result<(), Stop> {
+        let noting = Noting {
+            queue: &self.services.queue,
+            lease: self.lease,
+            storage: self.storage,
+            switch: self.switch,
+        };
+        noting.note(self.key, upload_id).await
     }
 
     async fn once(&self, plan: Plan, mode: Mode) -> Result<Once, Stop> {
         let mut upload = self.begin().await?;
+        if upload.id().is_some()
+            && let Err(stop) = self.note_upload(upload.id()).await
+        {
+            abort(upload).await;
+            return Err(stop);
+        }
         let (mut dump, output) = match PgDump::start(&plan) {
             Ok(started) => started,
             Err(fault) => {
@@ -186,7 +173,8 @@ impl Dumping<'_> {
 
     /// Begins the upload. Where that hangs it is left alone: begun too late, it removes itself.
     async fn begin(&self) -> Result<Upload, Stop> {
-        let begun = in_time(self.config.stall_timeout, self.storage.begin(self.key));
+        let begun = self.storage.begin(self.key, Some(self.expected_bytes));
+        let begun = in_time(self.config.stall_timeout, begun);
         tokio::select! {
             () = self.switch.token().cancelled() => Err(Stop::Halted),
             begun = begun => begun.in_step(Step::Store),
@@ -217,7 +205,12 @@ impl Dumping<'_> {
         let mut source = Output(output);
         let mut sink = Into { upload };
         let meter = Arc::clone(meter);
-        let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, mode, meter, &stop));
+        let encryption = self.config.encryption.as_ref();
+        let how = Passage {
+            mode,
+            encrypt_to: encryption.map(|own| own.encrypt_to.clone()),
+        };
+        let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, how, meter, &stop));
         let end = tokio::select! {
             biased;
             flowed = &mut flow => return End::Flowed(flowed),

@@ -118,12 +118,15 @@ pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
 /// # Errors
 /// When target or storage could not be reached, or refused.
 pub async fn clear(left: &Leftover, served: &Served) -> Result<bool, Fault> {
-    let Some(config) = served.targets.get(&left.target) else {
-        return Ok(false);
+    let sessions = match served.targets.get(&left.target) {
+        _ if left.is_copy => 0,
+        None => return Ok(false),
+        Some(config) => {
+            let target = Target::connect(&left.target, &config.url).await?;
+            let sessions = [application_name(left.token)];
+            target.end_sessions(&sessions, SESSIONS_LIMIT).await?
+        }
     };
-    let target = Target::connect(&left.target, &config.url).await?;
-    let sessions = [application_name(left.token)];
-    let sessions = target.end_sessions(&sessions, SESSIONS_LIMIT).await?;
     if let (Some(name), Some(key)) = (&left.storage, &left.object_key) {
         let Some(config) = served.storages.get(name) else {
             return Ok(false);

@@ -10,8 +10,8 @@ use crate::globals::Globals;
 
 /// What will be stored beside the archive.
 pub(super) struct Dumped {
-    /// SQL.
-    pub(super) text: Vec<u8>,
+    /// SQL, encrypted where the target's backups are.
+    pub(super) stored: Vec<u8>,
     /// Whether passwords are in it.
     pub(super) passwords: bool,
 }
@@ -29,8 +29,12 @@ pub(super) async fn dump(
     let dumped = dump::dump_globals(plan, globals, limit, switch.token()).await;
     let text = dumped.in_step(Step::Dump)?.ok_or(Stop::Halted)?;
     info!(globals.bytes = text.len(), "roles and tablespaces dumped");
+    let stored = match &config.encryption {
+        Some(encryption) => encryption.encrypt_to.encrypt(&text).in_step(Step::Store)?,
+        None => text,
+    };
     Ok(Some(Dumped {
-        text,
+        stored,
         passwords: globals == Globals::WithPasswords,
     }))
 }

@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::globals;
 use crate::compression::Compression;
+use crate::config::EncryptionConfig;
 use crate::dump::{CleanExit, Plan};
 use crate::pipeline::{ArchiveEnd, Streamed};
 use crate::queue::{ClaimedJob, Worker};
 use crate::spec;
 use crate::store::{
-    Archive, ArchiveState, Daemon, Database, FORMAT, Globals, Manifest, Object, ObjectKey, PgDump,
-    Restore,
+    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
+    ObjectKey, PgDump, Restore,
 };
 use crate::target::Target;
 
@@ -31,6 +32,7 @@ pub(super) struct Facts<'a> {
     pub(super) globals: Option<&'a globals::Dumped>,
     pub(super) exit: &'a CleanExit,
     pub(super) streamed: &'a Streamed,
+    pub(super) encryption: Option<&'a EncryptionConfig>,
 }
 
 pub(super) fn write(facts: &Facts<'_>) -> Manifest {
@@ -72,6 +74,12 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
         spec: (*spec).into(),
         partial: spec::is_partial(spec),
         archive: archive(plan, streamed),
+        encryption: facts.encryption.map(|own| Encryption {
+            format: "age".to_owned(),
+            recipients: own.encrypt_to.texts(),
+            manifest: own.manifest,
+        }),
+        sealed: None,
         object: Object {
             key: facts.key.clone(),
             size_bytes: streamed.size(),
@@ -79,7 +87,7 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
         },
         globals: facts
             .globals
-            .map(|globals| Globals::of(facts.key, &globals.text, globals.passwords)),
+            .map(|globals| Globals::of(facts.key, &globals.stored, globals.passwords)),
         warnings: caveats
             .into_iter()
             .chain(warnings.texts.iter().cloned())
@@ -87,15 +95,47 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
         warnings_total,
         restore: Restore {
             minimum_pg_restore: Some(minimum),
-            hint: format!(
-                "pg_restore --dbname=EMPTY_DATABASE FILE, with pg_restore {minimum} or newer"
-            ),
+            hint: hint(minimum, facts.encryption.is_some()),
         },
         daemon: Daemon {
             version: facts.worker.version.clone(),
             host: facts.worker.host.clone(),
         },
+        copied: None,
     }
+}
+
+/// The manifest of a copy: the original's, but for where the object lies, and how it came there.
+pub(super) fn of_copy(
+    original: &Manifest,
+    key: ObjectKey,
+    from_storage_id: Uuid,
+    job: Uuid,
+) -> Manifest {
+    Manifest {
+        object: Object {
+            key: key.clone(),
+            ..original.object.clone()
+        },
+        globals: original.globals.as_ref().map(|globals| Globals {
+            key: key.globals(),
+            ..globals.clone()
+        }),
+        copied: Some(Copied {
+            from_storage_id,
+            job_id: job,
+            copied_at: Utc::now(),
+        }),
+        ..original.clone()
+    }
+}
+
+fn hint(minimum: u16, encrypted: bool) -> String {
+    let restore = match encrypted {
+        true => "age --decrypt --identity IDENTITY FILE | pg_restore --dbname=EMPTY_DATABASE",
+        false => "pg_restore --dbname=EMPTY_DATABASE FILE",
+    };
+    format!("{restore}, with pg_restore {minimum} or newer")
 }
 
 fn archive(plan: &Plan, streamed: &Streamed) -> Archive {
@@ -115,6 +155,7 @@ fn archive(plan: &Plan, streamed: &Streamed) -> Archive {
         format_version: proved.map(|proved| proved.header().version.to_string()),
         compression: plan.compression().to_string(),
         compressor: plan.compressor(),
+        size_bytes: Some(streamed.archive_bytes()),
         dump_bytes: streamed.dump_bytes(),
         entries: proved.map(|proved| proved.proof().entries as u64),
         tables: proved.map(|proved| proved.proof().tables as u64),

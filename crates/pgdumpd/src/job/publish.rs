@@ -1,22 +1,55 @@
-//! The only place where an upload is committed. What it takes proves what it needs: pg_dump's clean exit,
-//! the archive's end, and a lease confirmed just before.
+//! The only place where an upload is committed. What it takes proves what it needs: of a dump pg_dump's clean exit
+//! and the archive's end, of a copy that what was read is what the original's manifest says; and a lease confirmed
+//! just before.
 
 use std::time::Duration;
 
+use pgdump_archive::Index;
 use tracing::warn;
 
 use crate::dump::CleanExit;
 use crate::fault::Fault;
+use crate::job::copy::Compared;
 use crate::job::dumping::abort;
-use crate::job::globals;
 use crate::job::halt::{Halt, HaltSwitch};
 use crate::job::stop::{InStep, Step, Stop};
 use crate::pipeline::Streamed;
 use crate::queue::{Beat, Lease, Progress, Queue};
-use crate::store::{Manifest, ObjectKey, Storage, Upload, in_time};
+use crate::store::{Manifest, ObjectKey, Storage, StoredObject, Upload, in_time};
 
 /// How long a storage may take to remove an object that is no backup.
 const REMOVE_LIMIT: Duration = Duration::from_secs(30);
+
+/// What uploads must have behind them to become a backup. There are two kinds, and each is hard to come by.
+pub(super) trait Proof {
+    /// The bytes that were sent to each upload, in order.
+    fn sizes(&self) -> Vec<u64>;
+
+    /// Where the archive's data lies, for the manifest.
+    fn index(&self) -> Option<&Index>;
+}
+
+/// Of a dump: pg_dump ended with status 0, and its archive was read to the end.
+impl Proof for (&CleanExit, &Streamed) {
+    fn sizes(&self) -> Vec<u64> {
+        vec![self.1.size()]
+    }
+
+    fn index(&self) -> Option<&Index> {
+        self.1.index()
+    }
+}
+
+/// Of a copy: every object was read whole, and has the size and the SHA-256 of the original's manifest.
+impl Proof for Compared {
+    fn sizes(&self) -> Vec<u64> {
+        self.sizes()
+    }
+
+    fn index(&self) -> Option<&Index> {
+        self.index()
+    }
+}
 
 /// What is needed to publish, beside the proofs.
 pub(super) struct Publication<'a> {
@@ -27,61 +60,47 @@ pub(super) struct Publication<'a> {
     pub(super) limit: Duration,
     pub(super) progress: Progress,
     pub(super) storage: &'a Storage,
-    /// What lies beside the archive.
-    pub(super) globals: Option<&'a globals::Dumped>,
+    /// Roles and tablespaces as they will lie beside the archive.
+    pub(super) globals: Option<&'a [u8]>,
     pub(super) switch: &'a HaltSwitch,
 }
 
-/// Confirms the lease, commits the object, then writes the manifest, which is what makes the backup exist.
+/// Confirms the lease, commits the objects, the archive first, then writes the manifest, which is what makes the backup exist.
 ///
 /// A cancel that was asked for before the confirmation wins; a later one loses. On an error no backup exists
 /// that could be read back; what a storage that does not answer may keep is settled by the next attempt.
-pub(super) async fn publish(
-    exit: &CleanExit,
-    streamed: &Streamed,
-    upload: Upload,
+pub(super) async fn publish<P: Proof>(
+    proof: &P,
+    uploads: Vec<Upload>,
     publication: Publication<'_>,
-    manifest: impl FnOnce(&CleanExit, &Streamed) -> Manifest,
+    manifest: impl FnOnce(&P) -> Manifest,
 ) -> Result<Manifest, Stop> {
-    let key = upload.key().clone();
     if let Err(stop) = confirm(&publication).await {
-        abort(upload).await;
+        abort_all(uploads).await;
         return Err(stop);
     }
-    let limit = publication.limit;
-    let stored = in_time(limit, upload.commit())
-        .await
-        .in_step(Step::Publish)?;
+    let stored = commit(uploads, &publication).await.in_step(Step::Publish)?;
     if publication.switch.reason() == Some(Halt::LeaseLost) {
-        // Lost while the object was being made durable: no manifest, so no backup.
-        remove(publication.storage, &key).await;
+        // Lost while the objects were being made durable: no manifest, so no backup.
+        remove_all(publication.storage, &stored).await;
         return Err(Stop::Halted);
     }
+    let manifest = manifest(proof);
+    let key = manifest.object.key.clone();
     let written = async {
-        if stored.size != streamed.size() {
-            return Err(Fault::transient(
-                "stored_size_differs",
-                format!(
-                    "the storage holds {} bytes of {}, {} were sent",
-                    stored.size,
-                    key,
-                    streamed.size()
-                ),
-            ));
-        }
+        expect_sizes(&stored, &proof.sizes())?;
         if let Some(globals) = publication.globals {
-            let text = globals.text.clone();
-            publication.storage.write_globals(&key, text).await?;
+            let stored = globals.to_vec();
+            publication.storage.write_globals(&key, stored).await?;
         }
-        let manifest = manifest(exit, streamed);
         publication
             .storage
-            .write_manifest(&manifest, streamed.index())
-            .await?;
-        Ok(manifest)
+            .write_manifest(&manifest, proof.index())
+            .await
     };
+    let limit = publication.limit;
     match in_time(limit, written).await {
-        Ok(manifest) => Ok(manifest),
+        Ok(()) => Ok(manifest),
         Err(fault) => {
             // The answer may be wrong: what can be read back whole is a backup.
             let kept = publication.storage.find_backup(&key, limit).await;
@@ -92,9 +111,56 @@ pub(super) async fn publish(
                 );
                 return Ok(manifest);
             }
-            remove(publication.storage, &key).await;
+            remove_all(publication.storage, &stored).await;
             Err(fault).in_step(Step::Publish)
         }
+    }
+}
+
+/// Makes the objects visible: all, or none that could be removed again.
+async fn commit(
+    uploads: Vec<Upload>,
+    publication: &Publication<'_>,
+) -> Result<Vec<StoredObject>, Fault> {
+    let mut stored = Vec::new();
+    let mut uploads = uploads.into_iter();
+    while let Some(upload) = uploads.next() {
+        match in_time(publication.limit, upload.commit()).await {
+            Ok(object) => stored.push(object),
+            Err(fault) => {
+                abort_all(uploads).await;
+                remove_all(publication.storage, &stored).await;
+                return Err(fault);
+            }
+        }
+    }
+    Ok(stored)
+}
+
+fn expect_sizes(stored: &[StoredObject], sent: &[u64]) -> Result<(), Fault> {
+    for (object, sent) in stored.iter().zip(sent) {
+        if object.size != *sent {
+            return Err(Fault::transient(
+                "stored_size_differs",
+                format!(
+                    "the storage holds {} bytes of {}, {sent} were sent",
+                    object.size, object.key
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn abort_all(uploads: impl IntoIterator<Item = Upload>) {
+    for upload in uploads {
+        abort(upload).await;
+    }
+}
+
+async fn remove_all(storage: &Storage, objects: &[StoredObject]) {
+    for object in objects {
+        remove(storage, &object.key).await;
     }
 }
 

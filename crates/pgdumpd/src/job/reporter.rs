@@ -1,6 +1,7 @@
 //! What a job says of itself: phase, percentage, message. Written into the row by the heart and, at each
 //! change of phase and each whole 5 %, into the log as `event=BACKUP_PROGRESS`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::telemetry::BACKUP_PROGRESS;
 pub(super) enum Phase {
     /// Connecting to the target and the storage; clearing up after earlier attempts.
     Preparing,
+    /// A stored backup's bytes flow to another storage.
+    Copying,
     /// pg_dump reads the catalogs and takes its locks; no byte has come yet.
     Catalog,
     /// Rows flow.
@@ -32,6 +35,7 @@ impl Phase {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Preparing => "preparing",
+            Self::Copying => "copying",
             Self::Catalog => "catalog",
             Self::Data => "data",
             Self::Finishing => "finishing",
@@ -44,6 +48,7 @@ impl Phase {
     fn range(self) -> (f32, f32) {
         match self {
             Self::Preparing => (0.0, 0.0),
+            Self::Copying => (0.0, 99.0),
             Self::Catalog => (0.0, 1.0),
             Self::Data => (1.0, 98.0),
             Self::Finishing => (98.0, 99.0),
@@ -76,11 +81,15 @@ pub(super) struct Reporter {
     began: Instant,
     state: Mutex<State>,
     changed: Notify,
+    /// Whether no table may be named.
+    nameless: AtomicBool,
 }
 
 #[derive(Debug)]
 struct State {
     phase: Phase,
+    /// Instead of the phase's own words.
+    said: Option<String>,
     percent: f32,
     counts: Counts,
     remaining: Option<Duration>,
@@ -92,6 +101,7 @@ impl Reporter {
     pub(super) fn new(job: Uuid) -> Self {
         let state = State {
             phase: Phase::Preparing,
+            said: None,
             percent: 0.0,
             counts: Counts::default(),
             remaining: None,
@@ -102,7 +112,18 @@ impl Reporter {
             began: Instant::now(),
             state: Mutex::new(state),
             changed: Notify::new(),
+            nameless: AtomicBool::new(false),
         }
+    }
+
+    /// From now on names no table.
+    pub(super) fn withhold_names(&self) {
+        self.nameless.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no table may be named.
+    pub(super) fn names_are_withheld(&self) -> bool {
+        self.nameless.load(Ordering::Relaxed)
     }
 
     /// Enters a phase.
@@ -112,6 +133,7 @@ impl Reporter {
             return;
         }
         state.phase = phase;
+        state.said = None;
         state.percent = state.percent.max(phase.range().0);
         if phase > Phase::Data {
             state.counts.current_table = None;
@@ -131,6 +153,9 @@ impl Reporter {
         // One decimal: more would only make the row look busier than it is.
         state.percent = state.percent.max((percent * 10.0).floor() / 10.0);
         state.counts = counts;
+        if self.names_are_withheld() {
+            state.counts.current_table = None;
+        }
         state.remaining = remaining;
         self.say(&mut state, false);
     }
@@ -138,6 +163,29 @@ impl Reporter {
     /// How long ago the attempt began.
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// Reports what a job does in the present phase that the phase's own words do not fit.
+    pub(super) fn explain(&self, said: String) {
+        let mut state = self.lock();
+        state.said = Some(said);
+        self.say(&mut state, false);
+    }
+
+    /// Reports how much of a copy has been stored.
+    pub(super) fn copied(&self, to: &str, done: u64, total: u64) {
+        let counts = Counts {
+            bytes_stored: i64::try_from(done).ok(),
+            ..Counts::default()
+        };
+        self.lock().said = Some(format!("copying to {to} ({})", done_of(done, total)));
+        let share = if total == 0 {
+            1.0
+        } else {
+            done as f64 / total as f64
+        };
+        let remaining = remaining(self.elapsed(), share);
+        self.advance(share, remaining, counts);
     }
 
     /// What the row should say now.
@@ -183,8 +231,35 @@ impl Reporter {
     }
 }
 
+/// The time left, from the time taken for `share`; none while that says too little.
+fn remaining(elapsed: Duration, share: f64) -> Option<Duration> {
+    (share >= 0.02 && elapsed >= Duration::from_millis(500))
+        .then(|| elapsed.mul_f64((1.0 - share).max(0.0) / share))
+}
+
+/// Such as `1.2 of 3.4 GB`, in the unit of the larger number.
+fn done_of(done: u64, total: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let (mut unit, mut size) = (0, 1.0);
+    while total as f64 / size >= 1000.0 && unit + 1 < UNITS.len() {
+        unit += 1;
+        size *= 1000.0;
+    }
+    let digits = usize::from(unit > 0);
+    format!(
+        "{:.digits$} of {:.digits$} {}",
+        done as f64 / size,
+        total as f64 / size,
+        UNITS[unit]
+    )
+}
+
 fn message(state: &State) -> String {
+    if let Some(said) = &state.said {
+        return said.clone();
+    }
     match state.phase {
+        Phase::Copying => "copying to another storage".to_owned(),
         Phase::Preparing => "connecting to the target and the storage".to_owned(),
         Phase::Catalog => "pg_dump reads the catalogs and takes its locks".to_owned(),
         Phase::Data => {
@@ -213,6 +288,54 @@ mod tests {
         reporter.enter(Phase::Data);
         reporter.enter(Phase::Catalog);
         assert_eq!(reporter.progress().phase, "data");
+    }
+
+    #[test]
+    fn a_reporter_that_withholds_names_still_counts() {
+        let counts = || Counts {
+            current_table: Some("app.secret".to_owned()),
+            tables_done: Some(2),
+            tables_total: Some(20),
+            ..Counts::default()
+        };
+        let reporter = Reporter::new(Uuid::nil());
+        reporter.enter(Phase::Data);
+        reporter.advance(0.1, None, counts());
+        assert!(reporter.progress().message.contains("app.secret"));
+        reporter.withhold_names();
+        reporter.advance(0.2, None, counts());
+        let told = reporter.progress();
+        assert_eq!(told.message, "dumping data (2 of 20 tables done)");
+        assert_eq!(told.current_table, None);
+        assert_eq!(told.tables_done, Some(2));
+    }
+
+    #[test]
+    fn a_copys_message_names_storage_and_bytes() {
+        let reporter = Reporter::new(Uuid::nil());
+        reporter.enter(Phase::Copying);
+        reporter.copied("offsite", 1_234_000_000, 3_400_000_000);
+        let progress = reporter.progress();
+        assert_eq!(progress.message, "copying to offsite (1.2 of 3.4 GB)");
+        assert_eq!(progress.bytes_stored, Some(1_234_000_000));
+        assert!((35.0..36.5).contains(&progress.percent), "{progress:?}");
+        reporter.enter(Phase::Publishing);
+        assert_eq!(
+            reporter.progress().message,
+            "publishing the archive and its manifest"
+        );
+        assert_eq!(done_of(0, 0), "0 of 0 B");
+        assert_eq!(done_of(999, 999), "999 of 999 B");
+        assert_eq!(done_of(1, 1000), "0.0 of 1.0 kB");
+    }
+
+    #[test]
+    fn the_time_left_is_told_once_it_can_be_known() {
+        assert_eq!(remaining(Duration::from_secs(10), 0.0), None);
+        assert_eq!(
+            remaining(Duration::from_secs(10), 0.25),
+            Some(Duration::from_secs(30))
+        );
     }
 
     proptest! {

@@ -36,7 +36,8 @@ pub(super) async fn finish(
             }
             _ => {}
         }
-        let kept = matches!(outcome, Outcome::Succeeded(_)) && !shutdown.is_cancelled();
+        let kept = matches!(outcome, Outcome::Succeeded(_) | Outcome::Copied(_))
+            && !shutdown.is_cancelled();
         if Instant::now() >= deadline && !kept {
             return None;
         }

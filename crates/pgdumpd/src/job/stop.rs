@@ -15,6 +15,8 @@ pub(super) enum Step {
     Prepare,
     /// Running pg_dump, to its exit.
     Dump,
+    /// Reading a stored backup and sending it to another storage.
+    Copy,
     /// Reading the archive and sending it to the storage.
     Store,
     /// Making object and manifest visible.
@@ -28,6 +30,7 @@ impl Step {
             Self::Connect => "connect",
             Self::Prepare => "prepare",
             Self::Dump => "dump",
+            Self::Copy => "copy",
             Self::Store => "store",
             Self::Publish => "publish",
         }
@@ -46,6 +49,8 @@ pub(super) enum Stop {
     },
     /// The halt switch was thrown.
     Halted,
+    /// There is nothing to do any more, for this reason.
+    Moot(String),
 }
 
 impl Stop {
@@ -61,7 +66,25 @@ impl Stop {
                     warnings_total,
                 }
             }
-            Self::Halted => Self::Halted,
+            other => other,
+        }
+    }
+
+    /// Withholds the texts of the warnings; they stay counted.
+    pub(super) fn without_warnings(self) -> Self {
+        match self {
+            Self::Failed {
+                step,
+                fault,
+                warnings_total,
+                ..
+            } => Self::Failed {
+                step,
+                fault,
+                warnings: Vec::new(),
+                warnings_total,
+            },
+            other => other,
         }
     }
 
@@ -87,6 +110,7 @@ impl Stop {
                 warnings,
                 warnings_total,
             })),
+            (_, Self::Moot(why)) => Some(Outcome::Moot(why)),
             (Some(Halt::TimedOut(limit)), Self::Halted) => Some(Outcome::Failed(Failure {
                 step: Step::Dump.as_str(),
                 code: "timeout",

@@ -46,6 +46,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(3, "views", "0003_views.sql"),
     migration!(4, "roles", "0004_roles.sql"),
     migration!(5, "schedules", "0005_schedules.sql"),
+    migration!(6, "copies", "0006_copies.sql"),
 ];
 
 /// The schema version that this build needs.

@@ -15,6 +15,7 @@ pub struct Streamed {
     pub(super) size: u64,
     pub(super) sha256: String,
     pub(super) dump_bytes: u64,
+    pub(super) archive_bytes: u64,
 }
 
 impl Streamed {
@@ -28,7 +29,12 @@ impl Streamed {
         self.dump_bytes
     }
 
-    /// What the archive holds and where; none of one that was not read.
+    /// Bytes of the archive before it was encrypted; what went to the sink, if it was not.
+    pub fn archive_bytes(&self) -> u64 {
+        self.archive_bytes
+    }
+
+    /// What the archive holds and where, before it was encrypted; none of one that was not read.
     pub fn index(&self) -> Option<&Index> {
         match &self.end {
             ArchiveEnd::Proved(proved) => Some(&proved.index),

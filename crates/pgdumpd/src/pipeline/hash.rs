@@ -17,17 +17,13 @@ impl Hash {
         self.size += bytes.len() as u64;
     }
 
-    /// Bytes that were added.
-    pub(super) fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The end of a stream of which all bytes were added; so many came from the source.
-    pub(super) fn streamed(self, end: ArchiveEnd, dump_bytes: u64) -> Streamed {
+    /// The end of a stream of which all bytes were added; so many came from the source, and so many were encrypted.
+    pub(super) fn streamed(self, end: ArchiveEnd, dump_bytes: u64, archive_bytes: u64) -> Streamed {
         Streamed {
             end,
             size: self.size,
             dump_bytes,
+            archive_bytes,
             sha256: hex(&self.sha256.finalize()),
         }
     }

@@ -1,18 +1,17 @@
-//! The thread that reads what passes: parses, counts, hashes.
+//! The thread that reads what passes: parses and counts, and lets the outlet encrypt and hash.
 //!
 //! One thread for both: SHA-256 with the processor's own instructions and the parser together are several times
 //! faster than pg_dump writes, and a second thread would take a processor from pg_dump and the server.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pgdump_archive::{ArchiveError, IndexError, IndexingParser};
 use tokio::sync::mpsc;
 
 use super::Message;
 use super::end::{ArchiveEnd, Proved, Streamed, Unread};
-use super::hash::Hash;
 use super::meter::Meter;
+use super::outlet::Outlet;
 use crate::fault::Fault;
 
 /// What every archive begins with, whatever its version.
@@ -20,7 +19,6 @@ const MAGIC: &[u8] = b"PGDMP";
 
 pub(super) struct Inspector {
     reading: Reading,
-    hash: Hash,
     meter: Arc<Meter>,
 }
 
@@ -52,26 +50,22 @@ impl Inspector {
     }
 
     fn new(reading: Reading, meter: Arc<Meter>) -> Self {
-        Self {
-            reading,
-            hash: Hash::default(),
-            meter,
-        }
+        Self { reading, meter }
     }
 
     /// Blocks until the stream ends.
     pub(super) fn run(
         mut self,
         mut incoming: mpsc::Receiver<Message>,
-        outgoing: &mpsc::Sender<Bytes>,
+        mut outlet: Outlet<'_>,
     ) -> Result<Streamed, Stop> {
         loop {
             match incoming.blocking_recv().ok_or(Stop::Abandoned)? {
                 Message::Bytes(bytes) => {
                     self.inspect(&bytes)?;
-                    outgoing.blocking_send(bytes).map_err(|_| Stop::Abandoned)?;
+                    outlet.send(bytes)?;
                 }
-                Message::End => return self.end(),
+                Message::End => return outlet.end(self.end()?, None),
             }
         }
     }
@@ -87,20 +81,17 @@ impl Inspector {
                 first.extend_from_slice(&bytes[..wanted.min(bytes.len())]);
             }
         }
-        self.hash.add(bytes);
         Ok(())
     }
 
-    fn end(self) -> Result<Streamed, Stop> {
-        let end = match self.reading {
-            Reading::Parser(parser) => prove(*parser)?,
+    fn end(self) -> Result<ArchiveEnd, Stop> {
+        match self.reading {
+            Reading::Parser(parser) => prove(*parser),
             Reading::Unread { first, .. } if first != MAGIC => {
-                return Err(ArchiveError::NotAnArchive.into());
+                Err(ArchiveError::NotAnArchive.into())
             }
-            Reading::Unread { reason, .. } => ArchiveEnd::Unread(Unread { reason }),
-        };
-        let size = self.hash.size();
-        Ok(self.hash.streamed(end, size))
+            Reading::Unread { reason, .. } => Ok(ArchiveEnd::Unread(Unread { reason })),
+        }
     }
 }
 

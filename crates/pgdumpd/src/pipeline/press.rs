@@ -1,12 +1,11 @@
 //! The threads that compress what passes: one splits it into pieces, several pack these, one puts them together
-//! in order and hashes the result.
+//! in order and lets the outlet encrypt and hash the result.
 
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use bytes::Bytes;
 use pgdump_archive::{
     Assembler, Codec, Header, PackError, Packed, Packer, Piece, Proof, RecompressError,
     Recompression, Recompressor, Toc,
@@ -17,9 +16,9 @@ use tokio::task::JoinHandle;
 
 use super::Message;
 use super::end::{ArchiveEnd, Proved, Streamed};
-use super::hash::Hash;
 use super::inspector::{Stop, corrupt};
 use super::meter::Meter;
+use super::outlet::Outlet;
 use crate::fault::Fault;
 
 /// Pieces of one archive that are being packed, or wait for their turn: one for each processor, so that all have
@@ -47,12 +46,12 @@ pub(super) fn run(
     how: Recompression,
     meter: &Meter,
     incoming: mpsc::Receiver<Message>,
-    outgoing: &mpsc::Sender<Bytes>,
+    outlet: Outlet<'_>,
     runtime: &Handle,
 ) -> Result<Streamed, Stop> {
     let (to_assemble, assemble_from) = sync_channel(pieces_in_flight());
     thread::scope(|scope| {
-        let assembling = scope.spawn(|| assemble(assemble_from, meter, outgoing, runtime));
+        let assembling = scope.spawn(|| assemble(assemble_from, meter, outlet, runtime));
         let packers = Packers::new(how.codec, runtime.clone());
         let split = split(how, meter, incoming, &packers, &to_assemble);
         drop(to_assemble);
@@ -108,11 +107,10 @@ fn split(
 fn assemble(
     assemble_from: Receiver<Next>,
     meter: &Meter,
-    outgoing: &mpsc::Sender<Bytes>,
+    mut outlet: Outlet<'_>,
     runtime: &Handle,
 ) -> Result<Streamed, Stop> {
     let mut assembler = Assembler::new();
-    let mut hash = Hash::default();
     loop {
         match assemble_from.recv().map_err(|_| Stop::Abandoned)? {
             Next::Piece(packing) => {
@@ -125,18 +123,15 @@ fn assemble(
                 let bytes = assembler
                     .push(packed)
                     .map_err(|e| Stop::Fault(internal("a piece is out of order").caused_by(e)))?;
-                hash.add(&bytes);
                 meter.counts(assembler.entries(), assembler.so_far());
-                outgoing
-                    .blocking_send(bytes.into())
-                    .map_err(|_| Stop::Abandoned)?;
+                outlet.send(bytes.into())?;
             }
             Next::End(end) => {
                 let (proof, index) = assembler
                     .finish(end.proof)
                     .map_err(|e| Stop::Fault(internal("pieces are missing").caused_by(e)))?;
                 let proved = Proved::new(proof, index, end.header, end.toc)?;
-                return Ok(hash.streamed(ArchiveEnd::Proved(Box::new(proved)), end.dump_bytes));
+                return outlet.end(ArchiveEnd::Proved(Box::new(proved)), Some(end.dump_bytes));
             }
         }
     }

@@ -8,13 +8,16 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{ClaimedJob, EarlierAttempt, Lease, Queue, QueueError};
+use super::link::Statement;
+use super::{ClaimedJob, CopyOrder, EarlierAttempt, Lease, Queue, QueueError, Work};
 use crate::spec::SPEC_VERSIONS;
 
 const CLAIM: &str = include_str!("sql/claim.sql");
 const NEXT_DUE: &str = include_str!("sql/next_due.sql");
+const CLAIM_COPY: &str = include_str!("sql/claim_copy.sql");
+const NEXT_DUE_COPY: &str = include_str!("sql/next_due_copy.sql");
 
-/// Jobs looked at for each target and priority once the first ones turn out to be locked.
+/// Jobs looked at for each target and priority, or for each storage, once the first ones turn out to be locked.
 const PAST_LOCKED_ROWS: i64 = 50;
 
 /// How often a claim is tried again after another claimer was faster.
@@ -30,8 +33,17 @@ pub(super) struct Doubt {
     since: Instant,
 }
 
+/// A storage that a daemon has in its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedStorage {
+    /// Its name.
+    pub name: String,
+    /// Its id; none where the daemon has not opened it yet.
+    pub id: Option<Uuid>,
+}
+
 impl Queue {
-    /// Claims the best due job of these targets, or none.
+    /// Claims the best due backup of these targets, or none.
     ///
     /// When the future is dropped or the answer is lost, a job may be claimed that nobody knows of: the next
     /// claim gives it back, or at last the reaper.
@@ -44,10 +56,88 @@ impl Queue {
         targets: &[String],
         lease: Duration,
     ) -> Result<Option<ClaimedJob>, QueueError> {
+        self.claim_by(|token, depth| {
+            sqlx::query(CLAIM)
+                .bind(targets)
+                .bind(SPEC_VERSIONS)
+                .bind(worker)
+                .bind(token)
+                .bind(lease.as_secs_f64())
+                .bind(depth)
+                .bind(self.id())
+        })
+        .await
+    }
+
+    /// Claims the copy that has been due for longest of those that can be made from one of these storages to
+    /// another, or none. As [`Queue::claim`] when it is dropped.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn claim_copy(
+        &self,
+        worker: Uuid,
+        storages: &[ServedStorage],
+        lease: Duration,
+    ) -> Result<Option<ClaimedJob>, QueueError> {
+        let names = names_of(storages);
+        let ids: Vec<Option<Uuid>> = storages.iter().map(|storage| storage.id).collect();
+        self.claim_by(|token, depth| {
+            sqlx::query(CLAIM_COPY)
+                .bind(names.clone())
+                .bind(ids.clone())
+                .bind(worker)
+                .bind(token)
+                .bind(lease.as_secs_f64())
+                .bind(depth)
+                .bind(self.id())
+        })
+        .await
+    }
+
+    /// Time until the next backup of these targets is due, zero where one is; none if none is queued.
+    /// Targets that are busy do not count.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn next_due(&self, targets: &[String]) -> Result<Option<Duration>, QueueError> {
+        self.seconds_until(sqlx::query(NEXT_DUE).bind(targets).bind(SPEC_VERSIONS))
+            .await
+    }
+
+    /// Time until the next copy to one of these storages is due, zero where one is; none if none is queued.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn next_due_copy(
+        &self,
+        storages: &[ServedStorage],
+    ) -> Result<Option<Duration>, QueueError> {
+        self.seconds_until(sqlx::query(NEXT_DUE_COPY).bind(names_of(storages)))
+            .await
+    }
+
+    async fn seconds_until(
+        &self,
+        statement: Statement<'_>,
+    ) -> Result<Option<Duration>, QueueError> {
+        let Some(row) = self.inner.link.fetch_optional(statement).await? else {
+            return Ok(None);
+        };
+        let seconds: Option<f64> = row.try_get("seconds")?;
+        Ok(seconds
+            .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
+    }
+
+    /// Claims by a statement that is made for a lease token and a depth.
+    async fn claim_by<'q>(
+        &self,
+        statement: impl Fn(Uuid, i64) -> Statement<'q>,
+    ) -> Result<Option<ClaimedJob>, QueueError> {
         self.give_doubtful_claims_back().await?;
         let mut depth = 1;
         for _ in 0..TRIES {
-            match self.try_claim(worker, targets, lease, depth).await {
+            match self.try_claim(&statement, depth).await {
                 Ok(Found::Job(job)) => return Ok(Some(*job)),
                 Ok(Found::Nothing) => return Ok(None),
                 Ok(Found::Locked) => depth = PAST_LOCKED_ROWS,
@@ -59,37 +149,13 @@ impl Queue {
         Ok(None)
     }
 
-    /// Time until the next job of these targets is due, zero where one is; none if none is queued.
-    /// Targets that are busy do not count.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn next_due(&self, targets: &[String]) -> Result<Option<Duration>, QueueError> {
-        let statement = sqlx::query(NEXT_DUE).bind(targets).bind(SPEC_VERSIONS);
-        let Some(row) = self.inner.link.fetch_optional(statement).await? else {
-            return Ok(None);
-        };
-        let seconds: Option<f64> = row.try_get("seconds")?;
-        Ok(seconds
-            .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
-    }
-
-    async fn try_claim(
+    async fn try_claim<'q>(
         &self,
-        worker: Uuid,
-        targets: &[String],
-        lease: Duration,
+        statement: &impl Fn(Uuid, i64) -> Statement<'q>,
         depth: i64,
     ) -> Result<Found, QueueError> {
         let mut asked = Asked::new(self);
-        let statement = sqlx::query(CLAIM)
-            .bind(targets)
-            .bind(SPEC_VERSIONS)
-            .bind(worker)
-            .bind(asked.token)
-            .bind(lease.as_secs_f64())
-            .bind(depth)
-            .bind(self.id());
+        let statement = statement(asked.token, depth);
         let result = self.inner.link.fetch_optional(statement).await;
         asked.answered = match &result {
             Ok(_) => true,
@@ -173,6 +239,25 @@ impl Drop for Asked<'_> {
     }
 }
 
+fn names_of(storages: &[ServedStorage]) -> Vec<String> {
+    storages
+        .iter()
+        .map(|storage| storage.name.clone())
+        .collect()
+}
+
+/// What only the claim of a copy answers with.
+fn work(row: &PgRow) -> Result<Work, sqlx::Error> {
+    match row.try_get("copy_of") {
+        Ok(of) => Ok(Work::Copy(CopyOrder {
+            of,
+            to: row.try_get("copy_to")?,
+        })),
+        Err(sqlx::Error::ColumnNotFound(_)) => Ok(Work::Backup),
+        Err(error) => Err(error),
+    }
+}
+
 fn claimed_job(row: &PgRow, token: Uuid) -> Result<ClaimedJob, sqlx::Error> {
     let timeout: Option<f64> = row.try_get("timeout_seconds")?;
     let earlier: Json<Vec<EarlierAttempt>> = row.try_get("earlier")?;
@@ -182,6 +267,7 @@ fn claimed_job(row: &PgRow, token: Uuid) -> Result<ClaimedJob, sqlx::Error> {
             token,
             attempt: row.try_get("attempt")?,
         },
+        work: work(row)?,
         target: row.try_get("target")?,
         spec: row.try_get("spec")?,
         spec_version: row.try_get("spec_version")?,

@@ -8,6 +8,8 @@ use super::{Queue, QueueError};
 
 const COPIES: &str = include_str!("sql/copies_of.sql");
 const STORED_BACKUPS: &str = include_str!("sql/stored_backups.sql");
+const CANCEL_COPIES: &str = include_str!("sql/cancel_copies.sql");
+const OPEN_COPIES: &str = include_str!("sql/open_copies.sql");
 const MARK_DELETED: &str = include_str!("sql/mark_copy_deleted.sql");
 
 /// A stored copy of a job's backup.
@@ -23,6 +25,17 @@ pub struct CopyRow {
     pub size_bytes: i64,
     /// When it was stored.
     pub stored_at: DateTime<Utc>,
+}
+
+/// A copy that was asked for and has not ended.
+#[derive(Debug, Clone)]
+pub struct OpenCopy {
+    /// The copy's job.
+    pub job: Uuid,
+    /// The storage that it is to go to.
+    pub to: String,
+    /// Whether a daemon makes it now.
+    pub runs: bool,
 }
 
 /// A backup of a job that has ended, as the queue knows it.
@@ -69,24 +82,52 @@ impl Queue {
             .collect()
     }
 
-    /// The first stored copy of this job's backup; none where the job has no backup, or none any more.
+    /// The stored copies of this job's backup, the first one first; none where the job has no backup, or none any
+    /// more.
     ///
     /// # Errors
     /// The database's.
-    pub async fn copy_of(&self, job: Uuid) -> Result<Option<CopyRow>, QueueError> {
-        let row = self
-            .inner
-            .link
-            .fetch_optional(sqlx::query(COPIES).bind(job))
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(CopyRow {
-            storage: row.try_get("storage")?,
-            storage_id: row.try_get("storage_id")?,
-            object_key: row.try_get("object_key")?,
-            size_bytes: row.try_get("size_bytes")?,
-            stored_at: row.try_get("stored_at")?,
-        }))
+    pub async fn copies_of(&self, job: Uuid) -> Result<Vec<CopyRow>, QueueError> {
+        let statement = sqlx::query(COPIES).bind(job);
+        let rows = self.inner.link.fetch_all(statement).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(CopyRow {
+                    storage: row.try_get("storage")?,
+                    storage_id: row.try_get("storage_id")?,
+                    object_key: row.try_get("object_key")?,
+                    size_bytes: row.try_get("size_bytes")?,
+                    stored_at: row.try_get("stored_at")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The copies of this job's backup that have not ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn open_copies(&self, job: Uuid) -> Result<Vec<OpenCopy>, QueueError> {
+        let statement = sqlx::query(OPEN_COPIES).bind(job);
+        let rows = self.inner.link.fetch_all(statement).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(OpenCopy {
+                    job: row.try_get("job_id")?,
+                    to: row.try_get("copy_to")?,
+                    runs: row.try_get("runs")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Asks to cancel each of them. One that runs is stopped by its daemon, a moment later.
+    ///
+    /// # Errors
+    /// The database's; may be repeated.
+    pub async fn cancel_copies(&self, job: Uuid) -> Result<(), QueueError> {
+        let statement = sqlx::query(CANCEL_COPIES).bind(job);
+        self.inner.link.fetch_all(statement).await.map(drop)
     }
 
     /// Notes that the copy under this key is gone from this storage. False: none was noted as stored.

@@ -9,6 +9,7 @@ use super::link::Statement;
 use super::text::{ERROR_BYTES, HINT_BYTES, LINE_BYTES, WORD_BYTES, fitted, fitted_warnings};
 use super::{Lease, Progress, Queue, QueueError};
 
+const COPIED: &str = include_str!("sql/finish_copied.sql");
 const SUCCEEDED: &str = include_str!("sql/finish_succeeded.sql");
 const FAILED: &str = include_str!("sql/finish_failed.sql");
 const CANCELLED: &str = include_str!("sql/finish_cancelled.sql");
@@ -18,12 +19,16 @@ const ANSWER: &str = include_str!("sql/finish_answer.sql");
 /// How an attempt ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The manifest is written.
+    /// The backup's manifest is written.
     Succeeded(Box<Success>),
+    /// The copy's manifest is written.
+    Copied(Box<Success>),
     /// It failed.
     Failed(Failure),
     /// It was cancelled and everything is cleaned up.
     Cancelled,
+    /// Nobody asked, but there is nothing left to do, for this reason: the row ends as cancelled.
+    Moot(String),
     /// The daemon stops: the attempt is given back uncounted.
     Released,
 }
@@ -47,6 +52,8 @@ pub struct Success {
     pub warnings_total: i32,
     /// The last progress.
     pub progress: Progress,
+    /// Of a backup: the storages that it is to be copied to.
+    pub copies: Vec<String>,
 }
 
 /// Why an attempt failed.
@@ -93,8 +100,10 @@ impl Queue {
     pub async fn finish(&self, lease: &Lease, outcome: &Outcome) -> Result<Finished, QueueError> {
         let statement = match outcome {
             Outcome::Succeeded(success) => succeeded(lease, success),
+            Outcome::Copied(success) => copied(lease, success),
             Outcome::Failed(failure) => failed(lease, failure),
-            Outcome::Cancelled => sqlx::query(CANCELLED).bind(lease.job).bind(lease.token),
+            Outcome::Cancelled => cancelled(lease, None),
+            Outcome::Moot(why) => cancelled(lease, Some(why)),
             Outcome::Released => sqlx::query(RELEASED).bind(lease.job).bind(lease.token),
         };
         let link = &self.inner.link;
@@ -133,6 +142,27 @@ fn succeeded<'q>(lease: &Lease, success: &Success) -> Statement<'q> {
         .bind(progress.rows_done)
         .bind(progress.bytes_dumped)
         .bind(progress.bytes_stored)
+        .bind(success.copies.clone())
+}
+
+fn copied<'q>(lease: &Lease, success: &Success) -> Statement<'q> {
+    sqlx::query(COPIED)
+        .bind(lease.job)
+        .bind(lease.token)
+        .bind(success.storage.clone())
+        .bind(success.storage_id)
+        .bind(success.object_key.clone())
+        .bind(success.size_bytes)
+        .bind(success.sha256.clone())
+        .bind(fitted(&success.progress.message, LINE_BYTES))
+        .bind(success.progress.bytes_stored)
+}
+
+fn cancelled<'q>(lease: &Lease, why: Option<&str>) -> Statement<'q> {
+    sqlx::query(CANCELLED)
+        .bind(lease.job)
+        .bind(lease.token)
+        .bind(why.map(|why| fitted(why, LINE_BYTES)))
 }
 
 fn failed<'q>(lease: &Lease, failure: &Failure) -> Statement<'q> {

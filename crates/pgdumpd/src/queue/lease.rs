@@ -17,11 +17,31 @@ pub struct Lease {
     pub attempt: i16,
 }
 
+/// What a job is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Dump the target.
+    Backup,
+    /// Copy a backup to a further storage.
+    Copy(CopyOrder),
+}
+
+/// Which backup is to be copied where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyOrder {
+    /// The backup's job.
+    pub of: Uuid,
+    /// The name of the storage that is to hold it, too.
+    pub to: String,
+}
+
 /// A job that this daemon now owns.
 #[derive(Debug)]
 pub struct ClaimedJob {
     /// The right to it.
     pub lease: Lease,
+    /// What to do.
+    pub work: Work,
     /// The target's name.
     pub target: String,
     /// As enqueued.

@@ -15,6 +15,8 @@ pub struct Leftover {
     pub token: Uuid,
     /// Its job, which has ended.
     pub job: Uuid,
+    /// Whether it was a copy's, which has nothing on its target.
+    pub is_copy: bool,
     /// The target's name.
     pub target: String,
     /// The storage it wrote to, once it had begun.
@@ -28,26 +30,30 @@ pub struct Leftover {
 }
 
 impl Queue {
-    /// Attempts without a backup of these targets' ended jobs, oldest first, but for those in `without`.
+    /// Attempts without a backup of ended jobs, oldest first, but for those in `without`: of backups of these targets,
+    /// and of copies to these storages.
     ///
     /// # Errors
     /// The database's.
     pub async fn leftovers(
         &self,
         targets: &[String],
+        storages: &[String],
         limit: i64,
         without: &[Uuid],
     ) -> Result<Vec<Leftover>, QueueError> {
         let statement = sqlx::query(LEFTOVERS)
             .bind(targets)
             .bind(limit)
-            .bind(without);
+            .bind(without)
+            .bind(storages);
         let rows = self.inner.link.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {
                 Ok(Leftover {
                     token: row.try_get("lease_token")?,
                     job: row.try_get("job_id")?,
+                    is_copy: row.try_get::<String, _>("kind")? == "copy",
                     target: row.try_get("target")?,
                     storage: row.try_get("storage")?,
                     storage_id: row.try_get("storage_id")?,

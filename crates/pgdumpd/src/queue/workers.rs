@@ -28,6 +28,8 @@ pub struct Worker {
     pub version: String,
     /// Jobs at once.
     pub max_jobs: i32,
+    /// Copies at once, beside them.
+    pub max_copies: i32,
     /// The configured lease.
     pub lease: Duration,
 }
@@ -56,7 +58,7 @@ pub struct LiveWorker {
 }
 
 impl Queue {
-    /// Registers this process, or renews last_seen_at, its targets and whether it is stopping.
+    /// Registers this process, or renews last_seen_at, its targets and storages, and whether it is stopping.
     /// Returns the database's time.
     ///
     /// # Errors
@@ -66,6 +68,7 @@ impl Queue {
         &self,
         worker: &Worker,
         targets: &[String],
+        storages: &[String],
         stopping: bool,
     ) -> Result<DateTime<Utc>, QueueError> {
         let statement = sqlx::query(REGISTER)
@@ -78,7 +81,9 @@ impl Queue {
             .bind(worker.max_jobs)
             .bind(worker.lease.as_secs_f64())
             .bind(stopping)
-            .bind(self.id());
+            .bind(self.id())
+            .bind(storages)
+            .bind(worker.max_copies);
         let row = self.inner.link.fetch_optional(statement).await?;
         let row = row.ok_or(QueueError::NoIdentity)?;
         let found: Uuid = row.try_get("queue_id")?;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::link_error::LinkError;
 use super::marker::MISSING_HINT;
 use crate::fault::Fault;
 
@@ -34,6 +35,9 @@ pub(super) fn of_io(what: impl Into<String>, path: &Path, error: io::Error) -> F
 /// Turns an error of object_store into a fault, by the operating system's error inside it where there is one.
 pub(super) fn of_object_store(what: impl Into<String>, error: object_store::Error) -> Fault {
     let what = what.into();
+    if let Some(link) = LinkError::inside(&error) {
+        return link.fault(what);
+    }
     let kind = io_kind(&error);
     match (&error, kind) {
         (object_store::Error::NotFound { .. }, _) | (_, Some(io::ErrorKind::NotFound)) => {

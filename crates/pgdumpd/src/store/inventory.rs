@@ -9,7 +9,7 @@ use object_store::ObjectStore as _;
 use walkdir::{DirEntry, WalkDir};
 
 use super::name::Name;
-use super::{Place, Storage, blocking, faults, marker, object_path};
+use super::{Place, Storage, blocking, faults, marker, object_path, remote_marker};
 use crate::fault::Fault;
 
 /// One object, or file.
@@ -23,29 +23,7 @@ pub struct FoundObject {
     pub modified_at: DateTime<Utc>,
 }
 
-/// An upload that was begun and neither completed nor aborted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnfinishedUpload {
-    /// The key that it would become.
-    pub key: String,
-    /// What the storage calls it.
-    pub upload_id: String,
-    /// When it was begun, by the storage's clock.
-    pub started_at: DateTime<Utc>,
-}
-
 impl Storage {
-    /// The unfinished uploads of one queue; none where this storage cannot list them.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub async fn unfinished_uploads(
-        &self,
-        _queue_id: uuid::Uuid,
-    ) -> Result<Option<Vec<UnfinishedUpload>>, Fault> {
-        Ok(None)
-    }
-
     /// Lists everything below a prefix that ends at a slash; temporary files, too, which other listings hide.
     ///
     /// # Errors
@@ -62,7 +40,7 @@ impl Storage {
                 })
                 .await?
             }
-            Place::Remote => {
+            Place::Remote(_) => {
                 let what = || format!("cannot list storage \"{}\"", self.name);
                 let prefix = prefix.as_deref().map(object_path).transpose()?;
                 let listed = self.objects.list(prefix.as_ref());
@@ -85,11 +63,13 @@ impl Storage {
     /// # Errors
     /// As [`Storage::open_existing`].
     pub async fn confirm(&self) -> Result<(), Fault> {
-        let Place::Local { root, .. } = &self.place else {
-            return Ok(());
-        };
-        let (root, id) = (root.clone(), self.id);
-        blocking(move || marker::expect(&root, Some(id)).map(drop)).await
+        match &self.place {
+            Place::Local { root, .. } => {
+                let (root, id) = (root.clone(), self.id);
+                blocking(move || marker::expect(&root, Some(id)).map(drop)).await
+            }
+            Place::Remote(remote) => remote_marker::expect(remote, Some(self.id)).await.map(drop),
+        }
     }
 
     /// Removes a small file of ours that belongs to no backup; anything else is left alone.

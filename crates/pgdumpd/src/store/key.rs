@@ -1,4 +1,5 @@
-//! Where a backup lies in a storage: `QUEUE_ID/TARGET/YYYY/MM/JOB/TOKEN.dump`, and its manifest beside it.
+//! Where a backup lies in a storage: `QUEUE_ID/TARGET/YYYY/MM/JOB/TOKEN.dump` (`TOKEN.dump.age` if it is encrypted), and
+//! its manifest beside it.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -15,6 +16,8 @@ use crate::hex::hex;
 pub(super) const ARCHIVE_SUFFIX: &str = ".dump";
 /// What the name of the globals beside an archive has in its place.
 pub(super) const GLOBALS_SUFFIX: &str = ".globals.sql";
+/// What the names of both have behind that where they are encrypted.
+pub(super) const ENCRYPTED_SUFFIX: &str = ".age";
 /// What a manifest's name has behind its archive's.
 pub(super) const MANIFEST_SUFFIX: &str = ".manifest.json";
 /// A target longer than this, once encoded, is cut and told apart by a hash: file systems end a name at 255 bytes.
@@ -46,6 +49,12 @@ impl ObjectKey {
         Self(format!("{prefix}{month}/{job}/{token}{ARCHIVE_SUFFIX}"))
     }
 
+    /// The key of the same archive where it is stored encrypted: whoever finds it sees what to open it with.
+    #[must_use]
+    pub fn encrypted(self) -> Self {
+        Self(format!("{}{ENCRYPTED_SUFFIX}", self.0))
+    }
+
     /// What the keys of one target's archives begin with, up to and with the slash.
     pub fn prefix(queue_id: Uuid, target: &str) -> String {
         format!("{queue_id}/{}/", encode_target(target))
@@ -63,9 +72,10 @@ impl ObjectKey {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"._-%=".contains(&b))
         };
-        let name_is_given = !text.ends_with(&format!("/{ARCHIVE_SUFFIX}"));
+        let archive = text.strip_suffix(ENCRYPTED_SUFFIX).unwrap_or(text);
+        let name_is_given = !archive.ends_with(&format!("/{ARCHIVE_SUFFIX}"));
         if text.len() <= LONGEST_KEY
-            && text.ends_with(ARCHIVE_SUFFIX)
+            && archive.ends_with(ARCHIVE_SUFFIX)
             && name_is_given
             && text.split('/').all(segment_is_plain)
         {
@@ -74,6 +84,14 @@ impl ObjectKey {
             let shown: String = text.chars().take(LONGEST_KEY).collect();
             Err(InvalidKey(shown))
         }
+    }
+
+    /// The key of a copy of this archive in another storage, made under another lease: all but the token is the same.
+    #[must_use]
+    pub fn with_token(&self, token: Uuid) -> Self {
+        let (folder, name) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
+        let kind = name.split_once('.').map_or("", |(_, kind)| kind);
+        Self(format!("{folder}/{token}.{kind}"))
     }
 
     /// As rows and manifests write it.
@@ -88,8 +106,12 @@ impl ObjectKey {
 
     /// The key of the roles and tablespaces that may lie beside this archive.
     pub fn globals(&self) -> String {
-        let stem = self.0.strip_suffix(ARCHIVE_SUFFIX).unwrap_or(&self.0);
-        format!("{stem}{GLOBALS_SUFFIX}")
+        let (archive, encrypted) = match self.0.strip_suffix(ENCRYPTED_SUFFIX) {
+            Some(archive) => (archive, ENCRYPTED_SUFFIX),
+            None => (self.0.as_str(), ""),
+        };
+        let stem = archive.strip_suffix(ARCHIVE_SUFFIX).unwrap_or(archive);
+        format!("{stem}{GLOBALS_SUFFIX}{encrypted}")
     }
 
     /// Whether this is the key of an attempt of this job.
@@ -178,6 +200,19 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_lies_in_the_same_directory_under_its_own_token() {
+        let copy = key_of("shop").with_token(Uuid::from_u128(4));
+        let original = key_of("shop").to_string();
+        let expected = original.replace(
+            &Uuid::from_u128(3).to_string(),
+            &Uuid::from_u128(4).to_string(),
+        );
+        assert_eq!(copy.as_str(), expected);
+        assert_eq!(ObjectKey::parse(copy.as_str()).unwrap(), copy);
+        assert!(copy.is_of(Uuid::from_u128(2)));
+    }
+
+    #[test]
     fn every_target_gives_a_key_that_parses_and_no_two_share_one() {
         let long = "ü".repeat(100);
         let longer = "ü".repeat(101);
@@ -190,6 +225,16 @@ mod tests {
             let key = key_of(target);
             assert_eq!(ObjectKey::parse(key.as_str()).unwrap(), key, "{target:?}");
             assert_eq!(key.path().as_ref(), key.as_str());
+            let encrypted = key.clone().encrypted();
+            assert_eq!(encrypted.as_str(), format!("{key}.age"));
+            assert_eq!(encrypted.globals(), format!("{}.age", key.globals()));
+            for key in [&key, &encrypted] {
+                assert_eq!(ObjectKey::parse(key.as_str()).unwrap(), *key);
+                assert_eq!(
+                    ObjectKey::of_manifest(&key.manifest_path()).as_ref(),
+                    Some(key)
+                );
+            }
             let segment = key.as_str().split('/').nth(1).unwrap().len();
             assert!((1..=LONGEST_TARGET).contains(&segment), "{target:?}");
             assert!(keys.insert(key), "{target:?}");
@@ -213,6 +258,10 @@ mod tests {
             "a\0.dump",
             "a#1.dump",
             "a.dump.manifest.json",
+            "a.age",
+            "a.dump.age.age",
+            "a/.dump.age",
+            ".dump.age",
             "ü.dump",
         ] {
             assert!(ObjectKey::parse(text).is_err(), "{text:?}");

@@ -3,11 +3,15 @@
 use chrono::{DateTime, Utc};
 use pgdump_archive::Index;
 use pgdumpd_client::BackupSpec;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::key::ObjectKey;
+use super::sealed::Sealed;
 use crate::compressor::Compressor;
+use crate::encryption::ManifestForm;
 use crate::fault::Fault;
 
 /// The newest manifest that this build understands, and the one it writes.
@@ -58,6 +62,9 @@ pub struct Manifest {
     pub partial: bool,
     /// What the stream turned out to be.
     pub archive: Archive,
+    /// Who can read it; everybody, if none.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
     /// Where it lies.
     pub object: Object,
     /// The roles and tablespaces beside it; none where the target's configuration asked for none.
@@ -71,6 +78,22 @@ pub struct Manifest {
     pub restore: Restore,
     /// Who made this.
     pub daemon: Daemon,
+    /// In a sealed manifest, what the fields above leave out; none in one that is yet to be sealed.
+    #[serde(default)]
+    pub sealed: Option<Sealed>,
+    /// Where this copy came from; none of a backup that was dumped here.
+    pub copied: Option<Copied>,
+}
+
+/// How a copy came to its storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The storage that it was read from.
+    pub from_storage_id: Uuid,
+    /// The job that made it.
+    pub job_id: Uuid,
+    /// When the whole object had been read and compared.
+    pub copied_at: DateTime<Utc>,
 }
 
 /// The dumped database.
@@ -162,6 +185,9 @@ pub struct Archive {
     /// Who compressed.
     #[serde(default)]
     pub compressor: Compressor,
+    /// Its size before it was encrypted; the object's, if not said.
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
     /// Bytes that pg_dump wrote.
     pub dump_bytes: u64,
     /// Entries of the table of contents.
@@ -174,6 +200,17 @@ pub struct Archive {
     pub large_objects: Option<u64>,
     /// Bytes of rows and large objects before compression.
     pub raw_bytes: Option<u64>,
+}
+
+/// How the stored object is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// `age`: the format of age-encryption.org/v1.
+    pub format: String,
+    /// The public keys that it was encrypted to.
+    pub recipients: Vec<String>,
+    /// Whether this manifest tells what is inside the database.
+    pub manifest: ManifestForm,
 }
 
 /// The stored object.
@@ -232,12 +269,26 @@ struct Rest {
     index: Option<Index>,
 }
 
+/// A manifest as it is written, without the index, which may be large.
+#[derive(Deserialize)]
+struct Text {
+    #[serde(default, rename = "index")]
+    _index: IgnoredAny,
+    #[serde(flatten)]
+    fields: Value,
+}
+
 #[derive(Deserialize)]
 struct Version {
     format: u32,
 }
 
 impl Manifest {
+    /// What the backup consists of, beside this manifest: the archive first.
+    pub fn objects(&self) -> Vec<&Object> {
+        vec![&self.object]
+    }
+
     /// Reads a manifest that lies beside `key`.
     ///
     /// # Errors
@@ -256,6 +307,17 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The archive's size, decrypted.
+    pub fn archive_bytes(&self) -> u64 {
+        self.archive.size_bytes.unwrap_or(self.object.size_bytes)
+    }
+
+    /// Whether it is of a kind that tells nothing of what is inside the database.
+    pub fn is_sealed(&self) -> bool {
+        let sealed = |encryption: &Encryption| encryption.manifest == ManifestForm::Sealed;
+        self.encryption.as_ref().is_some_and(sealed)
+    }
+
     /// Reads the index that the manifest beside `key` carries, if any.
     ///
     /// # Errors
@@ -266,13 +328,33 @@ impl Manifest {
             .map_err(|error| invalid(key, "has an index that cannot be read").caused_by(error))?;
         if let Some(index) = &index {
             index
-                .check_layout(self.object.size_bytes)
+                .check_layout(self.archive_bytes())
                 .map_err(|error| invalid(key, "has an index that does not fit").caused_by(error))?;
         }
         Ok(index)
     }
 
-    /// As it is written. An index that would make it too large is left out.
+    /// Refuses a text of this manifest that says anything more than what was understood.
+    pub(super) fn expect_known(&self, text: &[u8]) -> Result<(), Fault> {
+        let key = &self.object.key;
+        let unreadable = |error| invalid(key, "cannot be read").caused_by(error);
+        let Text { fields, .. } = serde_json::from_slice(text).map_err(unreadable)?;
+        let known = serde_json::to_value(self).map_err(unreadable)?;
+        match unknown_field(&fields, &known) {
+            None => Ok(()),
+            Some(field) => Err(Fault::transient(
+                "manifest_newer",
+                format!(
+                    "{} has a field {field}, which this pgdumpd does not know",
+                    key.manifest()
+                ),
+            )
+            .hint("A newer pgdumpd took this backup: update this one, and it will copy it.")),
+        }
+    }
+
+    /// As it is written: what a sealed one must not tell goes into its sealed part, or stays there. An index that
+    /// would make it too large is left out.
     pub(super) fn to_json(&self, index: Option<&Index>) -> Result<Vec<u8>, Fault> {
         let mut bounded = self.clone();
         bounded.warnings.truncate(MAX_WARNINGS);
@@ -282,7 +364,14 @@ impl Manifest {
         let key = &self.object.key;
         bounded.check(key)?;
         let write = |index| {
-            let manifest = &bounded;
+            let sealed;
+            let (manifest, index) = match bounded.is_sealed() {
+                true => {
+                    sealed = bounded.seal(index)?;
+                    (&sealed, None)
+                }
+                false => (&bounded, index),
+            };
             let mut text = serde_json::to_vec_pretty(&Written { manifest, index })
                 .map_err(|error| invalid(key, "cannot be written").caused_by(error))?;
             text.push(b'\n');
@@ -300,7 +389,7 @@ impl Manifest {
         write(None)
     }
 
-    fn check(&self, key: &ObjectKey) -> Result<(), Fault> {
+    pub(super) fn check(&self, key: &ObjectKey) -> Result<(), Fault> {
         let digits = self.object.sha256.as_bytes();
         let lower_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
         if digits.len() != 64 || !digits.iter().all(lower_hex) {
@@ -314,7 +403,17 @@ impl Manifest {
     }
 }
 
-fn invalid(key: &ObjectKey, what: &str) -> Fault {
+/// The dotted name of the first field that is not `known`.
+fn unknown_field(found: &Value, known: &Value) -> Option<String> {
+    found.as_object()?.iter().find_map(|(name, value)| {
+        let Some(known) = known.get(name) else {
+            return Some(name.clone());
+        };
+        unknown_field(value, known).map(|below| format!("{name}.{below}"))
+    })
+}
+
+pub(super) fn invalid(key: &ObjectKey, what: &str) -> Fault {
     Fault::permanent("manifest_invalid", format!("{} {what}", key.manifest())).hint(
         "The archive beside it may still be whole: see it with `pg_restore -l`, and restore it by hand.",
     )

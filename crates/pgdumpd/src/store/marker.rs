@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -21,10 +20,26 @@ pub(super) const MISSING_HINT: &str = "See whether the file system that holds it
 /// What a fresh file system may contain without being somebody else's.
 const IGNORED: &[&str] = &["lost+found"];
 
+/// What the file says.
 #[derive(Debug, Serialize, Deserialize)]
-struct Marker {
+pub(super) struct Marker {
     format: u32,
-    storage_id: Uuid,
+    pub(super) storage_id: Uuid,
+}
+
+impl Marker {
+    /// With a random id.
+    pub(super) fn new() -> Self {
+        Self {
+            format: FORMAT,
+            storage_id: Uuid::new_v4(),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Result<Vec<u8>, Fault> {
+        serde_json::to_vec_pretty(self)
+            .map_err(|error| Fault::permanent("internal", "cannot write a marker").caused_by(error))
+    }
 }
 
 /// The storage's id; written first where the directory is new. Daemons that come at once end with one id.
@@ -36,12 +51,8 @@ pub(super) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
         // Another daemon may have made this a storage, and begun to use it, since we looked.
         return read(root)?.ok_or(fault);
     }
-    let marker = Marker {
-        format: FORMAT,
-        storage_id: Uuid::new_v4(),
-    };
-    let content = serde_json::to_vec_pretty(&marker)
-        .map_err(|error| Fault::permanent("internal", "cannot write a marker").caused_by(error))?;
+    let marker = Marker::new();
+    let content = marker.to_json()?;
     let created = root.write_new(NAME, &content).map_err(|error| {
         faults::of_io(
             format!("cannot write {}", root.join(NAME).display()),
@@ -67,24 +78,31 @@ pub(super) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
 pub(super) fn expect(root: &Root, expected: Option<Uuid>) -> Result<Uuid, Fault> {
     let path = root.path().display();
     let Some(found) = read(root)? else {
-        let what = format!("{path} is no storage: it has no {NAME}");
-        let missing = Fault::transient("storage_missing", what).hint(MISSING_HINT);
+        let missing = missing(&path.to_string()).hint(MISSING_HINT);
         return Err(match expected {
             None => foreign(root)?.unwrap_or(missing),
             Some(_) => missing,
         });
     };
     match expected {
-        Some(id) if id != found => Err(Fault::transient(
-            "storage_replaced",
-            format!("{path} holds the storage {found}, not {id}"),
-        )
-        .hint(
+        Some(id) if id != found => Err(replaced(&path.to_string(), found, id).hint(
             "Mount the right file system. If the other storage is meant, correct the configuration's storage_id, or \
              send SIGHUP to the daemon where it has none.",
         )),
         _ => Ok(found),
     }
+}
+
+/// Where no storage is; without a hint yet.
+pub(super) fn missing(place: &str) -> Fault {
+    let what = format!("{place} is no storage: it has no {NAME}");
+    Fault::transient("storage_missing", what)
+}
+
+/// Where another storage is; without a hint yet.
+pub(super) fn replaced(place: &str, found: Uuid, expected: Uuid) -> Fault {
+    let what = format!("{place} holds the storage {found}, not {expected}");
+    Fault::transient("storage_replaced", what)
 }
 
 fn read(root: &Root) -> Result<Option<Uuid>, Fault> {
@@ -100,19 +118,20 @@ fn read(root: &Root) -> Result<Option<Uuid>, Fault> {
             ));
         }
     };
-    parse(&path, &text).map(Some)
+    parse(&path.display().to_string(), &text).map(Some)
 }
 
-fn parse(path: &Path, text: &[u8]) -> Result<Uuid, Fault> {
+/// The id in a marker's text; `shown` names the marker.
+pub(super) fn parse(shown: &str, text: &[u8]) -> Result<Uuid, Fault> {
     let invalid = |what: String| {
         Fault::permanent("storage_marker_invalid", what).hint(
             "Restore the file from a copy, or write it again with the storage_id of any manifest in the storage.",
         )
     };
     let marker: Marker = serde_json::from_slice(text)
-        .map_err(|e| invalid(format!("{} cannot be read", path.display())).caused_by(e))?;
+        .map_err(|e| invalid(format!("{shown} cannot be read")).caused_by(e))?;
     if marker.format > FORMAT {
-        let what = format!("{} has format {}", path.display(), marker.format);
+        let what = format!("{shown} has format {}", marker.format);
         return Err(Fault::permanent("storage_newer", what).hint(format!(
             "This pgdumpd understands formats up to {FORMAT}: use a newer one."
         )));
@@ -125,12 +144,17 @@ fn foreign(root: &Root) -> Result<Option<Fault>, Fault> {
     let Some(entry) = foreign_entry(root)? else {
         return Ok(None);
     };
-    let path = root.path().display();
-    let what = format!("{path} has no {NAME} but contains \"{entry}\"");
-    Ok(Some(Fault::permanent("storage_foreign", what).hint(format!(
-        "Give the storage a directory of its own. If this is one that lost its {NAME}, write it again, as \
+    let place = root.path().display().to_string();
+    Ok(Some(foreign_fault(&place, &entry)))
+}
+
+/// A place that contains something and is no storage.
+pub(super) fn foreign_fault(place: &str, entry: &str) -> Fault {
+    let what = format!("{place} has no {NAME} but contains \"{entry}\"");
+    Fault::permanent("storage_foreign", what).hint(format!(
+        "Give the storage a directory, or a prefix, of its own. If this is one that lost its {NAME}, write it again, as \
          {{\"format\": 1, \"storage_id\": \"...\"}}, with the storage_id of any manifest in it."
-    ))))
+    ))
 }
 
 /// The name of something in the root that neither is ours nor belongs to a fresh file system.

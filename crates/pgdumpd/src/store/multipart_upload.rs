@@ -1,113 +1,300 @@
-//! One archive on its way into an object store: parts of one size, several at once.
+//! One archive on its way into an object store: parts of one size, several at once, each tried again by itself.
 
 use std::mem;
+use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use object_store::PutPayload;
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::faults;
 use super::key::ObjectKey;
+use super::link_error::LinkError;
+use super::part_size::Parts;
+use super::remote::Remote;
 use crate::fault::Fault;
 
-/// All parts but the last have this size: R2 wants them equal. With S3's 10,000 parts it allows 156 GiB.
-const PART_SIZE: usize = 16 << 20;
-/// Parts under way at once: enough to fill a link over a long round trip, at 64 MiB of memory; one more is being
-/// collected.
-const PARTS_IN_FLIGHT: usize = 4;
+/// The code of an upload that does not fit into the parts that the server takes.
+const TOO_LARGE: &str = "upload_too_large";
+/// An upload that has used so many hundredths of its parts is told of: the estimate was far off.
+const WARN_PERCENT: u64 = 80;
 
+/// Commit it or abort it. Dropped, it is aborted in the background, as well as can be.
 #[derive(Debug)]
 pub(super) struct MultipartUpload {
     key: ObjectKey,
-    upload: Box<dyn object_store::MultipartUpload>,
-    collected: Vec<Bytes>,
-    collected_bytes: usize,
-    in_flight: JoinSet<object_store::Result<()>>,
+    path: Path,
+    remote: Arc<Remote>,
+    id: String,
+    parts: Parts,
+    collected: BytesMut,
+    in_flight: JoinSet<object_store::Result<(usize, PartId)>>,
+    /// Ends the parts under way.
+    stop: CancellationToken,
+    /// By index; none while it is under way.
+    sent: Vec<Option<PartId>>,
     written: u64,
+    ended: bool,
 }
 
 impl MultipartUpload {
-    pub(super) fn new(key: ObjectKey, upload: Box<dyn object_store::MultipartUpload>) -> Self {
-        Self {
-            key,
-            upload,
-            collected: Vec::new(),
-            collected_bytes: 0,
-            in_flight: JoinSet::new(),
-            written: 0,
-        }
+    /// Begins an upload. May be dropped: what is begun then is aborted in the background.
+    pub(super) async fn begin(
+        remote: &Arc<Remote>,
+        key: &ObjectKey,
+        expected_bytes: Option<u64>,
+    ) -> Result<Self, Fault> {
+        let (remote, key) = (Arc::clone(remote), key.clone());
+        let begun = tokio::spawn(async move {
+            let path = key.path();
+            let id = remote
+                .retry
+                .run("begin", || remote.uploads.create_multipart(&path))
+                .await
+                .map_err(|error| {
+                    faults::of_object_store(format!("cannot begin the upload of {key}"), error)
+                })?;
+            let parts = remote.parts(expected_bytes);
+            tracing::debug!(object.key = %key, part.size_bytes = parts.size, parts.in_flight, "upload begun");
+            Ok(Self {
+                key,
+                path,
+                remote,
+                id,
+                parts,
+                collected: BytesMut::new(),
+                in_flight: JoinSet::new(),
+                stop: CancellationToken::new(),
+                sent: Vec::new(),
+                written: 0,
+                ended: false,
+            })
+        });
+        begun.await.unwrap_or_else(|error| {
+            let what = "the upload could not be begun";
+            Err(Fault::transient("storage_failed", what).caused_by(error))
+        })
+    }
+
+    /// What the store calls it; none where it has no name for it, as Azure has not.
+    pub(super) fn id(&self) -> Option<&str> {
+        Some(self.id.as_str()).filter(|id| !id.is_empty())
     }
 
     pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<(), Fault> {
-        self.written += bytes.len() as u64;
+        if self.written.saturating_add(bytes.len() as u64) > self.parts.capacity() {
+            return Err(self.too_large());
+        }
+        let size = self.part_size();
         while !bytes.is_empty() {
-            let room = PART_SIZE - self.collected_bytes;
-            let piece = bytes.split_to(room.min(bytes.len()));
-            self.collected_bytes += piece.len();
-            self.collected.push(piece);
-            if self.collected_bytes == PART_SIZE {
+            if self.collected.len() == size {
                 self.send_part().await?;
             }
+            if self.collected.capacity() == 0 {
+                self.collected.reserve(size);
+            }
+            // Copied, so that a part holds what it has and not the larger buffers that it came in.
+            let taken = bytes.len().min(size - self.collected.len());
+            self.collected.extend_from_slice(&bytes[..taken]);
+            bytes.advance(taken);
+            self.written += taken as u64;
         }
         Ok(())
     }
 
     pub(super) async fn commit(mut self) -> Result<u64, Fault> {
-        let committed = self.finish().await;
-        if committed.is_err() {
-            self.give_up().await?;
+        let committed = match self.finish().await {
+            Ok(parts) => self.complete(parts).await,
+            Err(fault) => Err(fault),
+        };
+        match committed {
+            Ok(()) => {
+                self.ended = true;
+                Ok(self.written)
+            }
+            Err(fault) => {
+                if let Err(left) = self.give_up().await {
+                    tracing::warn!(object.key = %self.key, error = %left.report(), "an upload stays unfinished");
+                }
+                Err(fault)
+            }
         }
-        committed.map(|()| self.written)
     }
 
     pub(super) async fn abort(mut self) -> Result<(), Fault> {
         self.give_up().await
     }
 
-    async fn finish(&mut self) -> Result<(), Fault> {
-        if self.collected_bytes > 0 {
+    /// Sends what is left; all parts, in order.
+    async fn finish(&mut self) -> Result<Vec<PartId>, Fault> {
+        // An empty object is one empty part: no server completes an upload of none.
+        if !self.collected.is_empty() || self.sent.is_empty() {
             self.send_part().await?;
         }
         while !self.in_flight.is_empty() {
             self.join_part().await?;
         }
-        self.upload
-            .complete()
-            .await
-            .map_err(|e| self.fault("cannot complete", e))?;
-        Ok(())
+        let parts: Option<Vec<PartId>> = mem::take(&mut self.sent).into_iter().collect();
+        parts.ok_or_else(|| Fault::transient("storage_failed", "a part was never answered"))
+    }
+
+    /// Puts the parts together. An answer that was lost is settled by a look at the object: no one else writes under
+    /// this key, so an object of this size is this one.
+    async fn complete(&self, parts: Vec<PartId>) -> Result<(), Fault> {
+        let what = format!("complete {}", self.key);
+        let parts = &parts;
+        let once = || async move {
+            let uploads = &self.remote.uploads;
+            match uploads
+                .complete_multipart(&self.path, &self.id, parts.clone())
+                .await
+            {
+                Ok(_) => Ok(()),
+                Err(error) if self.is_there().await => {
+                    tracing::info!(object.key = %self.key, %error, "the upload is complete although its answer is not");
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            }
+        };
+        let completed = self.remote.retry.run(&what, once).await;
+        completed.map_err(|error| self.fault("cannot complete", error))
+    }
+
+    async fn is_there(&self) -> bool {
+        let size = self.remote.size_of(&self.path).await;
+        size.is_ok_and(|size| size == Some(self.written))
     }
 
     async fn give_up(&mut self) -> Result<(), Fault> {
-        self.in_flight.shutdown().await;
-        self.upload
-            .abort()
-            .await
-            .map_err(|e| self.fault("cannot abort the upload of", e))
+        self.stop.cancel();
+        while self.in_flight.join_next().await.is_some() {}
+        self.ended = true;
+        abandon(&self.remote, &self.key, &self.id).await
     }
 
     async fn send_part(&mut self) -> Result<(), Fault> {
-        if self.in_flight.len() >= PARTS_IN_FLIGHT {
+        while self.in_flight.len() >= self.parts.in_flight {
             self.join_part().await?;
         }
-        self.collected_bytes = 0;
-        let part: PutPayload = mem::take(&mut self.collected).into_iter().collect();
-        self.in_flight.spawn(self.upload.put_part(part));
+        let index = self.sent.len();
+        self.sent.push(None);
+        self.warn_when_nearly_full(index);
+        let payload = PutPayload::from(mem::take(&mut self.collected).freeze());
+        let (remote, path, id) = (Arc::clone(&self.remote), self.path.clone(), self.id.clone());
+        let stop = self.stop.clone();
+        let what = format!("part {} of {}", index + 1, self.key);
+        let runtime = Handle::current();
+        // On a thread of its own, because a part is hashed before it is sent.
+        self.in_flight.spawn_blocking(move || {
+            let send = remote.retry.run(&what, || {
+                remote.uploads.put_part(&path, &id, index, payload.clone())
+            });
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stop.cancelled() => Err(stopped()),
+                    part = send => part.map(|part| (index, part)),
+                }
+            })
+        });
         Ok(())
     }
 
     async fn join_part(&mut self) -> Result<(), Fault> {
         match self.in_flight.join_next().await {
+            Some(Ok(Ok((index, part)))) => {
+                self.sent[index] = Some(part);
+                Ok(())
+            }
             Some(Ok(Err(error))) => Err(self.fault("cannot write a part of", error)),
             Some(Err(error)) => {
                 let what = format!("cannot write a part of {}", self.key);
                 Err(Fault::transient("storage_failed", what).caused_by(error))
             }
-            Some(Ok(Ok(()))) | None => Ok(()),
+            None => Ok(()),
         }
     }
 
+    fn part_size(&self) -> usize {
+        usize::try_from(self.parts.size).unwrap_or(usize::MAX)
+    }
+
+    fn warn_when_nearly_full(&self, index: usize) {
+        let most = u64::from(self.parts.most);
+        // Few parts are nearly full from the first; then there is no time to be warned.
+        if most >= 100 && index as u64 == most * WARN_PERCENT / 100 {
+            tracing::warn!(
+                object.key = %self.key,
+                parts.sent = index,
+                parts.most = most,
+                part.size_bytes = self.parts.size,
+                "the archive is much larger than was expected: soon it will not fit into the parts that the storage takes"
+            );
+        }
+    }
+
+    fn too_large(&self) -> Fault {
+        let Parts { size, most, .. } = self.parts;
+        let what = format!(
+            "{} does not fit into {most} parts of {size} bytes, which were chosen for what was expected",
+            self.key
+        );
+        Fault::permanent(TOO_LARGE, what).hint(
+            "Raise the storage's part_size, so that max_parts of them hold the archive; upload_memory then bounds how \
+             many are under way.",
+        )
+    }
+
     fn fault(&self, what: &str, error: object_store::Error) -> Fault {
-        faults::of_object_store(format!("{what} {}", self.key), error)
+        let what = format!("{what} {}", self.key);
+        if matches!(error, object_store::Error::NotFound { .. }) {
+            return Fault::transient("storage_failed", what)
+                .caused_by(LinkError::Broken("the server does not know the upload any more".to_owned()))
+                .hint("Someone aborted it, or a lifecycle rule did: give unfinished uploads more days than a dump takes.");
+        }
+        faults::of_object_store(what, error)
+    }
+}
+
+impl Drop for MultipartUpload {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if self.ended {
+            return;
+        }
+        let (remote, key, id) = (Arc::clone(&self.remote), self.key.clone(), self.id.clone());
+        let mut in_flight = mem::take(&mut self.in_flight);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                while in_flight.join_next().await.is_some() {}
+                if let Err(fault) = abandon(&remote, &key, &id).await {
+                    tracing::warn!(object.key = %key, error = %fault.report(), "an upload stays unfinished");
+                }
+            });
+        }
+    }
+}
+
+/// Aborts an upload, and removes its object where the server completed it without our knowing: it has no manifest.
+async fn abandon(remote: &Remote, key: &ObjectKey, id: &str) -> Result<(), Fault> {
+    let aborted = remote.abort(key, id).await;
+    let path = key.path();
+    let cannot = |error| faults::of_object_store(format!("cannot remove {key}"), error);
+    if remote.size_of(&path).await.map_err(cannot)?.is_some() {
+        object_store::ObjectStoreExt::delete(&remote.objects, &path)
+            .await
+            .map_err(cannot)?;
+    }
+    aborted
+}
+
+fn stopped() -> object_store::Error {
+    object_store::Error::Generic {
+        store: "upload",
+        source: "the upload was given up".into(),
     }
 }

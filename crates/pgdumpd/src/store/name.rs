@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::key::{ARCHIVE_SUFFIX, GLOBALS_SUFFIX, MANIFEST_SUFFIX, ObjectKey};
+use super::key::{ARCHIVE_SUFFIX, ENCRYPTED_SUFFIX, GLOBALS_SUFFIX, MANIFEST_SUFFIX, ObjectKey};
 use super::marker;
 use super::probe::PROBE_PREFIX;
 
@@ -70,6 +70,12 @@ impl Part {
             (archive.to_owned(), PartKind::Manifest)
         } else if let Some(stem) = name.strip_suffix(GLOBALS_SUFFIX) {
             (format!("{stem}{ARCHIVE_SUFFIX}"), PartKind::Globals)
+        } else if let Some(stem) = name
+            .strip_suffix(ENCRYPTED_SUFFIX)
+            .and_then(|name| name.strip_suffix(GLOBALS_SUFFIX))
+        {
+            let archive = format!("{stem}{ARCHIVE_SUFFIX}{ENCRYPTED_SUFFIX}");
+            (archive, PartKind::Globals)
         } else {
             (name.to_owned(), PartKind::Archive)
         };
@@ -78,6 +84,7 @@ impl Part {
         let [queue_id, _target, _year, _month, job, file] = segments[..] else {
             return None;
         };
+        let file = file.strip_suffix(ENCRYPTED_SUFFIX).unwrap_or(file);
         let token = file.strip_suffix(ARCHIVE_SUFFIX)?;
         Some(Self {
             queue_id: Uuid::parse_str(queue_id).ok()?,
@@ -108,12 +115,15 @@ mod tests {
 
     #[test]
     fn every_name_that_is_written_is_known_again() {
-        let (key, [queue_id, job, token]) = key();
-        for (name, kind) in [
-            (key.to_string(), PartKind::Archive),
-            (key.manifest(), PartKind::Manifest),
-            (key.globals(), PartKind::Globals),
-        ] {
+        let (clear, [queue_id, job, token]) = key();
+        let encrypted = clear.clone().encrypted();
+        for (key, name, kind) in [&clear, &encrypted].into_iter().flat_map(|key| {
+            [
+                (key, key.to_string(), PartKind::Archive),
+                (key, key.manifest(), PartKind::Manifest),
+                (key, key.globals(), PartKind::Globals),
+            ]
+        }) {
             for temporary in [false, true] {
                 let name = if temporary {
                     format!("{name}#12")

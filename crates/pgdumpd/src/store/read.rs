@@ -63,6 +63,24 @@ impl Storage {
         Ok(Some((manifest, index)))
     }
 
+    /// The same, for whoever will write it again beside a copy: what this build does not know would be lost then, and
+    /// may name an object that would not be copied.
+    ///
+    /// # Errors
+    /// As [`Storage::read_manifest`]; a transient `manifest_newer` where it says anything that this build does not know.
+    pub async fn read_manifest_to_copy(
+        &self,
+        key: &ObjectKey,
+    ) -> Result<Option<(Manifest, Option<Index>)>, Fault> {
+        let Some(text) = self.manifest_text(key).await? else {
+            return Ok(None);
+        };
+        let manifest = Manifest::parse(key, &text)?;
+        manifest.expect_known(&text)?;
+        let index = manifest.parse_index(&text)?;
+        Ok(Some((manifest, index)))
+    }
+
     async fn manifest_text(&self, key: &ObjectKey) -> Result<Option<Bytes>, Fault> {
         let cannot = |e| faults::of_object_store(format!("cannot read {}", key.manifest()), e);
         let found = match self.objects.get(&key.manifest_path()).await {
@@ -109,7 +127,10 @@ impl Storage {
             .map_ok(|key| async move {
                 let manifest = self.read_manifest(&key).await.transpose();
                 // None: deleted since it was listed.
-                Ok(manifest.map(|manifest| Listed { key, manifest }))
+                Ok(manifest.map(|manifest| Listed {
+                    key,
+                    manifest: manifest.map(Manifest::without_sealed_part),
+                }))
             })
             .try_buffer_unordered(MANIFESTS_AT_ONCE)
             .try_filter_map(|listed| async move { Ok(listed) })

@@ -7,22 +7,29 @@ use super::{Place, Storage, blocking, faults, object_path};
 use crate::fault::Fault;
 
 impl Storage {
-    /// Removes everything that an unfinished attempt left under its key: temporary files, and an object that has
-    /// no manifest. Finding nothing is fine. A key that has a manifest, readable or not, is not touched.
+    /// Removes everything that an unfinished attempt left under its key: temporary files, unfinished uploads, and an
+    /// object that has no manifest. Finding nothing is fine. A key that has a manifest, readable or not, is not touched.
     ///
-    /// `upload_id` is what [`super::Upload::id`] said.
+    /// `upload_id` is what [`super::Upload::id`] said. Where the storage lists its uploads, those that nobody knows the
+    /// id of go too: an answer that was lost may have begun one.
     ///
     /// # Errors
     /// When something could not be looked at or removed.
     pub async fn remove_partial(
         &self,
         key: &ObjectKey,
-        _upload_id: Option<&str>,
+        upload_id: Option<&str>,
     ) -> Result<(), Fault> {
         if self.has_manifest(key).await? {
             return Ok(());
         }
         self.remove_files_in_writing(key).await?;
+        if let Place::Remote(remote) = &self.place {
+            if let Some(id) = upload_id {
+                remote.abort(key, id).await?;
+            }
+            self.abort_uploads_of(key).await?;
+        }
         self.remove(key.globals()).await?;
         let object_was_there = self.remove(key.as_str().to_owned()).await?;
         if object_was_there && self.has_manifest(key).await? {
@@ -102,7 +109,7 @@ impl Storage {
                 })
                 .await
             }
-            Place::Remote => {
+            Place::Remote(_) => {
                 let path = object_path(&key)?;
                 match self.objects.delete(&path).await {
                     Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(true),

@@ -11,7 +11,8 @@ use crate::fault::Fault;
 /// An upload that was begun. Commit it or abort it; dropped, it is aborted as well as can be without waiting.
 ///
 /// Memory in flight is bounded by the kind of storage: four of the caller's buffers and one being written for a
-/// local one, five parts of 16 MiB for an object store.
+/// local one; for an object store the parts under way and the one being collected, `(in flight + 1) × part size`, which
+/// is at most its `upload_memory`, but that two parts always have room.
 #[derive(Debug)]
 pub struct Upload {
     pub(super) key: ObjectKey,
@@ -21,7 +22,7 @@ pub struct Upload {
 #[derive(Debug)]
 pub(super) enum Kind {
     Local(LocalUpload),
-    Multipart(MultipartUpload),
+    Multipart(Box<MultipartUpload>),
 }
 
 impl Upload {
@@ -30,10 +31,13 @@ impl Upload {
         &self.key
     }
 
-    /// What the storage calls this upload, to be noted before the first byte, so that another daemon can remove
+    /// What the storage calls this upload, to be noted before the first part, so that another daemon can remove
     /// what a dead one left; none where the key is enough.
     pub fn id(&self) -> Option<&str> {
-        None
+        match &self.kind {
+            Kind::Local(_) => None,
+            Kind::Multipart(upload) => upload.id(),
+        }
     }
 
     /// Takes the next bytes; waits while too much is in flight.

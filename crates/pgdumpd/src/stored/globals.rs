@@ -1,4 +1,4 @@
-//! Brings a backup's roles and tablespaces back as a local file.
+//! A backup's roles and tablespaces, read again, and brought back as a local file.
 
 use std::path::Path;
 
@@ -6,12 +6,30 @@ use super::Stored;
 use super::new_file::NewFile;
 use crate::fault::Fault;
 
-/// Writes them to a new file, and gives their size in bytes; none where the backup has none.
+/// Reads them, as they lie in the storage where they are encrypted and no identity was given; none where the backup
+/// has none.
 ///
 /// # Errors
-/// `globals_damaged` where they are not what the manifest says; the storage's; `file_exists` and `file_failed`.
+/// `globals_damaged` where they are not what the manifest says; `identity_mismatch`; the storage's.
+pub async fn read_globals(stored: &Stored) -> Result<Option<Vec<u8>>, Fault> {
+    let read = stored.storage.read_globals(&stored.manifest).await?;
+    let (Some(text), Some(identities)) = (&read, &stored.identities) else {
+        return Ok(read);
+    };
+    let what = stored.manifest.object.key.globals();
+    identities.decrypt(&what, text).map(Some)
+}
+
+/// Writes them to a new file, decrypted, and gives their size in bytes; none where the backup has none.
+///
+/// # Errors
+/// As [`read_globals`]; `identity_needed`; `file_exists` and `file_failed`.
 pub async fn fetch_globals(stored: &Stored, to: &Path) -> Result<Option<u64>, Fault> {
-    let Some(text) = stored.storage.read_globals(&stored.manifest).await? else {
+    if stored.manifest.globals.is_none() {
+        return Ok(None);
+    }
+    stored.needed_identities()?;
+    let Some(text) = read_globals(stored).await? else {
         return Ok(None);
     };
     let size = text.len() as u64;

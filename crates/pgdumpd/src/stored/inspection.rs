@@ -28,6 +28,8 @@ pub struct Verdict {
     pub damaged: Vec<Damage>,
     /// Tables (and blocks of large objects) that are not; none where there is no index to tell them apart.
     pub good: Option<usize>,
+    /// Whether it is encrypted and was compared as it lies, without a look inside.
+    pub unopened: bool,
 }
 
 /// Takes an archive's bytes in order.
@@ -132,6 +134,7 @@ impl Inspection {
             sha256: hex(&self.sha256.finalize()),
             damaged,
             good,
+            unopened: false,
         }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use bytes::Bytes;
 use pgdump_archive::{
-    BlockCheck, Checksum, DumpId, Header, IndexEntry, Parser, Selection, TableName, Toc, encode,
+    Checksum, DumpId, Header, IndexEntry, Parser, Selection, TableName, Toc, encode,
 };
 
 use super::Stored;
+use super::archive_reader::ArchiveReader;
+use super::block::read_block;
 use super::inspection::name_of;
 use super::new_file::NewFile;
 use crate::fault::{Fault, chain};
@@ -32,20 +33,21 @@ pub struct Fetched {
 /// Writes an archive of these tables to a new file, reading only what it needs, each part verified.
 ///
 /// # Errors
-/// The storage's; `file_exists` and `file_failed`; `index_missing`; `table_unknown`; `archive_damaged` names the table.
+/// The storage's; `file_exists` and `file_failed`; `index_missing`; `table_unknown`; `archive_damaged` names the table;
+/// `identity_needed` and `identity_mismatch`.
 pub async fn fetch_tables(
     stored: &Stored,
     wanted: &[TableName],
     to: &Path,
 ) -> Result<Fetched, Fault> {
+    let reader = ArchiveReader::open(stored).await?;
     let Some(index) = &stored.index else {
         let what = "the backup's manifest does not say where its tables lie";
         return Err(Fault::permanent("index_missing", what)
             .hint("Fetch the whole backup, and choose tables with pg_restore --table."));
     };
     let compression = stored.compression()?;
-    let mut read_bytes = index.head_bytes;
-    let (header, toc) = head(stored, index.head_bytes, index.head_xxh3_128).await?;
+    let (header, toc) = head(&reader, index.head_bytes, index.head_xxh3_128).await?;
     let Selection {
         toc: selected,
         tables: _,
@@ -72,21 +74,14 @@ pub async fn fetch_tables(
     let mut at = head.len() as u64;
     file.write(head.into(), 0).await?;
     for entry in &blocks {
-        let damaged = |what: String| damaged(&name_of(entry), &what);
-        let range = entry
-            .range()
-            .ok_or_else(|| damaged("lies nowhere".to_owned()))?;
-        let mut check = BlockCheck::new(entry, compression).map_err(|e| damaged(chain(&e)))?;
-        let key = &stored.manifest.object.key;
-        let mut pieces = stored.storage.read_range(key, range).await?;
-        while let Some(piece) = pieces.next().await? {
-            read_bytes += piece.len() as u64;
-            check = checked(check, piece.clone()).await?.map_err(damaged)?;
+        let read = read_block(&reader, entry, compression, async |piece| {
             let length = piece.len() as u64;
             file.write(piece, at).await?;
             at += length;
-        }
-        check.finish().map_err(|e| damaged(chain(&e)))?;
+            Ok(())
+        });
+        read.await?
+            .map_err(|what| damaged(&name_of(entry), &what))?;
     }
     file.keep().await?;
     let name = |id: &DumpId| toc.get(*id).map(|entry| entry.qualified_name());
@@ -98,31 +93,19 @@ pub async fn fetch_tables(
         empty_tables: empty_tables.iter().filter_map(name).collect(),
         left_out: left_out.iter().map(ToString::to_string).collect(),
         size_bytes: at,
-        read_bytes,
-    })
-}
-
-/// Decompressing is work for a thread of its own.
-async fn checked(mut check: BlockCheck, piece: Bytes) -> Result<Result<BlockCheck, String>, Fault> {
-    let work = move || match check.push(&piece) {
-        Ok(()) => Ok(check),
-        Err(damage) => Err(chain(&damage)),
-    };
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        Fault::transient("internal", "the thread that verifies ended").caused_by(error)
+        read_bytes: reader.read_bytes(),
     })
 }
 
 /// Header and table of contents of the whole archive.
 async fn head(
-    stored: &Stored,
+    reader: &ArchiveReader<'_>,
     length: u64,
     checksum: Checksum,
 ) -> Result<(Header, std::sync::Arc<Toc>), Fault> {
     let damaged = |what: &str| damaged("the table of contents", what);
     let range: Range<u64> = 0..length;
-    let key = &stored.manifest.object.key;
-    let mut pieces = stored.storage.read_range(key, range).await?;
+    let mut pieces = reader.read(range).await?;
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.next().await? {
         bytes.extend_from_slice(&piece);

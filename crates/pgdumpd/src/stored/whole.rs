@@ -5,18 +5,39 @@ use std::path::Path;
 use pgdump_archive::{Limits, fill_offsets};
 
 use super::new_file::NewFile;
-use super::verify::read_through;
+use super::verify::{read_as_it_lies, read_through};
 use super::{Stored, Verdict};
 use crate::fault::Fault;
 
-/// Writes the backup to a new file, verified on the way; of what does not match its manifest, no file is left.
+/// Writes the stored object to a new file as it lies, encrypted if it is; of one that does not have its manifest's
+/// SHA-256, no file is left.
+///
+/// # Errors
+/// The storage's; `file_exists` and `file_failed`.
+pub async fn fetch_as_it_lies(stored: &Stored, to: &Path) -> Result<Verdict, Fault> {
+    let file = NewFile::create(to).await?;
+    let mut at = 0;
+    let verdict = read_as_it_lies(stored, async |piece| {
+        file.write(piece.clone(), at).await?;
+        at += piece.len() as u64;
+        Ok(())
+    })
+    .await?;
+    if stored.matches(&verdict) {
+        file.keep().await?;
+    }
+    Ok(verdict)
+}
+
+/// Writes the backup to a new file, decrypted and verified on the way; of what does not match its manifest, no file is left.
 ///
 /// With the offsets filled in, `pg_restore -j` finds each table without a scan; so the file's SHA-256 is not the
 /// stored object's.
 ///
 /// # Errors
-/// The storage's; `file_exists` and `file_failed`.
+/// The storage's; `file_exists` and `file_failed`; `identity_needed` and `identity_mismatch`.
 pub async fn fetch_whole(stored: &Stored, to: &Path) -> Result<Verdict, Fault> {
+    stored.needed_identities()?;
     let file = NewFile::create(to).await?;
     let mut at = 0;
     let verdict = read_through(stored, async |piece| {

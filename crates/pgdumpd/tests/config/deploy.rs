@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pgdumpd::config::{Config, KEYS, Loaded, Sources};
+use pgdumpd::config::{Config, KEYS, Loaded, PlaceConfig, Sources};
 use tempfile::TempDir;
 
 /// What a stop may take after the drain: sessions ended, jobs handed back.
@@ -97,7 +97,10 @@ fn the_configuration_in_the_kubernetes_config_map_loads() {
     let config = load(Some(file), variables).config;
     assert!(config.log.json);
     assert!(config.targets["app"].url.password().is_some());
-    let path = config.storages["local"].path.display().to_string();
+    let PlaceConfig::Local { path, .. } = &config.storages["local"].place else {
+        panic!("the container's storage is a directory");
+    };
+    let path = path.display().to_string();
     let mount = value("deploy/kubernetes/deployment.yaml", "mountPath: /var/lib");
     assert_eq!(path, format!("/var/lib{mount}"));
 }

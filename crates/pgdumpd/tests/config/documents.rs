@@ -103,11 +103,41 @@ fn the_example_configuration_shows_the_defaults_of_the_code() {
     }
 }
 
+/// What a storage must have for this key to have a meaning.
+fn beside(key: &str) -> Vec<String> {
+    let lines: &[&str] = match key {
+        "path" | "storage_id" | "min_free" => &["path = \"/srv\""],
+        "access_key_id" => &["url = \"s3://b\"", "secret_access_key = \"x\""],
+        "secret_access_key" | "secret_access_key_file" => {
+            &["url = \"s3://b\"", "access_key_id = \"x\""]
+        }
+        "session_token" => &[
+            "url = \"s3://b\"",
+            "access_key_id = \"x\"",
+            "secret_access_key = \"x\"",
+        ],
+        "service_account_file" => &["url = \"gs://b\""],
+        "account" => &["url = \"az://b\""],
+        "access_key" | "access_key_file" => &["url = \"az://b\"", "account = \"x\""],
+        _ => &["url = \"s3://b\""],
+    };
+    lines.iter().map(|line| (*line).to_owned()).collect()
+}
+
 #[test]
 fn each_example_value_is_one_that_its_key_takes() {
     let directory = tempfile::TempDir::new().unwrap();
     let file = directory.path().join("pgdumpd.toml");
-    for name in ["queue.url", "app.url", "queue.password", "app.password"] {
+    for name in [
+        "queue.url",
+        "app.url",
+        "queue.password",
+        "app.password",
+        "s3.secret",
+        "google.json",
+        "azure.key",
+        "ca.pem",
+    ] {
         std::fs::write(directory.path().join(name), "postgres://b@db/x").unwrap();
     }
     for line in example_lines() {
@@ -117,6 +147,9 @@ fn each_example_value_is_one_that_its_key_takes() {
             ("storages.*", vec!["path = \"/srv\"".to_owned()]),
             ("targets.*", vec!["url = \"postgres://b@db/x\"".to_owned()]),
         ]);
+        if line.section == "storages.*" {
+            sections.insert("storages.*", beside(&line.name));
+        }
         let keys = sections.entry(&line.section).or_default();
         if ["url", "url_file", "path"].contains(&line.name.as_str()) {
             keys.clear();

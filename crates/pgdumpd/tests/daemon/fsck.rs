@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pgdumpd::config::StorageConfig;
+use pgdumpd::config::{PlaceConfig, StorageConfig};
 use pgdumpd::finding::Severity;
 use pgdumpd::fsck::{Finding, Remedy, repair};
 use pgdumpd::migrate::{Grants, migrate};
@@ -510,9 +510,11 @@ async fn what_goes_before_it_is_repaired_is_left_alone() {
     let (world, id, path) = backed_up().await;
     let queue = Queue::from_pool(world.pool.clone()).await.unwrap();
     let config = StorageConfig {
-        path: world.storage(),
         storage_id: None,
-        min_free: 0,
+        place: PlaceConfig::Local {
+            path: world.storage(),
+            min_free: 0,
+        },
     };
     let storage = Storage::open_existing("local", &config, None)
         .await
@@ -552,10 +554,8 @@ async fn what_goes_before_it_is_repaired_is_left_alone() {
     world
         .sql("UPDATE pgdumpd.queue SET id = gen_random_uuid()")
         .await;
-    let remedy = Remedy::RemoveAttempt {
-        token: Uuid::new_v4(),
-        upload_id: None,
-    };
+    let token = Uuid::new_v4();
+    let remedy = Remedy::RemoveAttempt { token };
     repair(&finding(remedy), &storage, &queue).await.unwrap();
     assert!(path.exists());
     let error = queue.audit().await.unwrap_err();
@@ -635,4 +635,36 @@ async fn only_the_owner_rebuilds_and_others_are_told_so() {
     assert_ne!(world.queue_id().await, lost);
     world.say(&["fsck", "--rebuild"]).code(0);
     assert_eq!(world.queue_id().await, lost);
+}
+
+#[tokio::test]
+async fn an_upload_that_a_killed_daemon_left_in_a_bucket_is_found_and_ended() {
+    let world = crate::remote::world().await;
+    let holder = world.hold_dumps().await;
+    let mut daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.held(&daemon).await;
+    let explained = |said: Said| said.json()["storages"][0]["explained"].clone();
+    assert_eq!(explained(world.fsck(&["--repair"]).code(0)), 1);
+    daemon.kill();
+    drop(holder);
+    // Another daemon will see to it.
+    assert_eq!(explained(world.fsck(&["--repair"]).code(0)), 1);
+
+    // Nobody will any more.
+    world
+        .sql(
+            "UPDATE pgdumpd.backup_jobs SET state = 'cancelled', finished_at = now(), lease_expires_at = NULL;
+             UPDATE pgdumpd.backup_attempts SET outcome = 'cancelled', ended_at = now(), cleared_at = now()",
+        )
+        .await;
+    let young = world.say(&["fsck", "--repair", "--json"]).code(0);
+    assert_eq!(explained(young), 1);
+    let found = findings(world.fsck(&[]).code(6));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, "upload_unfinished");
+    assert!(found[0].1.contains(&id.to_string()), "{found:?}");
+    let report = world.fsck(&["--repair"]).code(0).json();
+    assert_eq!(report["storages"][0]["findings"][0]["repaired"], "done");
+    assert_eq!(explained(world.fsck(&[]).code(0)), 0);
 }

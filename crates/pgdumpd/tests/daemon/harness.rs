@@ -323,8 +323,13 @@ impl World {
 
     /// The storage's files, relative to its root, without its marker and the daemon's own probes.
     pub(crate) fn files(&self) -> Vec<String> {
+        Self::files_in(&self.storage())
+    }
+
+    /// The same of another storage.
+    pub(crate) fn files_in(root: &Path) -> Vec<String> {
         let mut files = Vec::new();
-        collect(&self.storage(), &self.storage(), &mut files);
+        collect(root, root, &mut files);
         // The daemon's own check of its storages comes and goes beside the jobs.
         files.retain(|file| file != "pgdumpd-storage.json" && !file.starts_with("pgdumpd-probe-"));
         files.sort();
@@ -333,14 +338,24 @@ impl World {
 
     /// The archives that have a manifest; every file that is neither of these nor the globals beside one fails the test.
     pub(crate) fn backups(&self) -> Vec<PathBuf> {
-        let files = self.files();
+        Self::backups_in(&self.storage())
+    }
+
+    /// The same of another storage.
+    pub(crate) fn backups_in(root: &Path) -> Vec<PathBuf> {
+        let files = Self::files_in(root);
         let archives: Vec<&String> = files
             .iter()
-            .filter(|file| file.ends_with(".dump"))
+            .filter(|file| file.ends_with(".dump") || file.ends_with(".dump.age"))
             .collect();
         for file in &files {
-            let archive = match file.strip_suffix(".globals.sql") {
-                Some(stem) => format!("{stem}.dump"),
+            let globals = [(".globals.sql", ".dump"), (".globals.sql.age", ".dump.age")];
+            let archive = globals.iter().find_map(|(end, archive)| {
+                let stem = file.strip_suffix(end)?;
+                Some(format!("{stem}{archive}"))
+            });
+            let archive = match archive {
+                Some(archive) => archive,
                 None => file
                     .strip_suffix(".manifest.json")
                     .unwrap_or(file)
@@ -359,7 +374,7 @@ impl World {
         }
         archives
             .into_iter()
-            .map(|archive| self.storage().join(archive))
+            .map(|archive| root.join(archive))
             .collect()
     }
 

@@ -163,6 +163,7 @@ pub(crate) fn success() -> Success {
         warnings: vec!["a warning".into()],
         warnings_total: 1,
         progress: progress(99.0),
+        copies: vec![],
     }
 }
 

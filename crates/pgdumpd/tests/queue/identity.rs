@@ -20,6 +20,7 @@ fn worker() -> Worker {
         pid: 1,
         version: "1".to_owned(),
         max_jobs: 1,
+        max_copies: 1,
         lease: LEASE,
     }
 }
@@ -49,14 +50,17 @@ async fn in_a_queue_with_another_id_nothing_is_claimed_or_reaped() {
 async fn a_daemon_does_not_register_in_a_queue_with_another_id_and_is_told_both() {
     let f = fixture().await;
     let (worker, targets) = (worker(), names(&["a"]));
-    f.queue.register(&worker, &targets, false).await.unwrap();
+    f.queue
+        .register(&worker, &targets, &[], false)
+        .await
+        .unwrap();
     let seen = "SELECT array_agg(last_seen_at) FROM pgdumpd.workers";
     let seen = async || -> Vec<chrono::DateTime<chrono::Utc>> {
         sqlx::query_scalar(seen).fetch_one(&f.admin).await.unwrap()
     };
     let before = seen().await;
     let new = replace(&f).await;
-    let refused = f.queue.register(&worker, &targets, false).await;
+    let refused = f.queue.register(&worker, &targets, &[], false).await;
     let Err(QueueError::Replaced { found, known }) = refused else {
         panic!("{refused:?}");
     };

@@ -6,6 +6,7 @@
 )]
 
 mod claims;
+mod copies;
 mod documents;
 mod fixture;
 mod identity;

@@ -3,20 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use pgdumpd::queue::{Beat, Finished, Lease, Outcome};
+use pgdumpd::queue::{Beat, ClaimedJob, CopyOrder, Finished, Lease, Outcome, Success, Work};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use crate::copies::{storages, success_with};
 use crate::fixture::{Fixture, LEASE, failure, fixture, names, progress, success};
 
 const TARGETS: &[&str] = &["a", "b", "c"];
+/// Where each backup is copied to, and with the first storage all there are.
+const COPIES: [&str; 2] = ["offsite", "tape"];
+const STORAGES: [&str; 3] = ["local", "offsite", "tape"];
 const MAX_RESCUES: u16 = 2;
 /// Rounds times events: about 20 s. Raise PGDUMPD_MODEL_ROUNDS for a longer search.
 const ROUNDS: u32 = 12;
-const EVENTS: usize = 80;
+const EVENTS: usize = 120;
 
 /// Something happens. Numbers choose among what there is, whatever that is by then.
 #[derive(Debug, Clone)]
@@ -28,6 +32,13 @@ enum Event {
     },
     Claim {
         worker: usize,
+    },
+    ClaimCopy {
+        worker: usize,
+    },
+    /// A stored copy of a backup is deleted.
+    Delete {
+        backup: usize,
     },
     Heartbeat {
         lease: usize,
@@ -62,7 +73,7 @@ enum How {
 
 fn event() -> impl Strategy<Value = Event> {
     let how = prop_oneof![
-        1 => Just(How::Succeeded),
+        4 => Just(How::Succeeded),
         3 => Just(How::Transient),
         1 => Just(How::Permanent),
         1 => Just(How::Cancelled),
@@ -72,6 +83,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (0..TARGETS.len(), 1..=5_u8, 1..=4_u8)
             .prop_map(|(target, priority, max_attempts)| Event::Enqueue { target, priority, max_attempts }),
         5 => (0..3_usize).prop_map(|worker| Event::Claim { worker }),
+        5 => (0..3_usize).prop_map(|worker| Event::ClaimCopy { worker }),
+        1 => any::<usize>().prop_map(|backup| Event::Delete { backup }),
         4 => (any::<usize>(), -10.0..200.0_f32).prop_map(|(lease, percent)| Event::Heartbeat { lease, percent }),
         1 => any::<usize>().prop_map(|lease| Event::NoteUpload { lease }),
         1 => any::<usize>().prop_map(|job| Event::Cancel { job }),
@@ -86,6 +99,8 @@ fn event() -> impl Strategy<Value = Event> {
 #[derive(Debug, Clone, PartialEq)]
 struct Job {
     id: Uuid,
+    copy_of: Option<Uuid>,
+    copy_to: Option<String>,
     target: String,
     state: String,
     attempt: i16,
@@ -143,6 +158,9 @@ fn no_order_of_events_breaks_an_invariant() {
     if rounds >= ROUNDS {
         for way in [
             "claimed",
+            "claimed a copy",
+            "copied",
+            "deleted",
             "renewed",
             "renewed with cancel",
             "stale",
@@ -206,12 +224,47 @@ impl World {
                 let Some(job) = claimed else {
                     return Ok("nothing to claim");
                 };
-                let before = &self.jobs[&job.lease.job];
-                if before.state != "queued" || job.lease.attempt != before.attempt + 1 {
-                    return Err(format!("claimed {before:?} as {:?}", job.lease));
+                if job.work != Work::Backup {
+                    return Err(format!("claimed {job:?} as a backup"));
                 }
-                self.leases.push(job.lease);
+                self.take(job)?;
                 Ok("claimed")
+            }
+            Event::ClaimCopy { worker } => {
+                let worker = Uuid::from_u128(*worker as u128 + 1);
+                let claimed = f
+                    .queue
+                    .claim_copy(worker, &storages(&STORAGES), LEASE)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                let Some(job) = claimed else {
+                    return Ok("nothing to copy");
+                };
+                let before = &self.jobs[&job.lease.job];
+                let of = before.copy_of.zip(before.copy_to.clone());
+                let order = of.map(|(of, to)| Work::Copy(CopyOrder { of, to }));
+                if order.as_ref() != Some(&job.work) {
+                    return Err(format!("claimed {before:?} as {job:?}"));
+                }
+                self.take(job)?;
+                Ok("claimed a copy")
+            }
+            Event::Delete { backup } => {
+                let rows: Vec<(Uuid, String)> = sqlx::query_as(
+                    "SELECT storage_id, object_key FROM pgdumpd.backup_copies WHERE state = 'stored' ORDER BY object_key",
+                )
+                .fetch_all(&f.admin)
+                .await
+                .unwrap();
+                let Some(number) = backup.checked_rem(rows.len()) else {
+                    return Ok("nothing to delete");
+                };
+                let (storage, key) = &rows[number];
+                let noted = f.queue.mark_copy_deleted(*storage, key).await;
+                match noted.map_err(|error| error.to_string())? {
+                    true => Ok("deleted"),
+                    false => Err(format!("{key} could not be noted as deleted")),
+                }
             }
             Event::Heartbeat { lease, percent } => {
                 let Some(lease) = self.lease(*lease) else {
@@ -293,7 +346,11 @@ impl World {
                     return Ok("no lease");
                 };
                 let live = self.is_live(&lease);
-                let outcome = how.outcome();
+                let copy = self
+                    .jobs
+                    .get(&lease.job)
+                    .filter(|job| job.copy_of.is_some());
+                let outcome = how.outcome(&lease, copy);
                 let first = f
                     .queue
                     .finish(&lease, &outcome)
@@ -315,7 +372,12 @@ impl World {
                         return Err(format!("{first:?}, and the second time {again:?}"));
                     }
                     self.nothing_changed(f).await?;
-                    return Ok("repeated");
+                    if !matches!(outcome, Outcome::Copied(_)) {
+                        return Ok("repeated");
+                    }
+                }
+                if matches!(outcome, Outcome::Copied(_)) {
+                    return Ok("copied");
                 }
                 Ok(if matches!(first, Finished::Requeued { .. }) {
                     "requeued"
@@ -324,6 +386,16 @@ impl World {
                 })
             }
         }
+    }
+
+    /// Notes the lease of a job that was queued.
+    fn take(&mut self, job: ClaimedJob) -> Result<(), String> {
+        let before = &self.jobs[&job.lease.job];
+        if before.state != "queued" || job.lease.attempt != before.attempt + 1 {
+            return Err(format!("claimed {before:?} as {:?}", job.lease));
+        }
+        self.leases.push(job.lease);
+        Ok(())
     }
 
     async fn nothing_changed(&self, f: &Fixture) -> Result<&'static str, String> {
@@ -337,9 +409,22 @@ impl World {
 }
 
 impl How {
-    fn outcome(self) -> Outcome {
+    /// Of a lease of a backup, or of this copy. No two leases share a key.
+    fn outcome(self, lease: &Lease, copy: Option<&Job>) -> Outcome {
+        let key = format!("{}.dump", lease.token);
         match self {
-            Self::Succeeded => Outcome::Succeeded(Box::new(success())),
+            Self::Succeeded => match copy.and_then(|copy| copy.copy_to.as_deref()) {
+                Some(to) => Outcome::Copied(Box::new(Success {
+                    storage: to.to_owned(),
+                    storage_id: Uuid::from_u128(if to == COPIES[0] { 8 } else { 9 }),
+                    object_key: key,
+                    ..success()
+                })),
+                None => Outcome::Succeeded(Box::new(Success {
+                    object_key: key,
+                    ..success_with(&COPIES)
+                })),
+            },
             Self::Transient => Outcome::Failed(failure(true)),
             Self::Permanent => Outcome::Failed(failure(false)),
             Self::Cancelled => Outcome::Cancelled,
@@ -376,6 +461,8 @@ async fn read(f: &Fixture) -> BTreeMap<Uuid, Job> {
     let rows = sqlx::query(sql).fetch_all(&f.admin).await.unwrap();
     let jobs = rows.iter().map(|row| Job {
         id: row.get("id"),
+        copy_of: row.get("copy_of"),
+        copy_to: row.get("copy_to"),
         target: row.get("target"),
         state: row.get("state"),
         attempt: row.get("attempt"),
@@ -415,12 +502,26 @@ async fn check(
             job.finished_at.is_some() == !matches!(job.state.as_str(), "queued" | "running"),
             "an end without a time",
         )?;
-        let twins = after
-            .values()
-            .filter(|other| other.target == job.target && other.state == "running");
+        let twins = after.values().filter(|other| {
+            let kin = match job.copy_of {
+                None => other.copy_of.is_none() && other.target == job.target,
+                Some(_) => (other.copy_of, &other.copy_to) == (job.copy_of, &job.copy_to),
+            };
+            kin && other.state == "running"
+        });
         ok(
             job.state != "running" || twins.count() == 1,
-            "two running backups of one target",
+            "two running backups of one target, or copies of one backup to one storage",
+        )?;
+        let copies = after.values().filter(|copy| copy.copy_of == Some(job.id));
+        let wanted = if job.state == "succeeded" && job.copy_of.is_none() {
+            COPIES.len()
+        } else {
+            0
+        };
+        ok(
+            copies.count() == wanted,
+            "a success asks for each copy once, and nothing else does",
         )?;
         let Some(old) = before.get(&job.id) else {
             ok(
@@ -453,8 +554,9 @@ async fn check(
     attempts_agree(f).await
 }
 
-/// A running job has exactly its own attempt running, an ended one none; a succeeded job has one copy and one
-/// succeeded attempt; the number of counted attempts is the job's own.
+/// A running job has exactly its own attempt running, an ended one none; a succeeded job has one succeeded attempt, and a
+/// backup as many stored or deleted copies as it and its copies have succeeded; the number of counted attempts is the
+/// job's own.
 async fn attempts_agree(f: &Fixture) -> Result<(), String> {
     let sql = "
         SELECT j.id::text, j.state FROM pgdumpd.backup_jobs AS j
@@ -467,8 +569,12 @@ async fn attempts_agree(f: &Fixture) -> Result<(), String> {
             FROM pgdumpd.backup_attempts AS a WHERE a.job_id = j.id
         ) AS n
         CROSS JOIN LATERAL (SELECT count(*) AS copies FROM pgdumpd.backup_copies AS c WHERE c.job_id = j.id) AS c
+        CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE j.kind = 'backup' AND k.state = 'succeeded') AS stored
+            FROM pgdumpd.backup_jobs AS k WHERE k.id = j.id OR k.copy_of = j.id
+        ) AS k
         WHERE n.running <> (j.state = 'running')::int OR n.mine <> n.running
-           OR n.succeeded <> (j.state = 'succeeded')::int OR c.copies <> n.succeeded
+           OR n.succeeded <> (j.state = 'succeeded')::int OR c.copies <> k.stored
            OR n.lost <> j.rescues OR n.counted <> j.attempt";
     let rows = sqlx::query(sql).fetch_all(&f.admin).await.unwrap();
     match rows.first() {

@@ -301,7 +301,7 @@ async fn a_second_producer_can_neither_see_nor_cancel_the_first_ones_jobs() {
         "{steal}"
     );
     f.queue
-        .register(&worker(&f), &["app".into()], false)
+        .register(&worker(&f), &["app".into()], &[], false)
         .await
         .unwrap();
     let daemons = "SELECT count(*) FILTER (WHERE targets IS NULL AND checks IS NULL)::text FROM pgdumpd.daemon_status";
@@ -421,7 +421,7 @@ async fn daemons_are_seen_alive_and_forgotten() {
     let f = fixture().await;
     let worker = worker(&f);
     f.queue
-        .register(&worker, &["app".into()], false)
+        .register(&worker, &["app".into()], &[], false)
         .await
         .unwrap();
     f.queue
@@ -435,7 +435,7 @@ async fn daemons_are_seen_alive_and_forgotten() {
     );
     let checks = "SELECT state || ' ' || (checks ->> 'queue') FROM pgdumpd.daemon_status";
     assert_eq!(text(&f.admin, checks).await, "alive ok");
-    f.queue.register(&worker, &[], true).await.unwrap();
+    f.queue.register(&worker, &[], &[], true).await.unwrap();
     assert_eq!(
         text(&f.admin, "SELECT state FROM pgdumpd.daemon_status").await,
         "stopping"
@@ -449,7 +449,7 @@ async fn daemons_are_seen_alive_and_forgotten() {
     );
     assert!(f.queue.live_workers().await.unwrap().is_empty());
     assert_eq!(f.queue.prune_workers().await.unwrap(), 1);
-    f.queue.register(&worker, &[], true).await.unwrap();
+    f.queue.register(&worker, &[], &[], true).await.unwrap();
     f.queue.unregister(worker.id).await.unwrap();
     assert_eq!(
         text(&f.admin, "SELECT count(*)::text FROM pgdumpd.workers").await,
@@ -464,6 +464,7 @@ fn worker(f: &Fixture) -> pgdumpd::queue::Worker {
         pid: 1,
         version: "0".into(),
         max_jobs: 1,
+        max_copies: 1,
         lease: crate::fixture::LEASE,
     }
 }

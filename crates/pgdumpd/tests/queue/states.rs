@@ -48,7 +48,7 @@ async fn a_job_goes_from_queued_to_succeeded_and_its_copy_is_noted() {
     assert_eq!(f.column(id, "progress").await.unwrap(), "100");
     assert_eq!(f.column(id, "warnings->>0").await.unwrap(), "a warning");
     assert_eq!(f.outcomes(id).await, ["succeeded"]);
-    let copy = f.queue.copy_of(id).await.unwrap().unwrap();
+    let copy = f.queue.copies_of(id).await.unwrap().remove(0);
     assert_eq!((copy.storage.as_str(), copy.size_bytes), ("local", 4096));
     assert!(
         f.queue
@@ -62,7 +62,7 @@ async fn a_job_goes_from_queued_to_succeeded_and_its_copy_is_noted() {
             .await
             .unwrap()
     );
-    assert!(f.queue.copy_of(id).await.unwrap().is_none());
+    assert!(f.queue.copies_of(id).await.unwrap().is_empty());
 }
 
 #[tokio::test]

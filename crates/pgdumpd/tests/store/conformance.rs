@@ -6,12 +6,11 @@ use bytes::Bytes;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use pgdumpd::config::StorageConfig;
 use pgdumpd::finding::Severity;
 use pgdumpd::store::{ObjectKey, Storage};
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, back_up, content, manifest_of, new_key, store};
+use crate::support::{PATIENCE, back_up, content, local, manifest_of, new_key, store};
 
 async fn what_is_committed_reads_back(storage: &Storage) {
     for size in [0, 1, 3_000_000, 40_000_000] {
@@ -57,10 +56,10 @@ async fn a_manifest_without_its_object_is_refused(storage: &Storage) {
 
 async fn an_aborted_or_dropped_upload_is_never_visible(storage: &Storage) {
     let key = new_key();
-    let mut upload = storage.begin(&key).await.unwrap();
+    let mut upload = storage.begin(&key, None).await.unwrap();
     upload.write(content(3_000_000)).await.unwrap();
     upload.abort().await.unwrap();
-    let mut upload = storage.begin(&key).await.unwrap();
+    let mut upload = storage.begin(&key, None).await.unwrap();
     upload.write(content(3_000_000)).await.unwrap();
     drop(upload);
     let manifest = manifest_of(&key, &content(3_000_000));
@@ -238,7 +237,7 @@ async fn everything(objects: &dyn ObjectStore) -> Vec<String> {
     names
 }
 
-async fn conforms(storage: &Storage, objects: &dyn ObjectStore) {
+pub(crate) async fn conforms(storage: &Storage, objects: &dyn ObjectStore) {
     what_is_committed_reads_back(storage).await;
     nothing_is_a_backup_without_its_manifest(storage).await;
     a_manifest_without_its_object_is_refused(storage).await;
@@ -263,11 +262,7 @@ async fn conforms(storage: &Storage, objects: &dyn ObjectStore) {
 async fn a_local_directory_conforms() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("root");
-    let config = StorageConfig {
-        path: path.clone(),
-        storage_id: None,
-        min_free: 0,
-    };
+    let config = local(path.clone());
     let storage = Storage::open("local", &config).await.unwrap();
     let objects = object_store::local::LocalFileSystem::new_with_prefix(path).unwrap();
     conforms(&storage, &objects).await;
@@ -275,7 +270,7 @@ async fn a_local_directory_conforms() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_store_conforms() {
-    let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let objects = Arc::new(InMemory::new());
     let storage = Storage::over("memory", Uuid::new_v4(), Arc::clone(&objects));
     conforms(&storage, &objects).await;
 }

@@ -5,26 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use pgdumpd::config::StorageConfig;
 use pgdumpd::store::{ObjectKey, Storage};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use uuid::Uuid;
+
+use crate::support::local;
 
 /// A limit on the size of files fails a write as a full disk does (EFBIG for ENOSPC), for any user.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_in_mid_upload_leaves_nothing() {
     let keep = tempfile::tempdir().unwrap();
     let path = keep.path().join("root");
-    let storage = Storage::open(
-        "local",
-        &StorageConfig {
-            path: path.clone(),
-            storage_id: None,
-            min_free: 0,
-        },
-    )
-    .await
-    .unwrap();
+    let storage = Storage::open("local", &local(path.clone())).await.unwrap();
     let before = count(&path);
     // Without a handler the signal that comes with the error would end the process.
     let signal = rustix::process::Signal::XFSZ.as_raw();
@@ -39,7 +31,7 @@ async fn a_disk_that_fills_in_mid_upload_leaves_nothing() {
     )
     .unwrap();
 
-    let mut upload = storage.begin(&new_key()).await.unwrap();
+    let mut upload = storage.begin(&new_key(), None).await.unwrap();
     let mut fault = None;
     for _ in 0..100 {
         if let Err(error) = upload.write(content(1_000_000)).await {
@@ -53,7 +45,7 @@ async fn a_disk_that_fills_in_mid_upload_leaves_nothing() {
     upload.abort().await.unwrap();
 
     // The last bytes may fail only when the upload is committed.
-    let mut upload = storage.begin(&new_key()).await.unwrap();
+    let mut upload = storage.begin(&new_key(), None).await.unwrap();
     upload.write(content(5_000_001)).await.unwrap();
     assert_eq!(upload.commit().await.unwrap_err().code(), "storage_full");
     setrlimit(Resource::Fsize, unlimited).unwrap();

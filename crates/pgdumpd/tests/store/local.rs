@@ -4,16 +4,25 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use pgdumpd::config::StorageConfig;
+use pgdumpd::config::{PlaceConfig, StorageConfig};
 use pgdumpd::finding::Severity;
 use pgdumpd::store::Storage;
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, back_up, content, manifest_of, new_key, store};
+use crate::support::{PATIENCE, back_up, content, local, manifest_of, new_key, store};
 
 struct Directory {
     _keep: TempDir,
     root: PathBuf,
+}
+
+/// A directory's configuration that leaves so many bytes free.
+fn leaving(directory: &Directory, min_free: u64) -> StorageConfig {
+    let path = directory.root.clone();
+    StorageConfig {
+        place: PlaceConfig::Local { path, min_free },
+        storage_id: None,
+    }
 }
 
 impl Directory {
@@ -24,11 +33,7 @@ impl Directory {
     }
 
     fn config(&self) -> StorageConfig {
-        StorageConfig {
-            path: self.root.clone(),
-            storage_id: None,
-            min_free: 0,
-        }
+        local(self.root.clone())
     }
 
     async fn open(&self) -> Storage {
@@ -70,7 +75,7 @@ async fn files_and_directories_are_private_whatever_the_umask() {
     let directory = Directory::new();
     let storage = directory.open().await;
     back_up(&storage, &content(1000)).await;
-    let mut open = storage.begin(&new_key()).await.unwrap();
+    let mut open = storage.begin(&new_key(), None).await.unwrap();
     open.write(content(1000)).await.unwrap();
     rustix::process::umask(umask);
     let mut seen = [0, 0];
@@ -181,7 +186,7 @@ async fn what_may_not_be_written_is_told_with_the_user_and_the_path() {
     let directory = Directory::new();
     let storage = directory.open().await;
     fs::set_permissions(&directory.root, Permissions::from_mode(0o500)).unwrap();
-    let fault = storage.begin(&new_key()).await.unwrap_err();
+    let fault = storage.begin(&new_key(), None).await.unwrap_err();
     let findings = storage.probe().await;
     fs::set_permissions(&directory.root, Permissions::from_mode(0o700)).unwrap();
     assert_eq!(fault.code(), "storage_denied");
@@ -212,7 +217,7 @@ async fn nothing_half_written_is_under_a_final_name() {
     let directory = Directory::new();
     let storage = directory.open().await;
     let key = new_key();
-    let mut upload = storage.begin(&key).await.unwrap();
+    let mut upload = storage.begin(&key, None).await.unwrap();
     for _ in 0..100 {
         upload.write(content(100_000)).await.unwrap();
     }
@@ -237,7 +242,7 @@ async fn an_aborted_upload_leaves_not_even_its_directory() {
     let directory = Directory::new();
     let storage = directory.open().await;
     let key = new_key();
-    let mut upload = storage.begin(&key).await.unwrap();
+    let mut upload = storage.begin(&key, None).await.unwrap();
     upload.write(content(1_000_000)).await.unwrap();
     upload.abort().await.unwrap();
     assert_eq!(directory.files(), Vec::<String>::new());
@@ -276,7 +281,7 @@ async fn a_zombie_whose_partial_was_removed_cannot_commit() {
     let directory = Directory::new();
     let storage = directory.open().await;
     let key = new_key();
-    let mut zombie = storage.begin(&key).await.unwrap();
+    let mut zombie = storage.begin(&key, None).await.unwrap();
     zombie.write(content(1_000_000)).await.unwrap();
     storage.remove_partial(&key, None).await.unwrap();
     let fault = zombie.commit().await.unwrap_err();
@@ -336,11 +341,7 @@ async fn room_is_asked_for_before_a_dump() {
         .unwrap_err();
     assert_eq!(fault.code(), "storage_full");
     assert!(fault.is_transient());
-    let strict = StorageConfig {
-        storage_id: None,
-        min_free: free.saturating_mul(2),
-        ..directory.config()
-    };
+    let strict = leaving(&directory, free.saturating_mul(2));
     let strict = Storage::open("strict", &strict).await.unwrap();
     assert_eq!(
         strict.ensure_room(0).await.unwrap_err().code(),
@@ -359,13 +360,9 @@ async fn room_is_asked_for_before_a_dump() {
 async fn a_dump_that_would_leave_too_little_free_ends_in_mid_flight() {
     let directory = Directory::new();
     directory.open().await;
-    let config = StorageConfig {
-        storage_id: None,
-        min_free: u64::MAX,
-        ..directory.config()
-    };
+    let config = leaving(&directory, u64::MAX);
     let storage = Storage::open("strict", &config).await.unwrap();
-    let mut upload = storage.begin(&new_key()).await.unwrap();
+    let mut upload = storage.begin(&new_key(), None).await.unwrap();
     let part = content(1 << 20);
     let mut fault = None;
     for _ in 0..100 {

@@ -7,11 +7,14 @@
 
 mod archive;
 mod conformance;
+mod counting;
+mod encryption;
 mod full;
 mod inspection;
 mod local;
 mod manifest;
 mod press;
+mod s3;
 mod speed;
 mod stream;
 mod support;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use object_store::ObjectStoreExt as _;
 use pgdumpd::store::{MAX_WARNINGS, Manifest, Storage};
 use serde_json::Value;
 
@@ -76,6 +77,28 @@ fn unknown_fields_are_ignored_and_a_newer_format_is_not_guessed_at() {
     let fault = Manifest::parse(key, br#"{"format": 2, "everything": "else"}"#).unwrap_err();
     assert_eq!(fault.code(), "manifest_newer");
     assert!(fault.advice().unwrap().contains("newer"));
+}
+
+#[tokio::test]
+async fn a_manifest_with_a_field_that_would_be_lost_is_read_but_not_to_be_copied() {
+    let objects = std::sync::Arc::new(object_store::memory::InMemory::new());
+    let storage = Storage::over("memory", uuid::Uuid::new_v4(), objects.clone());
+    let manifest = back_up(&storage, &content(100)).await;
+    let key = &manifest.object.key;
+    let (read, _) = storage.read_manifest_to_copy(key).await.unwrap().unwrap();
+    assert_eq!(read, manifest);
+    for (place, field) in [("", "new"), ("/archive", "archive.new")] {
+        let mut json = serde_json::to_value(&manifest).unwrap();
+        json["index"] = Value::Null;
+        json.pointer_mut(place).unwrap()["new"] = Value::Null;
+        let path = object_store::path::Path::parse(key.manifest()).unwrap();
+        let put = objects.put(&path, json.to_string().into_bytes().into());
+        put.await.unwrap();
+        assert!(storage.read_manifest(key).await.unwrap().is_some());
+        let fault = storage.read_manifest_to_copy(key).await.unwrap_err();
+        assert_eq!(fault.code(), "manifest_newer");
+        assert!(fault.is_transient() && fault.report().contains(&format!(" {field},")));
+    }
 }
 
 #[test]

@@ -8,13 +8,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::{MultipartUpload, ObjectStore};
-use pgdumpd::config::StorageConfig;
 use pgdumpd::fault::Fault;
 use pgdumpd::pipeline::{Meter, Mode, Outcome, Sink, Source, run};
 use pgdumpd::store::{ObjectKey, Storage, Upload};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::support::local;
 
 const BUFFER: usize = 1 << 20;
 const BUFFERS: usize = 1024;
@@ -124,11 +125,7 @@ async fn a_gibibyte_through_the_pipeline() {
 #[ignore = "a measurement"]
 async fn a_gibibyte_into_a_directory() {
     let keep = tempfile::tempdir().unwrap();
-    let config = StorageConfig {
-        path: keep.path().join("root"),
-        storage_id: None,
-        min_free: 0,
-    };
+    let config = local(keep.path().join("root"));
     let storage = Storage::open("speed", &config).await.unwrap();
     let theirs = LocalFileSystem::new_with_prefix(keep.path())
         .unwrap()
@@ -146,7 +143,7 @@ async fn a_gibibyte_into_a_directory() {
 
         let start = Instant::now();
         let key = new_key();
-        let mut upload = storage.begin(&key).await.unwrap();
+        let mut upload = storage.begin(&key, None).await.unwrap();
         for _ in 0..BUFFERS {
             upload.write(buffer.clone()).await.unwrap();
         }
@@ -176,7 +173,7 @@ async fn a_gibibyte_into_a_directory() {
 
         let start = Instant::now();
         let key = new_key();
-        let mut sink = Stored(storage.begin(&key).await.unwrap());
+        let mut sink = Stored(storage.begin(&key, None).await.unwrap());
         pass(4096, Mode::Read, &mut sink).await;
         sink.0.commit().await.unwrap();
         report("the pipeline into our upload", start);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pgdumpd::fault::Fault;
 use pgdumpd::pipeline::{
-    ArchiveEnd, BUFFERS_IN_FLIGHT, Meter, Mode, Outcome, Sink, Source, Waiting, run,
+    ArchiveEnd, BUFFERS_IN_FLIGHT, Meter, Mode, Outcome, Passage, Sink, Source, Waiting, run,
 };
 use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 use sha2::{Digest, Sha256};
@@ -123,10 +123,10 @@ fn unread() -> Mode {
 pub(crate) async fn run_through(
     source: &mut Pieces,
     sink: &mut Kept,
-    mode: Mode,
+    how: impl Into<Passage>,
 ) -> Result<Outcome, Fault> {
     let cancel = CancellationToken::new();
-    let run = run(source, sink, mode, Meter::new(), &cancel);
+    let run = run(source, sink, how, Meter::new(), &cancel);
     let outcome = tokio::time::timeout(DEADLINE, run)
         .await
         .expect("the run ends");

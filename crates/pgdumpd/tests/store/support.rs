@@ -1,11 +1,15 @@
 //! What the storage tests share: keys, manifests, bytes.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use pgdumpd::compressor::Compressor;
+use pgdumpd::config::{PlaceConfig, StorageConfig};
+use pgdumpd::encryption::ManifestForm;
 use pgdumpd::store::{
-    Archive, ArchiveState, Daemon, Database, FORMAT, Globals, Manifest, Object, ObjectKey, PgDump,
-    Restore, Storage, StoredObject,
+    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
+    ObjectKey, PgDump, Restore, Storage, StoredObject,
 };
 use pgdumpd_client::BackupSpec;
 use sha2::{Digest, Sha256};
@@ -14,8 +18,21 @@ use uuid::Uuid;
 /// How long a storage of a test may give no answer.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// A public key, and the secret half of it.
+pub(crate) const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+pub(crate) const IDENTITY: &str =
+    "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+
 pub(crate) fn time(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+}
+
+/// The configuration of a local directory.
+pub(crate) fn local(path: PathBuf) -> StorageConfig {
+    StorageConfig {
+        place: PlaceConfig::Local { path, min_free: 0 },
+        storage_id: None,
+    }
 }
 
 /// A key that no other test has.
@@ -76,6 +93,7 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
             format_version: Some("1.17".into()),
             compression: "zstd:1".into(),
             compressor: Compressor::Pgdumpd,
+            size_bytes: Some(content.len() as u64),
             dump_bytes: content.len() as u64,
             entries: Some(12),
             tables: Some(3),
@@ -83,6 +101,11 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
             large_objects: Some(1),
             raw_bytes: Some(5000),
         },
+        encryption: Some(Encryption {
+            format: "age".into(),
+            recipients: vec![RECIPIENT.into()],
+            manifest: ManifestForm::Clear,
+        }),
         object: Object {
             key: key.clone(),
             size_bytes: content.len() as u64,
@@ -99,6 +122,12 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
             version: "0.1.0".into(),
             host: "db1".into(),
         },
+        sealed: None,
+        copied: Some(Copied {
+            from_storage_id: Uuid::new_v4(),
+            job_id: Uuid::new_v4(),
+            copied_at: time("2026-11-23T20:01:00Z"),
+        }),
     }
 }
 
@@ -118,7 +147,7 @@ pub(crate) fn content(size: usize) -> Bytes {
 
 /// Uploads in pieces of odd sizes and commits.
 pub(crate) async fn store(storage: &Storage, key: &ObjectKey, content: &Bytes) -> StoredObject {
-    let mut upload = storage.begin(key).await.unwrap();
+    let mut upload = storage.begin(key, None).await.unwrap();
     for (at, piece) in pieces(content) {
         assert!(at < content.len());
         upload.write(piece).await.unwrap();

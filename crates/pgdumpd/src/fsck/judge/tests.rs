@@ -122,15 +122,20 @@ proptest! {
         for finding in &judged.findings {
             let trace = &kept[&finding.key];
             match &finding.remedy {
-                Some(Remedy::RemoveAttempt { upload_id, .. }) => {
+                Some(Remedy::RemoveAttempt { .. }) => {
                     prop_assert!(trace.own, "another queue's");
                     prop_assert!(!trace.manifest, "{finding:?} has a manifest");
                     prop_assert!(trace.copy != Some(true), "{finding:?}: a row speaks of it");
                     let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);
                     prop_assert!(!in_use, "{finding:?} is in use");
+                    prop_assert!(trace.age_hours >= SAFE_HOURS, "{finding:?} is too young");
+                }
+                Some(Remedy::AbortUpload { .. }) => {
+                    prop_assert!(trace.own && trace.upload, "{finding:?}");
+                    let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);
+                    prop_assert!(!in_use, "{finding:?} is in use");
                     // Without a list there is no age, but an attempt that has ended for good.
-                    let known_by_id = !lists_uploads && upload_id.is_some();
-                    prop_assert!(known_by_id || trace.age_hours >= SAFE_HOURS, "{finding:?} is too young");
+                    prop_assert!(!lists_uploads || trace.age_hours >= SAFE_HOURS, "{finding:?} is too young");
                 }
                 Some(Remedy::RemoveTemporaries { .. }) => {
                     let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);

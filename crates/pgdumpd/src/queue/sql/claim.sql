@@ -1,4 +1,5 @@
--- Claims the best due job of the given targets: the lowest priority number, then the earliest run_at.
+-- Claims the best due backup of the given targets: the lowest priority number, then the earliest run_at. Copies have a
+-- priority that this does not look for (claim_copy.sql does).
 -- $1 targets, $2 spec versions, $3 worker, $4 lease token (random), $5 lease in seconds,
 -- $6 how many jobs to look at for each target and priority (1, or more to get past locked rows), $7 the queue's id.
 WITH heads AS MATERIALIZED (
@@ -26,7 +27,7 @@ WITH heads AS MATERIALIZED (
     -- A busy target is left out. A scalar sub-select stays one index probe; NOT EXISTS would become an
     -- anti-join over the whole index, dead entries included.
     WHERE (SELECT r.id FROM pgdumpd.backup_jobs AS r
-           WHERE r.state = 'running' AND r.target = t.target LIMIT 1) IS NULL
+           WHERE r.state = 'running' AND r.kind = 'backup' AND r.target = t.target LIMIT 1) IS NULL
       -- The address may lead to another queue by now. Decided once, before any probe.
       AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $7)
 ), best AS MATERIALIZED (

@@ -1,6 +1,6 @@
 -- Attempts without a backup, of jobs that have ended: no next attempt will clear up after them.
--- $1 targets, $2 how many, $3 attempts to leave out.
-SELECT a.lease_token, a.job_id, j.target, a.storage, a.storage_id, a.object_key, a.upload_id
+-- $1 targets, $2 how many, $3 attempts to leave out, $4 storages.
+SELECT a.lease_token, a.job_id, j.kind, j.target, a.storage, a.storage_id, a.object_key, a.upload_id
 FROM pgdumpd.backup_attempts AS a
 JOIN pgdumpd.backup_jobs AS j ON j.id = a.job_id
 WHERE a.cleared_at IS NULL
@@ -12,7 +12,11 @@ WHERE a.cleared_at IS NULL
     OR (a.outcome IN ('failed', 'cancelled', 'released') AND a.object_key IS NOT NULL)
   )
   AND j.finished_at IS NOT NULL
-  AND j.target = ANY ($1::text[])
+  -- A copy has nothing on its target.
+  AND CASE j.kind
+      WHEN 'copy' THEN coalesce(a.storage = ANY ($4::text[]), true)
+      ELSE j.target = ANY ($1::text[])
+  END
   AND a.lease_token <> ALL ($3::uuid[])
 ORDER BY a.started_at
 LIMIT $2

@@ -12,4 +12,4 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS head
 WHERE (SELECT r.id FROM pgdumpd.backup_jobs AS r
-       WHERE r.state = 'running' AND r.target = t.target LIMIT 1) IS NULL
+       WHERE r.state = 'running' AND r.kind = 'backup' AND r.target = t.target LIMIT 1) IS NULL

@@ -1,0 +1,318 @@
+//! The steps of one attempt to copy a backup to a further storage. They need no connection to the database that was
+//! dumped: what is read is a storage.
+
+mod flow;
+mod source;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::dumping::abort;
+use super::halt::HaltSwitch;
+use super::noting::Noting;
+use super::publish::{Publication, publish};
+use super::reporter::{Phase, Reporter};
+use super::stop::{InStep, Step, Stop};
+use super::{earlier, manifest};
+use crate::daemon::{Served, Services};
+use crate::fault::Fault;
+use crate::queue::{ClaimedJob, CopyOrder, CopyRow, Progress, Success};
+use crate::store::{Manifest, Storage, Upload, in_time};
+
+pub(super) use flow::Compared;
+use flow::{Broken, ComparedPart, Flow, Part};
+use source::{Found, Source};
+
+/// How long a storage may give no answer where the copy's target is none of this daemon's: as a target's
+/// `stall_timeout` without configuration.
+const STALL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// One attempt of one copy.
+pub(super) struct Copying<'a> {
+    pub(super) services: &'a Services,
+    pub(super) served: &'a Served,
+    pub(super) job: &'a ClaimedJob,
+    pub(super) order: &'a CopyOrder,
+    pub(super) reporter: &'a Reporter,
+    pub(super) switch: &'a Arc<HaltSwitch>,
+}
+
+/// A backup on its way: everything is sent and compared, and nothing is visible yet.
+struct Sent {
+    uploads: Vec<Upload>,
+    /// Roles and tablespaces as they lie beside the archive: small, and stored in the end.
+    globals: Option<Vec<u8>>,
+    compared: Compared,
+    source: Source,
+}
+
+/// How the flow from one source ended that this attempt may survive.
+enum Tried {
+    Sent(Box<Sent>),
+    /// The source is of no use: another may be.
+    Unusable(Fault),
+}
+
+impl Copying<'_> {
+    /// Makes the copy. Whatever is returned, no partial object of it is left that could be removed.
+    pub(super) async fn run(&self) -> Result<Success, Stop> {
+        self.reporter.enter(Phase::Preparing);
+        self.reporter
+            .explain("looking for the backup and the storage".to_owned());
+        let to = &self.order.to;
+        let config = self.served.storages.get(to).ok_or_else(|| {
+            Fault::transient(
+                "storage_unknown",
+                format!("storage \"{to}\" is not configured here"),
+            )
+        });
+        let opened = self.served.known.open(to, config.in_step(Step::Prepare)?);
+        let storage = self.unless_halted(in_time(self.limit(), opened)).await?;
+        let storage = storage.in_step(Step::Prepare)?;
+        // May be left off in the middle and repeated: hashing a large archive takes its time.
+        let adopted = earlier::adopt(self.job, self.served, &storage, self.limit());
+        if let Some((manifest, place)) =
+            self.unless_halted(adopted).await?.in_step(Step::Prepare)?
+        {
+            return Ok(self.success(&manifest, &place));
+        }
+        let sent = self.send_from_anywhere(&storage).await?;
+        self.publish(sent, &storage).await
+    }
+
+    /// Sends the backup from the first storage that gives it whole.
+    async fn send_from_anywhere(&self, storage: &Storage) -> Result<Sent, Stop> {
+        let mut faults = Vec::new();
+        for held in self.held().await? {
+            if held.storage_id == storage.id() {
+                return Err(same_storage(storage, &held)).in_step(Step::Prepare);
+            }
+            let found = self.unless_halted(self.find(&held)).await?;
+            let fault = match found {
+                Found::Source(source) => match self.send(*source, storage).await? {
+                    Tried::Sent(sent) => return Ok(*sent),
+                    Tried::Unusable(fault) => fault,
+                },
+                Found::Deleted => continue,
+                Found::Unusable(fault) => fault,
+            };
+            self.tell(&held, &fault);
+            faults.push(fault);
+        }
+        // What may pass is tried again: the copy that is damaged need not be the last one.
+        let passing = faults.iter().position(Fault::is_transient).unwrap_or(0);
+        match faults.into_iter().nth(passing) {
+            Some(fault) => Err(fault).in_step(Step::Copy),
+            None => Err(Stop::Moot(
+                "no storage holds the backup any more: there is nothing to copy".to_owned(),
+            )),
+        }
+    }
+
+    fn tell(&self, held: &CopyRow, fault: &Fault) {
+        if fault.is_transient() {
+            warn!(
+                storage = held.storage,
+                "the backup cannot be copied from here: {}",
+                fault.report()
+            );
+        } else {
+            error!(
+                storage = held.storage,
+                backup.id = %self.order.of,
+                object.key = held.object_key,
+                error.code = fault.code(),
+                error.hint = fault.advice(),
+                "a stored backup is not what it should be: {}",
+                fault.report()
+            );
+        }
+    }
+
+    /// Sends everything that the backup consists of, and compares it with its manifest as it passes. On an error
+    /// nothing that was sent is left.
+    async fn send(&self, source: Source, storage: &Storage) -> Result<Tried, Stop> {
+        let token = self.job.lease.token;
+        let parts = Part::all_of(&source.manifest, token);
+        let total = parts.iter().map(|part| part.size).sum();
+        let room = in_time(self.limit(), storage.ensure_room(total));
+        self.unless_halted(room).await?.in_step(Step::Prepare)?;
+        let read = in_time(self.limit(), source.storage.read_globals(&source.manifest));
+        let globals = match self.unless_halted(read).await? {
+            Ok(globals) => globals,
+            Err(fault) => return Ok(Tried::Unusable(fault)),
+        };
+        info!(
+            copy.of = %self.order.of,
+            copy.from = source.storage.name(),
+            copy.to = storage.name(),
+            object.size_bytes = total,
+            "copying"
+        );
+        self.reporter.enter(Phase::Copying);
+        let (mut uploads, mut compared) = (Vec::new(), Vec::new());
+        let mut flow = Flow {
+            source: &source.storage,
+            limit: self.limit(),
+            passed: 0,
+            report: &|passed| self.reporter.copied(storage.name(), passed, total),
+        };
+        for part in &parts {
+            let sent = self.send_part(part, &mut flow, storage, &mut uploads).await;
+            match sent {
+                Ok(Ok(part)) => compared.push(part),
+                Ok(Err(fault)) => {
+                    abort_all(uploads).await;
+                    return Ok(Tried::Unusable(fault));
+                }
+                Err(stop) => {
+                    abort_all(uploads).await;
+                    return Err(stop);
+                }
+            }
+        }
+        let compared = Compared::all(compared, source.index.clone());
+        Ok(Tried::Sent(Box::new(Sent {
+            uploads,
+            globals,
+            compared,
+            source,
+        })))
+    }
+
+    /// Sends one object into an upload of its own, which stays with the others. Inside is the source's fault.
+    async fn send_part(
+        &self,
+        part: &Part,
+        flow: &mut Flow<'_>,
+        storage: &Storage,
+        uploads: &mut Vec<Upload>,
+    ) -> Result<Result<ComparedPart, Fault>, Stop> {
+        let mut upload = self.begin(part, storage).await?;
+        let flowed = self.unless_halted(flow.run(part, &mut upload)).await;
+        uploads.push(upload);
+        match flowed? {
+            Ok(compared) => Ok(Ok(compared)),
+            Err(Broken::Source(fault)) => Ok(Err(fault)),
+            Err(Broken::Sink(fault)) => Err(fault).in_step(Step::Store),
+        }
+    }
+
+    /// Begins the upload of one object, noted before and, where the storage has a name for it, after.
+    async fn begin(&self, part: &Part, storage: &Storage) -> Result<Upload, Stop> {
+        let noting = Noting {
+            queue: &self.services.queue,
+            lease: &self.job.lease,
+            storage,
+            switch: self.switch,
+        };
+        noting.note(&part.to, None).await?;
+        // Where that hangs it is left alone: begun too late, it removes itself.
+        let begun = in_time(self.limit(), storage.begin(&part.to, Some(part.size)));
+        let upload = self.unless_halted(begun).await?.in_step(Step::Store)?;
+        if let Some(id) = upload.id()
+            && let Err(stop) = noting.note(&part.to, Some(id)).await
+        {
+            abort(upload).await;
+            return Err(stop);
+        }
+        Ok(upload)
+    }
+
+    async fn publish(&self, sent: Sent, storage: &Storage) -> Result<Success, Stop> {
+        self.reporter.enter(Phase::Publishing);
+        let Sent {
+            uploads,
+            globals,
+            compared,
+            source,
+        } = sent;
+        let publication = Publication {
+            queue: &self.services.queue,
+            lease: &self.job.lease,
+            lease_time: self.services.daemon.lease,
+            limit: self.limit(),
+            progress: self.reporter.progress(),
+            storage,
+            globals: globals.as_deref(),
+            switch: self.switch,
+        };
+        let written = publish(&compared, uploads, publication, |_| {
+            let original = &source.manifest;
+            let key = original.object.key.with_token(self.job.lease.token);
+            manifest::of_copy(original, key, source.storage.id(), self.job.lease.job)
+        })
+        .await?;
+        Ok(self.success(&written, storage))
+    }
+
+    /// The stored copies of the backup, by the queue.
+    async fn held(&self) -> Result<Vec<CopyRow>, Stop> {
+        loop {
+            let held = self.services.queue.copies_of(self.order.of);
+            match self.unless_halted(held).await? {
+                Ok(held) => return Ok(held),
+                // The heart throws the switch when this lasts too long.
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the queue cannot be asked where the backup is; trying again"
+                ),
+            }
+            self.unless_halted(tokio::time::sleep(RETRY)).await?;
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        let target = self.served.targets.get(&self.job.target);
+        target.map_or(STALL_TIMEOUT, |target| target.stall_timeout)
+    }
+
+    /// Runs a step that may be dropped when the job is to stop.
+    async fn unless_halted<T>(&self, step: impl Future<Output = T>) -> Result<T, Stop> {
+        tokio::select! {
+            biased;
+            () = self.switch.token().cancelled() => Err(Stop::Halted),
+            done = step => Ok(done),
+        }
+    }
+
+    fn success(&self, manifest: &Manifest, storage: &Storage) -> Success {
+        let size = i64::try_from(manifest.object.size_bytes).unwrap_or(i64::MAX);
+        Success {
+            storage: storage.name().to_owned(),
+            storage_id: storage.id(),
+            object_key: manifest.object.key.to_string(),
+            size_bytes: size,
+            sha256: manifest.object.sha256.clone(),
+            warnings: Vec::new(),
+            warnings_total: 0,
+            progress: Progress {
+                message: format!("the backup is stored in {}, too", storage.name()),
+                bytes_stored: Some(size),
+                ..self.reporter.progress()
+            },
+            copies: Vec::new(),
+        }
+    }
+}
+
+/// Between two questions to a queue that is away.
+const RETRY: Duration = Duration::from_millis(300);
+
+async fn abort_all(uploads: Vec<Upload>) {
+    for upload in uploads {
+        abort(upload).await;
+    }
+}
+
+fn same_storage(storage: &Storage, held: &CopyRow) -> Fault {
+    let text = format!(
+        "storage \"{}\" is the one that holds the backup already, as \"{}\"",
+        storage.name(),
+        held.storage
+    );
+    Fault::permanent("copy_same_storage", text)
+        .hint("Name storages in a target's copies that lie somewhere else.")
+}

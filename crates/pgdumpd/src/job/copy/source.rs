@@ -1,0 +1,98 @@
+//! Finds a backup in one of the storages that hold it.
+
+use std::time::Duration;
+
+use pgdump_archive::Index;
+
+use super::Copying;
+use crate::fault::Fault;
+use crate::queue::CopyRow;
+use crate::store::{Manifest, ObjectKey, Storage, in_time};
+
+/// How often the queue is asked whether a backup that is gone was deleted, and between which pauses: whoever deletes
+/// it notes that a moment later.
+const DELETED: (u32, Duration) = (10, Duration::from_millis(200));
+
+/// A backup that can be read.
+pub(super) struct Source {
+    pub(super) storage: Storage,
+    pub(super) manifest: Manifest,
+    pub(super) index: Option<Index>,
+}
+
+/// What became of the search in one storage.
+pub(super) enum Found {
+    Source(Box<Source>),
+    /// It was there, and was deleted in good order.
+    Deleted,
+    Unusable(Fault),
+}
+
+impl Copying<'_> {
+    /// Looks for the backup where the queue says that it is.
+    pub(super) async fn find(&self, held: &CopyRow) -> Found {
+        match self.look(held).await {
+            Ok(Some(source)) => Found::Source(Box::new(source)),
+            Ok(None) if self.was_deleted(held).await => Found::Deleted,
+            Ok(None) => Found::Unusable(missing(held)),
+            Err(fault) => Found::Unusable(fault),
+        }
+    }
+
+    /// None where it has no manifest, so that there is no such backup.
+    async fn look(&self, held: &CopyRow) -> Result<Option<Source>, Fault> {
+        let CopyRow { storage: name, .. } = held;
+        let away = |what: &str| {
+            Fault::transient("copy_source_away", format!("storage \"{name}\" {what}"))
+                .hint("A daemon that has both storages in its configuration makes the copy.")
+        };
+        let config = self.served.storages.get(name);
+        let config = config.ok_or_else(|| away("is not configured here"))?;
+        let opened = self.served.known.open(name, config);
+        let storage = in_time(self.limit(), opened).await?;
+        // A storage of the same name on another host may be another storage.
+        if storage.id() != held.storage_id {
+            return Err(away("is here another one than the backup lies in"));
+        }
+        let key = ObjectKey::parse(&held.object_key).map_err(|error| {
+            Fault::permanent("key_unreadable", "the backup's object key is unreadable")
+                .caused_by(error)
+        })?;
+        let read = storage.read_manifest_to_copy(&key);
+        let Some((manifest, index)) = in_time(self.limit(), read).await? else {
+            return Ok(None);
+        };
+        if manifest.backup_id != self.order.of {
+            let text = format!("{} is the manifest of another backup", key.manifest());
+            return Err(Fault::permanent("copy_source_damaged", text));
+        }
+        Ok(Some(Source {
+            storage,
+            manifest,
+            index,
+        }))
+    }
+
+    async fn was_deleted(&self, held: &CopyRow) -> bool {
+        let (times, pause) = DELETED;
+        for _ in 0..times {
+            let noted = self.services.queue.copies_of(self.order.of).await;
+            let still = |copy: &CopyRow| copy.storage_id == held.storage_id;
+            if noted.is_ok_and(|copies| !copies.iter().any(still)) {
+                return true;
+            }
+            tokio::time::sleep(pause).await;
+        }
+        false
+    }
+}
+
+fn missing(held: &CopyRow) -> Fault {
+    let text = format!(
+        "storage \"{}\" does not hold the backup that it should, under {}",
+        held.storage, held.object_key
+    );
+    Fault::permanent("copy_source_missing", text).hint(
+        "Somebody removed its files by hand, or the storage has lost them. If that was meant, `pgdumpd delete ID --yes` tells the queue.",
+    )
+}

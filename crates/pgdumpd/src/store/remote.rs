@@ -1,0 +1,105 @@
+//! A storage that is an object store, and what is done to its uploads.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::multipart::MultipartStore;
+use object_store::{ObjectStore, path::Path};
+
+use super::faults;
+use super::key::ObjectKey;
+use super::part_size::Parts;
+use super::provider::{self, Clients};
+use super::retry::Retry;
+use super::unfinished::UploadList;
+use crate::config::{RemoteConfig, UploadLimits};
+use crate::fault::Fault;
+
+/// How long a request of a store without configuration is tried again.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// How the uploads to a store without configuration are cut.
+const LIMITS: UploadLimits = UploadLimits {
+    max_parts: 10_000,
+    part_size: 8 << 20,
+    memory: 64 << 20,
+};
+
+/// What an upload, and who cleans up after one, needs of an object store.
+pub(super) struct Remote {
+    /// As the operator knows it.
+    pub(super) address: String,
+    pub(super) uploads: Arc<dyn MultipartStore>,
+    /// For a look at what an upload has left.
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) list: Option<UploadList>,
+    pub(super) limits: UploadLimits,
+    pub(super) retry: Retry,
+}
+
+impl Remote {
+    /// Nothing is sent yet.
+    pub(super) fn new(name: &str, config: &RemoteConfig) -> Result<Self, Fault> {
+        let clients = provider::clients(name, config)?;
+        let deadline = config.request_deadline;
+        Ok(Self::of(config.address(), clients, config.limits, deadline))
+    }
+
+    /// The same over a store that the caller has.
+    pub(super) fn over(address: &str, store: Arc<impl ObjectStore + MultipartStore>) -> Self {
+        let clients = Clients {
+            objects: Arc::clone(&store) as Arc<dyn ObjectStore>,
+            uploads: store,
+            list: None,
+        };
+        Self::of(address.to_owned(), clients, LIMITS, DEADLINE)
+    }
+
+    fn of(address: String, clients: Clients, limits: UploadLimits, deadline: Duration) -> Self {
+        Self {
+            address,
+            uploads: clients.uploads,
+            objects: clients.objects,
+            list: clients.list,
+            limits,
+            retry: Retry { deadline },
+        }
+    }
+
+    pub(super) fn parts(&self, expected_bytes: Option<u64>) -> Parts {
+        Parts::for_upload(&self.limits, expected_bytes)
+    }
+
+    /// Aborts an upload, or finds it gone.
+    pub(super) async fn abort(&self, key: &ObjectKey, upload_id: &str) -> Result<(), Fault> {
+        let what = || format!("cannot abort the upload of {key}");
+        let (path, id) = (key.path(), upload_id.to_owned());
+        let aborted = self
+            .retry
+            .run("abort", || self.uploads.abort_multipart(&path, &id))
+            .await;
+        match aborted {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(faults::of_object_store(what(), error)),
+        }
+    }
+
+    /// The size of an object; none where there is none.
+    pub(super) async fn size_of(&self, path: &Path) -> object_store::Result<Option<u64>> {
+        let options = object_store::GetOptions::new().with_head(true);
+        match self.objects.get_opts(path, options).await {
+            Ok(found) => Ok(Some(found.meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("address", &self.address)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! The marker of a storage in an object store. A store may ignore the condition "only if there is none", so two daemons
+//! that make one storage at once may both write theirs.
+//!
+//! Each therefore lets some time pass after writing, and takes the marker that is there then for the truth: the last
+//! one. A daemon that stands still in between for longer than that ends with an id that the storage has not; it learns
+//! so when it next opens the storage, which it then refuses as another one until it is told to reload. Nothing is lost
+//! in that case but an attempt.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, path::Path};
+use uuid::Uuid;
+
+use super::faults;
+use super::link_error::LinkError;
+use super::marker::{self, Marker, NAME};
+use super::remote::Remote;
+use crate::fault::Fault;
+
+/// Longer than a small object takes to be written.
+const SETTLE: Duration = Duration::from_secs(2);
+/// More than any marker.
+const LARGEST: u64 = 64 << 10;
+
+/// The storage's id; written first where nothing is there yet.
+pub(super) async fn read_or_create(remote: &Remote) -> Result<Uuid, Fault> {
+    if let Some(id) = read(remote).await? {
+        return Ok(id);
+    }
+    if let Some(fault) = foreign(remote).await? {
+        return read(remote).await?.ok_or(fault);
+    }
+    let marker = Marker::new();
+    write(remote, &marker).await?;
+    tokio::time::sleep(SETTLE).await;
+    let there = read(remote).await?;
+    let id = there.ok_or_else(|| {
+        let what = format!("{} in {} came and went", NAME, remote.address);
+        Fault::transient("storage_failed", what)
+    })?;
+    if id == marker.storage_id {
+        tracing::info!(
+            storage.id = %id,
+            url = remote.address,
+            "a new storage was made; with its id as storage_id in the configuration none is made again"
+        );
+    }
+    Ok(id)
+}
+
+/// The id of the storage that is there, which must be `expected` if that is given; creates nothing.
+pub(super) async fn expect(remote: &Remote, expected: Option<Uuid>) -> Result<Uuid, Fault> {
+    let address = &remote.address;
+    let Some(found) = read(remote).await? else {
+        let missing = marker::missing(address).hint(
+            "See whether the url is the right one. A new storage is made by the daemon, when it starts or reloads, \
+             unless the configuration has the storage_id of another.",
+        );
+        return Err(match expected {
+            None => foreign(remote).await?.unwrap_or(missing),
+            Some(_) => missing,
+        });
+    };
+    match expected {
+        Some(id) if id != found => Err(marker::replaced(address, found, id).hint(
+            "Correct the url. If the other storage is meant, correct the configuration's storage_id, or send SIGHUP to \
+             the daemon where it has none.",
+        )),
+        _ => Ok(found),
+    }
+}
+
+async fn read(remote: &Remote) -> Result<Option<Uuid>, Fault> {
+    let cannot =
+        |e| faults::of_object_store(format!("cannot read {NAME} in {}", remote.address), e);
+    let found = match remote.objects.get(&Path::from(NAME)).await {
+        Ok(found) => found,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(cannot(error)),
+    };
+    if found.meta.size > LARGEST {
+        let what = format!("{NAME} in {} is too large", remote.address);
+        return Err(Fault::permanent("storage_marker_invalid", what));
+    }
+    let text = found.bytes().await.map_err(cannot)?;
+    let shown = format!("{NAME} in {}", remote.address);
+    marker::parse(&shown, &text).map(Some)
+}
+
+/// Writes the marker, on condition that there is none where the server knows conditions.
+async fn write(remote: &Remote, marker: &Marker) -> Result<(), Fault> {
+    let path = Path::from(NAME);
+    let content = PutPayload::from(marker.to_json()?);
+    let put = |mode| {
+        let options = PutOptions::from(mode);
+        remote.objects.put_opts(&path, content.clone(), options)
+    };
+    let written = match put(PutMode::Create).await {
+        Err(
+            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
+        ) => {
+            return Ok(());
+        }
+        // Some servers refuse what they do not know. Whoever may not write is refused again.
+        Err(error) if !LinkError::inside(&error).is_some_and(LinkError::may_pass) => {
+            put(PutMode::Overwrite).await
+        }
+        written => written,
+    };
+    let what = || format!("cannot write {NAME} in {}", remote.address);
+    written
+        .map(drop)
+        .map_err(|e| faults::of_object_store(what(), e))
+}
+
+/// Why a place without a marker must not become a storage, if it must not.
+async fn foreign(remote: &Remote) -> Result<Option<Fault>, Fault> {
+    let cannot = |e| faults::of_object_store(format!("cannot list {}", remote.address), e);
+    // The first will do: a bucket may hold millions.
+    let first = remote.objects.list(None).try_next().await.map_err(cannot)?;
+    Ok(first.map(|object| marker::foreign_fault(&remote.address, object.location.as_ref())))
+}

@@ -1,0 +1,720 @@
+//! `copies`: backups in further storages, each by a job of its own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pgdumpd_client::{Cancelled, JobKind, JobState, JobStatus, ListFilter};
+use pgdumpd_testkit::{HungMount, contents, eventually, fill};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use uuid::Uuid;
+
+use crate::harness::{Daemon, SOON, World, quoted};
+
+impl World {
+    /// Adds a storage, for daemons started or reloaded from now on.
+    fn add_storage(&mut self, name: &str) {
+        let path = quoted(&self.place(name).display().to_string());
+        let section = format!("storages.{name}");
+        self.set(&section, "path", path);
+        self.set(&section, "min_free", quoted("1MiB"));
+    }
+
+    fn place(&self, storage: &str) -> PathBuf {
+        self.dir.path().join(storage)
+    }
+
+    /// The copies that were asked for of a backup, by storage.
+    async fn copies(&self, backup: Uuid) -> Vec<JobStatus> {
+        let filter = ListFilter {
+            kind: Some(JobKind::Copy),
+            copy_of: Some(backup),
+            ..ListFilter::default()
+        };
+        let mut copies = pgdumpd_client::list(&self.pool, &filter).await.unwrap();
+        copies.sort_by(|a, b| a.copy_to.cmp(&b.copy_to));
+        copies
+    }
+
+    /// The one copy that was asked for.
+    async fn copy(&self, backup: Uuid) -> Uuid {
+        let copies = self.copies(backup).await;
+        assert_eq!(copies.len(), 1, "{copies:#?}");
+        copies[0].id
+    }
+
+    /// Takes a backup.
+    async fn back_up(&self) -> Uuid {
+        let id = self.enqueue().await;
+        self.succeeded(id).await;
+        id
+    }
+
+    /// Waits until so many storages hold the backup, of so many.
+    async fn held_by(&self, backup: Uuid, copies: &str) {
+        self.until(backup, copies, |status| status.copies == copies)
+            .await;
+    }
+}
+
+/// A world whose target is copied to these storages.
+async fn copying(copies: &[&str]) -> World {
+    let mut world = World::new().await;
+    for name in copies {
+        world.add_storage(name);
+    }
+    world.set("targets.shop", "storage", quoted("local"));
+    world.set("targets.shop", "copies", format!("{copies:?}"));
+    world
+}
+
+/// Holds every copy that is about to publish, until the connection is closed.
+async fn hold_publishing(world: &World) -> PgConnection {
+    let mut holder = world.queue.connect().await;
+    holder
+        .execute(
+            "SELECT pg_advisory_lock(42);
+             CREATE OR REPLACE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$;
+             CREATE OR REPLACE TRIGGER hold BEFORE UPDATE ON pgdumpd.backup_jobs FOR EACH ROW
+                 WHEN (NEW.kind = 'copy' AND NEW.phase = 'publishing') EXECUTE FUNCTION public.hold()",
+        )
+        .await
+        .unwrap();
+    holder
+}
+
+/// Waits until a copy is held.
+async fn held(world: &World) {
+    eventually("a copy is about to publish", SOON, async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted",
+        )
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+}
+
+/// Whether a line of this level says this.
+fn logged(daemon: &Daemon, level: &str, text: &str) -> bool {
+    let log = daemon.log();
+    log.lines()
+        .any(|line| line.contains(level) && line.contains(text))
+}
+
+#[tokio::test]
+async fn a_backup_is_copied_and_the_copy_is_a_backup_that_restores() {
+    let world = copying(&["offsite"]).await;
+    fill(&world.shop, 5).await;
+    let _daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    let copy = world.status(world.copy(id).await).await;
+    assert_eq!(copy.state, JobState::Succeeded);
+    assert_eq!(
+        (copy.progress, copy.attempt, copy.copies.as_str()),
+        (100.0, 1, "2 of 2")
+    );
+    let original = world.status(id).await;
+    assert_eq!(
+        (copy.sha256, copy.size_bytes),
+        (original.sha256, original.size_bytes)
+    );
+
+    let (here, there) = (world.backups(), World::backups_in(&world.place("offsite")));
+    assert_eq!((here.len(), there.len()), (1, 1));
+    assert_eq!(
+        std::fs::read(&here[0]).unwrap(),
+        std::fs::read(&there[0]).unwrap()
+    );
+    let (first, second) = (world.manifest(&here[0]), world.manifest(&there[0]));
+    let copied = second.copied.clone().unwrap();
+    assert_eq!(copied.from_storage_id, first.storage_id);
+    assert_eq!(copied.job_id, copy.id);
+    let mut same = second.clone();
+    same.object.key = first.object.key.clone();
+    same.copied = None;
+    assert_eq!(same, first);
+    let (key, other) = (first.object.key.as_str(), second.object.key.as_str());
+    assert_eq!(
+        key.rsplit_once('/').unwrap().0,
+        other.rsplit_once('/').unwrap().0
+    );
+    let text = |archive: &std::path::Path| -> serde_json::Value {
+        let text = std::fs::read(format!("{}.manifest.json", archive.display())).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    };
+    assert!(text(&here[0])["index"].is_object());
+    assert_eq!(text(&here[0])["index"], text(&there[0])["index"]);
+
+    let restored = world.restore(&there[0]).await;
+    assert_eq!(contents(&restored).await, contents(&world.shop).await);
+    let id = id.to_string();
+    world.say(&["verify", &id, "--storage", "offsite"]).code(0);
+    // The first storage is not needed for it.
+    std::fs::remove_dir_all(world.storage()).unwrap();
+    let said = world.say(&["verify", &id]).code(0);
+    assert!(
+        said.err.contains("storage \"local\" cannot be read"),
+        "{}",
+        said.err
+    );
+}
+
+#[tokio::test]
+async fn lists_of_backups_show_no_copies_unless_they_are_asked_for() {
+    let world = copying(&["offsite"]).await;
+    let _daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    let copy = world.copy(id).await;
+    let ids = |arguments: &[&str]| {
+        let listed = world.say(arguments).code(0).json();
+        let ids = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|job| job["id"].clone());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&["list", "--json"]), [id.to_string()]);
+    assert_eq!(ids(&["list", "--copies", "--json"]), [copy.to_string()]);
+    let said = world.say(&["status", &copy.to_string()]).code(0);
+    assert!(
+        said.out
+            .contains(&format!("backup {id} to storage offsite")),
+        "{}",
+        said.out
+    );
+}
+
+#[tokio::test]
+async fn a_storage_that_is_down_costs_no_backup_and_the_copies_follow_when_it_is_back() {
+    let mut world = copying(&["offsite"]).await;
+    world.set("daemon", "max_jobs", "1");
+    fill(&world.shop, 1).await;
+    let daemon = world.daemon().await;
+    let before = world.back_up().await;
+    world.held_by(before, "2 of 2").await;
+    let (offsite, away) = (world.place("offsite"), world.place("away"));
+    std::fs::rename(&offsite, &away).unwrap();
+
+    let mut backups = Vec::new();
+    for _ in 0..4 {
+        let id = world.back_up().await;
+        let copy = world.copy(id).await;
+        let waits = world.requeued(copy).await;
+        assert_eq!(
+            waits.error_code.as_deref(),
+            Some("storage_missing"),
+            "{waits:#?}"
+        );
+        assert_eq!(world.status(id).await.copies, "1 of 2");
+        backups.push((id, copy));
+    }
+    assert_eq!(
+        world.dump_sessions().await,
+        [""; 0],
+        "no lock is held meanwhile"
+    );
+    assert!(!offsite.exists(), "no storage is made in its place");
+    assert_eq!(world.backups().len(), 5);
+
+    std::fs::rename(&away, &offsite).unwrap();
+    for (_, copy) in &backups {
+        // An hour later.
+        world.make_due(*copy).await;
+    }
+    for (id, copy) in &backups {
+        assert_eq!(world.succeeded(*copy).await.attempt, 2);
+        world.held_by(*id, "2 of 2").await;
+    }
+    assert_eq!(World::backups_in(&offsite).len(), 5);
+    assert!(!logged(&daemon, "ERROR", ""), "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn a_storage_that_hangs_takes_no_slot_from_backups() {
+    let mut world = copying(&["offsite"]).await;
+    world.set("daemon", "max_jobs", "1");
+    world.set("daemon", "max_copies", "1");
+    world.set("targets.shop", "stall_timeout", quoted("60s"));
+    let daemon = world.daemon().await;
+    let before = world.back_up().await;
+    world.held_by(before, "2 of 2").await;
+    let Some(hung) = HungMount::over(&world.place("offsite")) else {
+        return;
+    };
+    let first = world.back_up().await;
+    let copy = world.copy(first).await;
+    world
+        .until(copy, "the copy runs", |copy| {
+            copy.state == JobState::Running
+        })
+        .await;
+    let second = world.back_up().await;
+    let third = world.back_up().await;
+    let waiting = world.copy(second).await;
+    assert_eq!(world.status(waiting).await.state, JobState::Queued);
+    assert_eq!(world.status(copy).await.state, JobState::Running);
+    // And it obeys.
+    assert_eq!(world.cancel(copy).await, Cancelled::Cancelling);
+    assert_eq!(world.ended(copy).await.state, JobState::Cancelled);
+    drop(hung);
+    world.held_by(first, "1 of 1").await;
+    for id in [second, third] {
+        let copy = world.copy(id).await;
+        if world.status(copy).await.state == JobState::Queued {
+            // It may have met the storage while that was hung.
+            let _ = sqlx::query(
+                "UPDATE pgdumpd.backup_jobs SET run_at = now() WHERE id = $1 AND state = 'queued'",
+            )
+            .bind(copy)
+            .execute(&world.pool)
+            .await
+            .unwrap();
+        }
+        world.held_by(id, "2 of 2").await;
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_whose_daemon_is_killed_is_made_by_another_and_nothing_partial_is_left() {
+    let world = copying(&["offsite"]).await;
+    fill(&world.shop, 2).await;
+    let holder = hold_publishing(&world).await;
+    let mut killed = world.daemon().await;
+    let id = world.back_up().await;
+    let copy = world.copy(id).await;
+    held(&world).await;
+    let offsite = world.place("offsite");
+    let partial = World::files_in(&offsite);
+    assert!(
+        partial.len() == 1 && partial[0].contains(".dump#"),
+        "{partial:?}"
+    );
+    killed.kill();
+    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    holder.close().await.unwrap();
+
+    let _rescuer = world.daemon().await;
+    let status = world.succeeded(copy).await;
+    assert_eq!((status.attempt, status.rescues), (2, 1));
+    assert_eq!(world.outcomes(copy).await, ["lost", "succeeded"]);
+    let there = World::backups_in(&offsite);
+    assert_eq!(there.len(), 1);
+    let bytes = |path: &PathBuf| std::fs::read(path).unwrap();
+    assert_eq!(bytes(&there[0]), bytes(&world.backups()[0]));
+}
+
+#[tokio::test]
+async fn a_copy_whose_daemon_was_killed_before_it_ended_the_row_is_adopted() {
+    let world = copying(&["offsite"]).await;
+    let mut holder = world.queue.connect().await;
+    let mut killed = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    // Another one, whose row cannot end.
+    holder
+        .execute(
+            "CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$;
+             CREATE TRIGGER hold BEFORE INSERT ON pgdumpd.backup_copies FOR EACH ROW
+                 WHEN (NEW.storage = 'offsite') EXECUTE FUNCTION public.hold();
+             SELECT pg_advisory_lock(42)",
+        )
+        .await
+        .unwrap();
+    let id = world.back_up().await;
+    let copy = world.copy(id).await;
+    held(&world).await;
+    let made = World::backups_in(&world.place("offsite"));
+    assert_eq!(made.len(), 2);
+    killed.kill();
+    sqlx::query("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    holder.close().await.unwrap();
+
+    let rescuer = world.daemon().await;
+    assert_eq!(world.succeeded(copy).await.attempt, 2);
+    assert!(rescuer.log().contains("adopting it"), "{}", rescuer.log());
+    assert_eq!(World::backups_in(&world.place("offsite")), made);
+    let attempts = world.attempts(copy).await;
+    assert_eq!(attempts[1].object_key, attempts[0].object_key);
+}
+
+#[tokio::test]
+async fn a_copy_is_cancelled_by_itself_and_leaves_nothing() {
+    let world = copying(&["offsite"]).await;
+    let holder = hold_publishing(&world).await;
+    let _daemon = world.daemon().await;
+    let id = world.back_up().await;
+    let copy = world.copy(id).await;
+    held(&world).await;
+    assert_eq!(world.cancel(copy).await, Cancelled::Cancelling);
+    // The request is obeyed before what is held comes to an end.
+    eventually("the partial object is gone", SOON, async || {
+        World::files_in(&world.place("offsite"))
+            .is_empty()
+            .then_some(())
+    })
+    .await;
+    holder.close().await.unwrap();
+    assert_eq!(world.ended(copy).await.state, JobState::Cancelled);
+    assert_eq!(world.status(id).await.copies, "1 of 1");
+    world.assert_clean(1).await;
+    assert_eq!(World::files_in(&world.place("offsite")), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_damaged_backup_is_not_copied_and_the_log_is_loud() {
+    let mut world = copying(&["offsite"]).await;
+    world.set("daemon", "max_copies", "0");
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    let copy = world.copy(id).await;
+    let why = world.status(copy).await.waits_because;
+    assert_eq!(
+        why.as_deref(),
+        Some("no daemon makes copies to storage \"offsite\"")
+    );
+    daemon.stop().await;
+    let archive = world.backups().remove(0);
+    let mut bytes = std::fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&archive, bytes).unwrap();
+
+    world.set("daemon", "max_copies", "1");
+    let daemon = world.daemon().await;
+    let status = world.failed(copy).await;
+    assert_eq!(
+        status.error_code.as_deref(),
+        Some("copy_source_damaged"),
+        "{status:#?}"
+    );
+    assert_eq!(
+        (status.attempt, status.error_step.as_deref()),
+        (1, Some("copy"))
+    );
+    assert_eq!(World::files_in(&world.place("offsite")), [""; 0]);
+    assert!(
+        logged(&daemon, "ERROR", "a stored backup is not what it should be"),
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(world.status(id).await.copies, "1 of 2", "it was wanted");
+}
+
+#[tokio::test]
+async fn where_the_first_storage_is_away_or_damaged_a_copy_is_made_from_another_copy() {
+    let mut world = copying(&["offsite", "tape"]).await;
+    let daemon = world.daemon().await;
+    let warm = world.back_up().await;
+    world.held_by(warm, "3 of 3").await;
+    let (tape, away) = (world.place("tape"), world.place("away"));
+    std::fs::rename(&tape, &away).unwrap();
+    let (damaged, lost) = (world.back_up().await, world.back_up().await);
+    for id in [damaged, lost] {
+        world.held_by(id, "2 of 3").await;
+        world.requeued(world.copies(id).await[1].id).await;
+    }
+    daemon.stop().await;
+    let of = |id: Uuid| {
+        world
+            .backups()
+            .into_iter()
+            .find(|path| path.display().to_string().contains(&id.to_string()))
+    };
+    let archive = of(damaged).unwrap();
+    let mut bytes = std::fs::read(&archive).unwrap();
+    bytes.truncate(bytes.len() - 1);
+    std::fs::write(&archive, bytes).unwrap();
+    std::fs::rename(&away, &tape).unwrap();
+    world.set("daemon", "max_copies", "1");
+    let daemon = world.daemon().await;
+    world.make_due(world.copies(damaged).await[1].id).await;
+    world.held_by(damaged, "3 of 3").await;
+    assert!(
+        logged(&daemon, "ERROR", "a stored backup is not what it should be"),
+        "{}",
+        daemon.log()
+    );
+
+    let gone = world.place("gone");
+    std::fs::rename(world.storage(), &gone).unwrap();
+    world.make_due(world.copies(lost).await[1].id).await;
+    world.held_by(lost, "3 of 3").await;
+    let there = World::backups_in(&tape);
+    assert_eq!(there.len(), 3);
+    let offsite = World::backups_in(&world.place("offsite"));
+    for archive in &there {
+        let sha256 = world.manifest(archive).object.sha256;
+        assert!(
+            offsite
+                .iter()
+                .any(|other| world.manifest(other).object.sha256 == sha256)
+        );
+    }
+    drop(daemon);
+    std::fs::rename(&gone, world.storage()).unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_that_was_deleted_before_its_copy_needs_none() {
+    let mut world = copying(&["offsite"]).await;
+    world.set("daemon", "max_copies", "0");
+    world.set("targets.shop", "keep_last", "1");
+    let daemon = world.daemon().await;
+    let (old, by_hand) = (world.back_up().await, world.back_up().await);
+    world.held_by(old, "0 of 2").await;
+    daemon.stop().await;
+    for file in world.files() {
+        std::fs::remove_file(world.storage().join(file)).unwrap();
+    }
+
+    world.set("daemon", "max_copies", "2");
+    let daemon = world.daemon().await;
+    let moot = world.ended(world.copy(old).await).await;
+    assert_eq!(moot.state, JobState::Cancelled);
+    let why = "no storage holds the backup any more: there is nothing to copy";
+    assert_eq!(moot.message.as_deref(), Some(why));
+    let lost = world.failed(world.copy(by_hand).await).await;
+    assert_eq!(
+        lost.error_code.as_deref(),
+        Some("copy_source_missing"),
+        "{lost:#?}"
+    );
+    assert_eq!(lost.attempt, 1);
+    assert!(
+        logged(&daemon, "ERROR", "does not hold the backup that it should"),
+        "{}",
+        daemon.log()
+    );
+}
+
+#[tokio::test]
+async fn many_copies_of_two_targets_are_each_made_once_by_two_daemons() {
+    let mut world = copying(&["offsite", "tape"]).await;
+    world.add_target("other").await;
+    world.set("targets.other", "storage", quoted("local"));
+    world.set("targets.other", "copies", r#"["tape", "offsite"]"#);
+    let daemons = [world.daemon().await, world.daemon().await];
+    let mut backups = Vec::new();
+    for _ in 0..5 {
+        backups.push(world.enqueue().await);
+        let other = pgdumpd_client::BackupRequest::new("other");
+        backups.push(world.enqueue_request(other).await);
+    }
+    for id in &backups {
+        world.succeeded(*id).await;
+        world.held_by(*id, "3 of 3").await;
+    }
+    for storage in ["storage", "offsite", "tape"] {
+        let archives = World::backups_in(&world.place(storage));
+        let mut ids: Vec<Uuid> = archives
+            .iter()
+            .map(|path| world.manifest(path).backup_id)
+            .collect();
+        ids.sort_unstable();
+        let mut wanted = backups.clone();
+        wanted.sort_unstable();
+        assert_eq!(ids, wanted, "{storage}");
+    }
+    let counts: (i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(*) FILTER (WHERE attempt = 1 AND rescues = 0 AND state = 'succeeded')
+         FROM pgdumpd.backup_jobs WHERE kind = 'copy'",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(counts, (20, 20));
+    for daemon in daemons {
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn each_storage_keeps_its_own_newest_backups() {
+    let mut world = copying(&["offsite"]).await;
+    world.set("targets.shop", "keep_last", "2");
+    let _daemon = world.daemon().await;
+    let mut backups = Vec::new();
+    for _ in 0..4 {
+        let id = world.back_up().await;
+        world
+            .until(id, "it is copied", |status| status.copies_stored == 2)
+            .await;
+        backups.push(id);
+    }
+    for (id, copies) in backups.iter().zip(["0 of 2", "0 of 2", "2 of 2", "2 of 2"]) {
+        world.held_by(*id, copies).await;
+    }
+    for place in [world.storage(), world.place("offsite")] {
+        let mut ids: Vec<Uuid> = World::backups_in(&place)
+            .iter()
+            .map(|path| world.manifest(path).backup_id)
+            .collect();
+        ids.sort_unstable();
+        let mut newest = backups[2..].to_vec();
+        newest.sort_unstable();
+        assert_eq!(ids, newest);
+    }
+}
+
+#[tokio::test]
+async fn a_late_copy_of_an_old_backup_pushes_out_no_newer_one() {
+    let mut world = copying(&["offsite"]).await;
+    world.set("daemon", "max_copies", "0");
+    let daemon = world.daemon().await;
+    let (old, new) = (world.back_up().await, world.back_up().await);
+    daemon.stop().await;
+    // The copy of the older one comes an hour after that of the newer one.
+    let later = world.copy(old).await;
+    sqlx::query("UPDATE pgdumpd.backup_jobs SET run_at = now() + interval '1 hour' WHERE id = $1")
+        .bind(later)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    world.set("daemon", "max_copies", "1");
+    world.set("targets.shop", "keep_last", "1");
+    let daemon = world.daemon().await;
+    world.held_by(new, "2 of 2").await;
+    world.make_due(later).await;
+    world.succeeded(later).await;
+    eventually("the rules are applied to both", SOON, async || {
+        (daemon.log().matches("applied the target's rules").count() >= 2).then_some(())
+    })
+    .await;
+    let left: Vec<Uuid> = World::backups_in(&world.place("offsite"))
+        .iter()
+        .map(|path| world.manifest(path).backup_id)
+        .collect();
+    assert_eq!(left, [new]);
+}
+
+#[tokio::test]
+async fn delete_removes_a_backup_everywhere_and_its_copies_that_are_to_come() {
+    let mut world = copying(&["offsite", "tape"]).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "3 of 3").await;
+    daemon.stop().await;
+    world.set("daemon", "max_copies", "0");
+    let daemon = world.daemon().await;
+    let queued = world.back_up().await;
+    daemon.stop().await;
+
+    let said = world.say(&["delete", &queued.to_string()]).code(0);
+    assert!(
+        said.out
+            .contains("would cancel the copy to storage \"offsite\""),
+        "{}",
+        said.out
+    );
+    assert_eq!(world.copies(queued).await[0].state, JobState::Queued);
+    world.say(&["delete", &queued.to_string(), "--yes"]).code(0);
+    for copy in world.copies(queued).await {
+        assert_eq!(copy.state, JobState::Cancelled);
+    }
+
+    // One storage is away: the others lose it, and what stays is told.
+    let (tape, away) = (world.place("tape"), world.place("away"));
+    std::fs::rename(&tape, &away).unwrap();
+    let id = id.to_string();
+    let said = world.say(&["delete", &id, "--yes"]).code(7);
+    assert_eq!(said.out.matches("removed ").count(), 2, "{}", said.out);
+    assert!(
+        said.err.contains("it stays in storage \"tape\""),
+        "{}",
+        said.err
+    );
+    let status = world.say(&["status", &id, "--json"]).code(0).json();
+    assert_eq!(status["copies"], "1 of 3");
+    std::fs::rename(&away, &tape).unwrap();
+    world.say(&["delete", &id, "--yes"]).code(0);
+    world.say(&["delete", &id, "--yes"]).code(3);
+    for storage in ["storage", "offsite", "tape"] {
+        assert_eq!(World::files_in(&world.place(storage)), [""; 0], "{storage}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_stops_a_copy_that_runs_before_it_looks() {
+    let world = copying(&["offsite"]).await;
+    let holder = hold_publishing(&world).await;
+    let _daemon = world.daemon().await;
+    let id = world.back_up().await;
+    held(&world).await;
+    let released = async {
+        eventually("the copy gives up", SOON, async || {
+            World::files_in(&world.place("offsite"))
+                .is_empty()
+                .then_some(())
+        })
+        .await;
+        holder.close().await.unwrap();
+    };
+    let argument = id.to_string();
+    let said = std::thread::scope(|scope| {
+        let deleting = scope.spawn(|| world.say(&["delete", &argument, "--yes"]));
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(released));
+        deleting.join().unwrap()
+    });
+    let said = said.code(0);
+    assert!(
+        said.out
+            .contains("cancelling the copy to storage \"offsite\""),
+        "{}",
+        said.out
+    );
+    for storage in ["storage", "offsite"] {
+        assert_eq!(World::files_in(&world.place(storage)), [""; 0], "{storage}");
+    }
+    assert_eq!(
+        world.ended(world.copy(id).await).await.state,
+        JobState::Cancelled
+    );
+}
+
+#[tokio::test]
+async fn a_storage_that_is_the_first_one_under_another_name_is_refused() {
+    let mut world = copying(&["offsite"]).await;
+    let path = quoted(&world.storage().display().to_string());
+    world.set("storages.offsite", "path", path);
+    let _daemon = world.daemon().await;
+    let id = world.back_up().await;
+    let status = world.failed(world.copy(id).await).await;
+    assert_eq!(
+        status.error_code.as_deref(),
+        Some("copy_same_storage"),
+        "{status:#?}"
+    );
+    world.assert_clean(1).await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_stops_hands_its_copies_back() {
+    let mut world = copying(&["offsite"]).await;
+    world.set("daemon", "drain_timeout", quoted("1s"));
+    let holder = hold_publishing(&world).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    let copy = world.copy(id).await;
+    held(&world).await;
+    tokio::time::timeout(Duration::from_secs(30), daemon.stop())
+        .await
+        .unwrap();
+    holder.close().await.unwrap();
+    let status = world.status(copy).await;
+    assert_eq!((status.state, status.attempt), (JobState::Queued, 0));
+    assert_eq!(World::files_in(&world.place("offsite")), [""; 0]);
+}

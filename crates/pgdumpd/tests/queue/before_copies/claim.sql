@@ -1,0 +1,86 @@
+-- Claims the best due job of the given targets: the lowest priority number, then the earliest run_at.
+-- $1 targets, $2 spec versions, $3 worker, $4 lease token (random), $5 lease in seconds,
+-- $6 how many jobs to look at for each target and priority (1, or more to get past locked rows), $7 the queue's id.
+WITH heads AS MATERIALIZED (
+    -- The daemon knows its targets, so each (target, priority) is one probe of the claim index. Walking the
+    -- jobs in order instead would read every queued job of every busy target, each time.
+    SELECT head.id, p.priority, head.run_at
+    FROM unnest($1::text[]) AS t (target)
+    CROSS JOIN generate_series(1, 5) AS p (priority)
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.run_at
+        FROM pgdumpd.backup_jobs AS j
+        WHERE j.state = 'queued'
+          AND j.target = t.target
+          AND j.priority = p.priority
+          -- now(), not clock_timestamp(): only a stable function can be an index condition.
+          AND j.run_at <= now()
+          AND j.spec_version = ANY ($2::smallint[])
+          -- A job whose cancellation was asked for is ended by reap_cancelled.sql, not started.
+          -- coalesce, because the planner takes a sub-select that IS NULL for so rare that it would rather sort
+          -- all jobs of the target than walk the claim index.
+          AND coalesce((SELECT false FROM pgdumpd.backup_cancels AS c WHERE c.job_id = j.id), true)
+        ORDER BY j.run_at, j.id
+        LIMIT $6
+    ) AS head
+    -- A busy target is left out. A scalar sub-select stays one index probe; NOT EXISTS would become an
+    -- anti-join over the whole index, dead entries included.
+    WHERE (SELECT r.id FROM pgdumpd.backup_jobs AS r
+           WHERE r.state = 'running' AND r.target = t.target LIMIT 1) IS NULL
+      -- The address may lead to another queue by now. Decided once, before any probe.
+      AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $7)
+), best AS MATERIALIZED (
+    SELECT j.id
+    FROM heads AS h
+    JOIN pgdumpd.backup_jobs AS j ON j.id = h.id
+    -- Said again, because the row that is locked may be newer than the one that was found.
+    WHERE j.state = 'queued' AND j.run_at <= now()
+    ORDER BY h.priority, h.run_at, h.id
+    LIMIT 1
+    -- NO KEY, so that the foreign-key lock of a cancel that is not committed yet does not hide the row.
+    FOR NO KEY UPDATE OF j SKIP LOCKED
+), claimed AS (
+    UPDATE pgdumpd.backup_jobs AS j
+    SET state = 'running',
+        attempt = j.attempt + 1,
+        worker_id = $3,
+        lease_token = $4,
+        lease_expires_at = clock_timestamp() + make_interval(secs => $5),
+        started_at = clock_timestamp(),
+        -- A new attempt starts from nothing.
+        phase = 'starting', progress = 0, message = NULL, current_table = NULL,
+        tables_done = NULL, tables_total = NULL, rows_done = NULL, bytes_dumped = NULL, bytes_stored = NULL,
+        estimated_end = NULL, progress_at = clock_timestamp(),
+        error_step = NULL, error_code = NULL, error = NULL, error_hint = NULL,
+        warnings = '[]', warnings_total = 0
+    FROM best
+    WHERE j.id = best.id
+    RETURNING j.id, j.target, j.spec, j.spec_version, j.attempt, j.max_attempts, j.rescues, j.timeout,
+              j.requested_by, j.created_at, j.started_at
+), attempt AS (
+    INSERT INTO pgdumpd.backup_attempts (lease_token, job_id, attempt, worker_id, started_at)
+    SELECT $4, c.id, c.attempt, $3, c.started_at FROM claimed AS c
+)
+-- One row always: heads without a claim means that other transactions hold them.
+SELECT
+    EXISTS (SELECT FROM heads) AS found_heads,
+    c.id,
+    c.target,
+    c.spec,
+    c.spec_version,
+    c.attempt,
+    c.max_attempts,
+    c.rescues,
+    extract(epoch FROM c.timeout)::double precision AS timeout_seconds,
+    c.requested_by,
+    c.created_at,
+    c.started_at AS claimed_at,
+    -- What earlier attempts left to look after. The statement's snapshot is older than this attempt's row.
+    (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.started_at DESC), '[]')
+     FROM (SELECT a.lease_token AS token, a.attempt, a.started_at, a.storage, a.storage_id, a.object_key, a.upload_id
+           FROM pgdumpd.backup_attempts AS a
+           WHERE a.job_id = c.id
+           ORDER BY a.started_at DESC
+           LIMIT 20) AS e) AS earlier
+FROM (VALUES (1)) AS one
+LEFT JOIN claimed AS c ON true

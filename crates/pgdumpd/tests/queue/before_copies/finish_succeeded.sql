@@ -1,0 +1,26 @@
+-- Ends a job as succeeded, with its copy: no row means that the lease is lost. A cancel that came late loses.
+-- $1 job, $2 lease token, $3 storage, $4 storage id, $5 object key, $6 size in bytes, $7 sha256,
+-- $8 warnings, $9 warnings in all, $10 message, $11 tables done, $12 tables total, $13 rows done,
+-- $14 bytes dumped, $15 bytes stored.
+WITH ended AS (
+    UPDATE pgdumpd.backup_jobs AS j
+    SET state = 'succeeded',
+        finished_at = clock_timestamp(),
+        -- The token stays, so that a daemon whose answer was lost can ask again.
+        lease_expires_at = NULL,
+        phase = 'done', progress = 100, message = $10, current_table = NULL,
+        tables_done = $11, tables_total = $12, rows_done = $13, bytes_dumped = $14, bytes_stored = $15,
+        estimated_end = NULL, progress_at = clock_timestamp(),
+        size_bytes = $6, sha256 = $7, warnings = $8, warnings_total = $9
+    WHERE j.id = $1 AND j.lease_token = $2 AND j.finished_at IS NULL
+    RETURNING j.id, j.lease_token, j.finished_at
+), attempt AS (
+    UPDATE pgdumpd.backup_attempts AS a
+    SET outcome = 'succeeded', ended_at = e.finished_at, storage = $3, storage_id = $4, object_key = $5
+    FROM ended AS e
+    WHERE a.lease_token = e.lease_token
+), copy AS (
+    INSERT INTO pgdumpd.backup_copies (job_id, storage, storage_id, object_key, size_bytes, state, stored_at, last_proved_at)
+    SELECT e.id, $3, $4, $5, $6, 'stored', e.finished_at, e.finished_at FROM ended AS e
+)
+SELECT 'succeeded' AS state, NULL::timestamptz AS requeued_for FROM ended

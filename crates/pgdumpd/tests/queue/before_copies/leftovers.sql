@@ -1,0 +1,18 @@
+-- Attempts without a backup, of jobs that have ended: no next attempt will clear up after them.
+-- $1 targets, $2 how many, $3 attempts to leave out.
+SELECT a.lease_token, a.job_id, j.target, a.storage, a.storage_id, a.object_key, a.upload_id
+FROM pgdumpd.backup_attempts AS a
+JOIN pgdumpd.backup_jobs AS j ON j.id = a.job_id
+WHERE a.cleared_at IS NULL
+  AND (
+    -- Not those of a queue that was cloned: what they left is the original's.
+    (a.outcome = 'lost' AND a.error_code = 'daemon_died')
+    -- Their daemons cleared up themselves, if target and storage could be reached then: that is looked at once more.
+    -- An attempt without a key never came to its dump.
+    OR (a.outcome IN ('failed', 'cancelled', 'released') AND a.object_key IS NOT NULL)
+  )
+  AND j.finished_at IS NOT NULL
+  AND j.target = ANY ($1::text[])
+  AND a.lease_token <> ALL ($3::uuid[])
+ORDER BY a.started_at
+LIMIT $2

@@ -1,0 +1,208 @@
+"""`script/bench s3`: a backup to S3 on loopback, against pg_dump through the AWS client and through rclone.
+
+The server is a SeaweedFS that the benchmark starts. Ours: jobs of one daemon, zstd:1, with parts checked by SHA-256, a manifest and an
+index; wall time is the row's finished_at - created_at. Rivals: `pg_dump -Fc --compress=zstd:1 | aws s3 cp - s3://…` and
+`… | rclone rcat`. All in turn. CPU time is of the client processes: the daemon and its pg_dump, or the rival's pipeline; not of the
+two servers. Then one backup without compression, and the daemon's resident memory at most (VmHWM) until it was stored.
+"""
+
+import os
+import pwd
+import resource
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+
+from benchlib import PG_BIN, WORK, Daemon, cpu_seconds, fail, machine, options, settle, spread, sql, url, wrap_pg_dump
+
+MEGABYTES = options.megabytes or (60 if options.quick else 1100)
+LARGE_MEGABYTES = 3 * MEGABYTES
+ROUNDS = options.rounds or (1 if options.quick else 7)
+MEMORY_GOAL_MB = 150
+VENV = f"{os.environ['PGDUMPD_CACHE']}/venv/bin"
+KEY, SECRET, BUCKET = "BENCHKEY", "bench-secret", "backups"
+MAJOR = int(subprocess.run([f"{PG_BIN}/pg_dump", "--version"], capture_output=True, text=True).stdout.split()[2].split(".")[0])
+
+
+class Seaweed:
+    """weed mini on loopback, as the account that servers run as, its telemetry off."""
+
+    def __init__(self):
+        self.base = next(base for base in range(11000, 22000, 20) if all(map(is_free, [*range(base, base + 10), base + 10002])))
+        folder = f"{WORK}/s3"
+        os.mkdir(folder)
+        with open(f"{folder}/s3.json", "w") as file:
+            file.write(
+                '{"identities": [{"name": "bench", "credentials": [{"accessKey": "%s", "secretKey": "%s"}], '
+                '"actions": ["Read", "Write", "List", "Tagging"]}]}' % (KEY, SECRET)
+            )
+        account = {}
+        if os.getuid() == 0:
+            entry = next(pwd.getpwnam(name) for name in ["postgres", "nobody"] if name in {each.pw_name for each in pwd.getpwall()})
+            account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+            os.chown(folder, entry.pw_uid, entry.pw_gid)
+        base = self.base
+        self.process = subprocess.Popen(
+            [f"{VENV}/weed", f"-logdir={folder}", "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+             f"-s3.config={folder}/s3.json", f"-s3.port={base}", f"-s3.port.grpc={base + 1}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+             f"-s3.localSocket={folder}/s3.sock", f"-s3.localFilerSocket={folder}/filer.sock", "-webdav=false", "-admin.ui=false",
+             f"-admin.port={base + 2}", f"-master.port={base + 4}", f"-master.port.grpc={base + 5}", "-master.telemetry=false",
+             f"-volume.port={base + 6}", f"-volume.port.grpc={base + 7}", f"-filer.port={base + 8}", f"-filer.port.grpc={base + 9}",
+             f"-filer.localSocket={folder}/filer.sock"],
+            cwd=folder, env={"HOME": folder, "PATH": os.environ["PATH"]}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, **account,
+        )
+        self.endpoint, self.filer = f"http://127.0.0.1:{base}", f"http://127.0.0.1:{base + 8}"
+        deadline = time.time() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.endpoint}/healthz", timeout=5)
+                urllib.request.urlopen(urllib.request.Request(f"{self.filer}/buckets/{BUCKET}/", method="POST"), timeout=5)
+                return
+            except OSError:
+                if time.time() > deadline or self.process.poll() is not None:
+                    fail("SeaweedFS does not start")
+                time.sleep(0.2)
+
+    def size(self, key):
+        answer = urllib.request.urlopen(urllib.request.Request(f"{self.filer}/buckets/{BUCKET}/{key}", method="HEAD"))
+        return int(answer.headers["Content-Length"])
+
+    def empty(self):
+        """What a round stored makes no room for the next by itself."""
+        for path in ["ours", "rival"]:
+            request = urllib.request.Request(f"{self.filer}/buckets/{BUCKET}/{path}?recursive=true&ignoreRecursiveError=true", method="DELETE")
+            try:
+                urllib.request.urlopen(request)
+            except OSError:
+                pass
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        for port in [*range(self.base, self.base + 10), self.base + 10002]:
+            subprocess.run(["sh", "-c", f"rm -f /tmp/seaweedfs-*-{port}.sock"])
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
+
+
+def load(name, megabytes):
+    print(f"loading {megabytes} MB", flush=True)
+    sql(f"CREATE DATABASE {name}", "postgres")
+    columns = (
+        "i AS id, md5(i::text) || ' the quick brown fox ' || md5((i * 3)::text) || ' jumps over ' || i || ' lazy dogs ' || "
+        "md5((i * 5)::text) AS body, now() + i * interval '1s' AS at"
+    )
+    sample = sql(f"SELECT sum(octet_length(r::text)) FROM (SELECT {columns} FROM generate_series(1000001, 1001000) AS i) AS r", name)
+    sql(f"CREATE TABLE texts AS SELECT {columns} FROM generate_series(1, {int(megabytes * 1e6 * 1000 / int(sample))}) AS i", name)
+    sql("VACUUM (FREEZE, ANALYZE)", name)
+    sql("CHECKPOINT", "postgres")
+
+
+def ours(daemon, target):
+    settle()
+    before = cpu_seconds(daemon.pid, 14, 15, 16, 17)
+    job = daemon.enqueue(target)
+    daemon.wait_for(job, 0.1)
+    wall, size = sql(
+        f"SELECT extract(epoch FROM finished_at - created_at), size_bytes FROM pgdumpd.backup_status WHERE id = '{job}'"
+    ).split("|")
+    return float(wall), cpu_seconds(daemon.pid, 14, 15, 16, 17) - before, int(size)
+
+
+def rival(seaweed, command):
+    """A shell pipeline that writes to the key rival/dump."""
+    settle()
+    environment = dict(
+        os.environ, AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true",
+        AWS_ENDPOINT_URL=seaweed.endpoint,
+        RCLONE_CONFIG="/dev/null", RCLONE_S3_PROVIDER="Other", RCLONE_S3_ACCESS_KEY_ID=KEY, RCLONE_S3_SECRET_ACCESS_KEY=SECRET,
+        RCLONE_S3_ENDPOINT=seaweed.endpoint, RCLONE_S3_REGION="us-east-1", RCLONE_S3_NO_CHECK_BUCKET="true",
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wall = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != 0:
+        fail(f"{command}: {done.stderr.strip()[-2000:]}")
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, seaweed.size("rival/dump")
+
+
+def memory_at_most(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if MAJOR < 16:
+        fail("pg_dump 16 or newer is needed, for its own zstd: set PGDUMPD_TEST_PG_BIN")
+    facts = machine()
+    sql("CREATE DATABASE queue", "postgres")
+    load("one", MEGABYTES)
+    wrap_pg_dump()
+    seaweed = Seaweed()
+    daemon = None
+    try:
+        daemon = Daemon(
+            {
+                "one": ("one", ['compression = "zstd:1"']),
+                "large": ("large", ['compression = "none"']),
+            },
+            [f'url = "s3://{BUCKET}/ours"', f'endpoint = "{seaweed.endpoint}"', 'region = "us-east-1"', f'access_key_id = "{KEY}"',
+             f'secret_access_key = "{SECRET}"'],
+        )
+        dump = f"{PG_BIN}/pg_dump -Fc --compress=zstd:1 -d '{url('one')}'"
+        ways = {
+            "pgdumpd": lambda: ours(daemon, "one"),
+            "pg_dump \\| aws s3 cp": lambda: rival(seaweed, f"{dump} | {VENV}/aws s3 cp --quiet - s3://{BUCKET}/rival/dump"),
+            "pg_dump \\| rclone rcat": lambda: rival(seaweed, f"{dump} | {VENV}/rclone rcat :s3:{BUCKET}/rival/dump"),
+        }
+        results = {way: [] for way in ways}
+        print(f"warming up, then {ROUNDS} rounds", flush=True)
+        ways["pgdumpd"]()
+        for number in range(ROUNDS):
+            order = list(ways)
+            order = order[number % len(order):] + order[: number % len(order)]
+            for way in order:
+                results[way].append(ways[way]())
+            print(f"  round {number + 1}: " + ", ".join(f"{way} {results[way][-1][0]:.1f} s" for way in ways), flush=True)
+        seaweed.empty()
+        sql("DROP DATABASE one", "postgres")
+        load("large", LARGE_MEGABYTES)
+        wall, _, stored = ours(daemon, "large")
+        memory = memory_at_most(daemon.pid)
+    finally:
+        if daemon:
+            daemon.stop()
+        seaweed.stop()
+
+    print(f"\n{facts}\n\n{MEGABYTES} MB of rows, zstd:1, {ROUNDS} rounds in turn, median (least–most); ratios round by round, to ours.\n")
+    print("| to S3 by | wall, s | ratio | CPU, s | ratio | stored, MB |\n|---|---|---|---|---|---|")
+    base = results["pgdumpd"]
+    for way, values in results.items():
+        ratio = lambda field: spread([v[field] / b[field] for v, b in zip(values, base)])
+        column = lambda field: [v[field] for v in values]
+        print(f"| {way} | {spread(column(0))} | {ratio(0)} | {spread(column(1))} | {ratio(1)} | {statistics.median(column(2)) / 1e6:.1f} |")
+    print(
+        f"\nThe daemon's memory at most, after {stored / 1e9:.2f} GB without compression in {wall:.0f} s: {memory:.0f} MB "
+        f"(goal: below {MEMORY_GOAL_MB})"
+    )
+
+
+main()
