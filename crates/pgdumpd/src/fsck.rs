@@ -1,8 +1,9 @@
 //! The check of everything: rows against objects against manifests against unfinished uploads.
 //!
 //! A storage is listed first and the queue asked after that: an attempt notes its key before it stores anything, so
-//! whatever was listed is known by then. `judge` holds the rules, `repair` looks at each thing once more before it
-//! touches it, `rebuild` makes the rows of a lost queue anew.
+//! whatever was listed is known by then. What was stored or deleted between the two looks like a fault, so whatever is
+//! found is looked at twice. `judge` holds the rules, `repair` looks at each thing once more before it touches it,
+//! `rebuild` makes the rows of a lost queue anew.
 
 mod finding;
 mod judge;
@@ -11,24 +12,72 @@ mod repair;
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
 pub use self::finding::{Finding, Remedy};
 pub use self::judge::{Age, Judged, Shelf, judge};
-pub use self::rebuild::{RebuildError, Rebuilt, rebuild};
+pub use self::rebuild::{Held, RebuildError, Rebuilt, rebuild};
 pub use self::repair::{Repaired, repair};
 use crate::fault::Fault;
+use crate::finding::Severity;
+use crate::queue::{Audit, Queue, QueueError};
 use crate::store::{Manifest, Name, ObjectKey, PartKind, Storage};
 
 /// Manifests read at once: hides a remote store's round trips.
 const MANIFESTS_AT_ONCE: usize = 16;
 
+/// Why a storage was not judged.
+#[derive(Debug, thiserror::Error)]
+pub enum ExamineError {
+    /// The storage cannot be listed or read.
+    #[error(transparent)]
+    Storage(#[from] Fault),
+    /// The queue cannot be asked, so that no storage can be judged.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// Looks at a storage and judges it; what is younger than `safe_age` is on its way.
+///
+/// What is found is looked at again, with all else: a daemon may have stored or deleted a backup between the look at
+/// the storage and the one at the queue. Found twice, it is told.
+///
+/// # Errors
+/// See [`ExamineError`].
+pub async fn examine(
+    storage: &Storage,
+    queue: &Queue,
+    safe_age: TimeDelta,
+) -> Result<(Judged, Audit), ExamineError> {
+    let (first, audit) = examine_once(storage, queue, safe_age).await?;
+    if first.findings.iter().all(|f| f.severity == Severity::Ok) {
+        return Ok((first, audit));
+    }
+    let (second, audit) = examine_once(storage, queue, safe_age).await?;
+    Ok((second.confirming(&first), audit))
+}
+
+async fn examine_once(
+    storage: &Storage,
+    queue: &Queue,
+    safe_age: TimeDelta,
+) -> Result<(Judged, Audit), ExamineError> {
+    let shelf = look(storage, queue.id()).await?;
+    let audit = queue.audit().await?;
+    let age = Age {
+        now: audit.now,
+        safe: safe_age,
+    };
+    Ok((judge(queue.id(), &shelf, &audit, age), audit))
+}
+
 /// Looks at everything in a storage, and reads the manifests of one queue.
 ///
 /// # Errors
 /// The storage's.
-pub async fn look(storage: &Storage, queue_id: Uuid) -> Result<Shelf, Fault> {
+async fn look(storage: &Storage, queue_id: Uuid) -> Result<Shelf, Fault> {
     let objects = storage.all_objects(None).await?;
     let keys = objects
         .iter()
@@ -54,6 +103,7 @@ pub async fn look(storage: &Storage, queue_id: Uuid) -> Result<Shelf, Fault> {
         })
         .buffer_unordered(MANIFESTS_AT_ONCE);
     let manifests: Vec<Option<(ObjectKey, Result<Manifest, Fault>)>> = read.try_collect().await?;
+    storage.confirm().await?;
     Ok(Shelf {
         name: storage.name().to_owned(),
         id: storage.id(),

@@ -46,6 +46,7 @@ pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
 pub use rebuild::KnownBackup;
 pub use schedules::{KeptSchedule, Settled};
+pub(crate) use text::fitted_warnings;
 pub use workers::{LiveWorker, Worker};
 
 use claim::Doubt;

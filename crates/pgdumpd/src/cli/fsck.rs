@@ -12,7 +12,7 @@ use super::{backup, out, queue_pool};
 use crate::config::{Config, QueueConfig};
 use crate::fault::Fault;
 use crate::finding::Severity;
-use crate::fsck::{self, Age, Finding, Judged, RebuildError, Repaired, Shelf};
+use crate::fsck::{self, ExamineError, Finding, Judged, RebuildError, Repaired};
 use crate::queue::{Audit, Queue};
 use crate::store::Storage;
 
@@ -68,17 +68,18 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     for (name, error) in away {
         report.away(name, &error);
     }
+    let safe_age = chrono::TimeDelta::from_std(args.safe_age).unwrap_or(chrono::TimeDelta::MAX);
     for storage in &storages {
-        // The storage first, then the queue: what was listed is known by then.
-        match fsck::look(storage, queue.id()).await {
-            Ok(shelf) => {
-                let audit = queue.audit().await?;
-                report.judge(&queue, shelf, &audit, args.safe_age);
-                if report.audit.is_none() {
-                    report.audit = Some(audit);
-                }
+        match fsck::examine(storage, &queue, safe_age).await {
+            Ok((judged, audit)) => {
+                let name = storage.name().to_owned();
+                report.storages.push((name, judged));
+                report.audit = Some(audit);
             }
-            Err(fault) => report.away(storage.name().to_owned(), &fault.into()),
+            Err(ExamineError::Storage(fault)) => {
+                report.away(storage.name().to_owned(), &fault.into());
+            }
+            Err(ExamineError::Queue(error)) => return Err(error.into()),
         }
     }
     if args.storages.is_empty() {
@@ -120,15 +121,6 @@ impl Report {
     fn away(&mut self, name: String, error: &anyhow::Error) {
         let why = crate::fault::chain(error.as_ref());
         self.away.push((name, why));
-    }
-
-    fn judge(&mut self, queue: &Queue, shelf: Shelf, audit: &Audit, safe_age: Duration) {
-        let age = Age {
-            now: audit.now,
-            safe: chrono::TimeDelta::from_std(safe_age).unwrap_or(chrono::TimeDelta::MAX),
-        };
-        let judged = fsck::judge(queue.id(), &shelf, audit, age);
-        self.storages.push((shelf.name, judged));
     }
 
     /// Rows of storages that were not looked at.
@@ -282,16 +274,13 @@ fn show(finding: &Finding) -> std::io::Result<()> {
 }
 
 async fn rebuild(config: &Config, args: &Args, storages: &[Storage]) -> anyhow::Result<Exit> {
-    let mut manifests = Vec::new();
+    let mut held = Vec::new();
     for storage in storages {
-        for listed in storage.list().await? {
-            match listed.manifest {
-                Ok(manifest) => {
-                    manifests.push((storage.name().to_owned(), storage.id(), manifest));
-                }
-                Err(fault) => super::watch::eprintln_line(&fault.report()),
-            }
-        }
+        held.extend(storage.list().await?.into_iter().map(|listed| fsck::Held {
+            storage: storage.name().to_owned(),
+            storage_id: storage.id(),
+            listed,
+        }));
     }
     // The configuration may name the id of the lost queue, which this one does not have yet.
     let anonymous = QueueConfig {
@@ -300,33 +289,42 @@ async fn rebuild(config: &Config, args: &Args, storages: &[Storage]) -> anyhow::
     };
     let queue = queue_pool::queue(&anonymous).await?;
     let wanted = args.queue_id.or(config.queue.queue_id);
-    let rebuilt = fsck::rebuild(&queue, manifests, wanted)
-        .await
-        .map_err(advised)?;
+    let rebuilt = fsck::rebuild(&queue, held, wanted).await.map_err(advised)?;
     if args.json {
         out::json(&json!({
             "queue_id": rebuilt.queue_id,
             "found": rebuilt.found,
             "jobs": rebuilt.jobs,
             "copies": rebuilt.copies,
+            "left_out": rebuilt.left_out,
         }))?;
     } else {
         out::line(format!(
             "this queue is {} now; of {} backups found, {} jobs and {} copies were made anew",
             rebuilt.queue_id, rebuilt.found, rebuilt.jobs, rebuilt.copies
         ))?;
+        for why in &rebuilt.left_out {
+            out::line(format!("left out: {why}"))?;
+        }
     }
-    Ok(Exit::Done)
+    Ok(if rebuilt.left_out.is_empty() {
+        Exit::Done
+    } else {
+        Exit::CheckFailed
+    })
 }
 
 fn advised(error: RebuildError) -> anyhow::Error {
     let hint = match &error {
         RebuildError::NothingFound => {
-            "`pgdumpd list --storage NAME` shows what a storage holds; its QUEUE column is the id for --queue-id."
+            "`pgdumpd list --storage NAME` shows what a storage holds; its keys begin with the id for --queue-id."
         }
         RebuildError::SeveralQueues(_) => "Name the one that was lost with --queue-id.",
         RebuildError::NotEmpty(_) => {
             "Only an empty queue is rebuilt: make one with `pgdumpd migrate` in a new database. `pgdumpd fsck` compares one in use."
+        }
+        RebuildError::NotOwner => {
+            "Run it with queue.url (or DATABASE_URL) as the role that runs `pgdumpd migrate`, the owner of the schema."
         }
         RebuildError::DaemonsAlive(_) => "Stop them first: `systemctl stop pgdumpd`.",
         _ => return error.into(),

@@ -43,8 +43,18 @@ pub enum Remedy {
     RemoveAttempt {
         /// The attempt's lease token.
         token: Uuid,
-        /// Its upload, where that is known.
-        upload_id: Option<String>,
+    },
+    /// Ends an upload; what lies under its key stays, a backup or not.
+    AbortUpload {
+        /// The lease token of its attempt.
+        token: Uuid,
+        /// What the storage calls it.
+        upload_id: String,
+    },
+    /// Removes the temporary files of an attempt; of a backup, too.
+    RemoveTemporaries {
+        /// The attempt's lease token.
+        token: Uuid,
     },
     /// Removes a small file of ours.
     RemoveScrap,

@@ -59,6 +59,23 @@ pub struct Judged {
     pub unknown: Vec<String>,
 }
 
+impl Judged {
+    /// This, without what an earlier look had not found, too: that is on its way.
+    #[must_use]
+    pub(super) fn confirming(mut self, earlier: &Self) -> Self {
+        let found: HashSet<(&str, &str)> = earlier
+            .findings
+            .iter()
+            .map(|finding| (finding.code, finding.key.as_str()))
+            .collect();
+        let before = self.findings.len();
+        self.findings
+            .retain(|finding| found.contains(&(finding.code, finding.key.as_str())));
+        self.explained += before - self.findings.len();
+        self
+    }
+}
+
 /// What belongs to one archive's key.
 #[derive(Debug, Default)]
 struct Parts<'a> {
@@ -229,6 +246,13 @@ impl Judge<'_> {
                 "the queue says that it is deleted: a valid backup all the same",
             ).advises("`pgdumpd delete --key` removes it; `pgdumpd fetch --storage` brings it back.")),
             (None, Some(attempt)) if !attempt.job_has_ended => judged.explained += 1,
+            (None, Some(_)) if self.has_another(key, job) => judged.findings.push(
+                Finding::note("backup_without_row", &self.shelf.name, key.as_str())
+                    .of_job(job)
+                    .of_size(size, None)
+                    .says("a second backup of its job, which notes another: the next attempt did not take it for whole")
+                    .advises("keep_last counts it, too; `pgdumpd delete --key` removes it."),
+            ),
             (None, Some(_)) => judged.findings.push(
                 without_row()
                     .says("its daemon died before it could end the job as succeeded: a valid backup")
@@ -243,6 +267,13 @@ impl Judge<'_> {
                     .advises("`pgdumpd fetch --storage` brings it back; with an empty queue --rebuild makes its row."),
             ),
         }
+    }
+
+    /// Whether the queue notes a backup of the job here under another key: it can note one for each storage.
+    fn has_another(&self, key: &ObjectKey, job: Uuid) -> bool {
+        self.copies
+            .values()
+            .any(|copy| copy.stored && copy.job == job && copy.object_key != key.as_str())
     }
 
     /// What has no manifest is no backup.
@@ -282,10 +313,7 @@ impl Judge<'_> {
                     self.warning("object_without_manifest", key, job)
                         .of_size(size, Some(self.age.of(newest)))
                         .says("left by an attempt that did not become a backup")
-                        .remedied_by(Remedy::RemoveAttempt {
-                            token,
-                            upload_id: None,
-                        }),
+                        .remedied_by(Remedy::RemoveAttempt { token }),
                 );
                 return;
             }
@@ -313,10 +341,7 @@ impl Judge<'_> {
             self.warning("temporary_left", key, job)
                 .of_size(size, Some(self.age.of(newest)))
                 .says("a file that was being written when its daemon was killed")
-                .remedied_by(Remedy::RemoveAttempt {
-                    token,
-                    upload_id: None,
-                }),
+                .remedied_by(Remedy::RemoveTemporaries { token }),
         );
     }
 
@@ -357,6 +382,10 @@ impl Judge<'_> {
                 judged.unknown.push(upload.key.clone());
                 continue;
             };
+            if part.queue_id != self.queue_id {
+                judged.foreign += 1;
+                continue;
+            }
             if self.is_explained(part.token, upload.started_at) {
                 judged.explained += 1;
                 continue;
@@ -365,9 +394,9 @@ impl Judge<'_> {
                 self.warning("upload_unfinished", &part.archive, part.job)
                     .aged(self.age.of(upload.started_at))
                     .says("an upload that was begun and not ended; its parts cost money")
-                    .remedied_by(Remedy::RemoveAttempt {
+                    .remedied_by(Remedy::AbortUpload {
                         token: part.token,
-                        upload_id: Some(upload.upload_id.clone()),
+                        upload_id: upload.upload_id.clone(),
                     }),
             );
         }
@@ -391,10 +420,10 @@ impl Judge<'_> {
                 judged.findings.push(
                     self.warning("upload_unfinished", &key, attempt.job)
                         .says("an upload that the queue knows, of an attempt that nobody has cleared up after")
-                        .remedied_by(Remedy::RemoveAttempt {
-                            token: attempt.token,
-                            upload_id: Some(upload_id.clone()),
-                        }),
+                        .remedied_by(Remedy::AbortUpload {
+ token: attempt.token,
+ upload_id: upload_id.clone(),
+ }),
                 );
             }
         }

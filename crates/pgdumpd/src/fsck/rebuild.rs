@@ -1,18 +1,31 @@
 //! Makes the rows of a lost queue anew, from what its backups' manifests say.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use pgdumpd_client::BackupSpec;
 use uuid::Uuid;
 
-use crate::queue::{KnownBackup, Queue, QueueError};
-use crate::store::{Manifest, Name, Part};
+use crate::fault::chain;
+use crate::queue::{KnownBackup, Queue, QueueError, fitted_warnings};
+use crate::store::{Listed, Manifest, Name, ObjectKey, Part};
 
 /// Rows made by one statement.
 const BATCH: usize = 200;
 
+/// A manifest that a storage holds, readable or not.
+#[derive(Debug)]
+pub struct Held {
+    /// The storage's name in the configuration.
+    pub storage: String,
+    /// Its id.
+    pub storage_id: Uuid,
+    /// What was listed.
+    pub listed: Listed,
+}
+
 /// What was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rebuilt {
     /// The queue's id from now on.
     pub queue_id: Uuid,
@@ -22,6 +35,8 @@ pub struct Rebuilt {
     pub jobs: u64,
     /// Copies that were not there before.
     pub copies: u64,
+    /// Backups of this queue that got no row, each with the reason.
+    pub left_out: Vec<String>,
 }
 
 /// Why nothing was made.
@@ -37,6 +52,9 @@ pub enum RebuildError {
     /// The queue is in use.
     #[error("the queue is not empty: {0} of its jobs are none of these backups'")]
     NotEmpty(u64),
+    /// The role may not write rows that daemons and producers may not write.
+    #[error("this role may not make the rows of jobs that have ended")]
+    NotOwner,
     /// Daemons were seen within their lease.
     #[error("{0} daemons are alive in this queue")]
     DaemonsAlive(usize),
@@ -53,29 +71,38 @@ fn counted(queues: &BTreeMap<Uuid, usize>) -> String {
     counted.join(", ")
 }
 
-/// Rebuilds from these manifests, each with the name and id of the storage that holds it. May be repeated after an
-/// interruption.
+/// Rebuilds from these manifests. May be repeated after an interruption. A backup whose manifest is of no use, or says
+/// what no row can hold, is left out and keeps none of the others.
 ///
 /// # Errors
 /// See [`RebuildError`]. The queue may hold a part of the rows after one of the database's.
 pub async fn rebuild(
     queue: &Queue,
-    manifests: Vec<(String, Uuid, Manifest)>,
+    held: Vec<Held>,
     queue_id: Option<Uuid>,
 ) -> Result<Rebuilt, RebuildError> {
-    let queue_id = choose(&manifests, queue_id)?;
-    let backups: Vec<KnownBackup> = manifests
-        .into_iter()
-        .filter(|(.., manifest)| manifest.queue_id == queue_id)
-        .filter_map(|(name, id, manifest)| known(name, id, manifest))
-        .collect();
-    let ids: Vec<Uuid> = backups.iter().map(|backup| backup.id).collect();
-    if ids.is_empty() {
-        return Err(RebuildError::NothingFound);
+    let queue_id = choose(&held, queue_id)?;
+    let mut left_out = Vec::new();
+    let mut backups = Vec::new();
+    for held in held {
+        match known(queue_id, held) {
+            Some(Ok(backup)) => backups.push(backup),
+            Some(Err(why)) => left_out.push(why),
+            None => {}
+        }
     }
+    // A job notes the newest of its backups, and so does each storage: it comes first, and what is there stays.
+    backups.sort_by(|a, b| {
+        let place = |b: &KnownBackup| (b.id, Reverse(b.started_at), Reverse(b.object_key.clone()));
+        place(a).cmp(&place(b))
+    });
+    let ids: Vec<Uuid> = backups.iter().map(|backup| backup.id).collect();
     let alive = queue.live_workers().await?.len();
     if alive > 0 {
         return Err(RebuildError::DaemonsAlive(alive));
+    }
+    if !queue.may_rebuild().await? {
+        return Err(RebuildError::NotOwner);
     }
     let others = queue.jobs_beside(&ids).await?;
     if others > 0 {
@@ -84,26 +111,50 @@ pub async fn rebuild(
     if !queue.become_queue(queue_id, &ids).await? {
         return Err(RebuildError::Changed);
     }
-    let (mut jobs, mut copies) = (0, 0);
-    for batch in backups.chunks(BATCH) {
-        let (new_jobs, new_copies) = queue.rebuild(queue_id, batch).await?;
-        jobs += new_jobs;
-        copies += new_copies;
-    }
-    Ok(Rebuilt {
+    let mut rebuilt = Rebuilt {
         queue_id,
-        found: backups.len(),
-        jobs,
-        copies,
-    })
+        found: backups.len() + left_out.len(),
+        jobs: 0,
+        copies: 0,
+        left_out,
+    };
+    for batch in backups.chunks(BATCH) {
+        rebuilt.add(queue, batch).await?;
+    }
+    Ok(rebuilt)
 }
 
-fn choose(
-    manifests: &[(String, Uuid, Manifest)],
-    wanted: Option<Uuid>,
-) -> Result<Uuid, RebuildError> {
+impl Rebuilt {
+    /// Makes the rows of a batch, one backup at a time where one of them is refused.
+    async fn add(&mut self, queue: &Queue, batch: &[KnownBackup]) -> Result<(), QueueError> {
+        match queue.rebuild(self.queue_id, batch).await {
+            Ok((jobs, copies)) => {
+                self.jobs += jobs;
+                self.copies += copies;
+            }
+            Err(error) if error.refuses_a_value() && batch.len() > 1 => {
+                for backup in batch {
+                    Box::pin(self.add(queue, std::slice::from_ref(backup))).await?;
+                }
+            }
+            Err(error) if error.refuses_a_value() => {
+                let keys = batch.iter().map(|backup| &backup.object_key);
+                self.left_out
+                    .extend(keys.map(|key| format!("{key}: {}", chain(&error))));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Unreadable manifests are no vote: their queue is known by their names alone.
+fn choose(held: &[Held], wanted: Option<Uuid>) -> Result<Uuid, RebuildError> {
     let mut queues = BTreeMap::new();
-    for (.., manifest) in manifests {
+    for manifest in held
+        .iter()
+        .filter_map(|held| held.listed.manifest.as_ref().ok())
+    {
         *queues.entry(manifest.queue_id).or_insert(0) += 1;
     }
     match (wanted, queues.first_key_value()) {
@@ -114,10 +165,32 @@ fn choose(
     }
 }
 
-fn known(storage: String, storage_id: Uuid, manifest: Manifest) -> Option<KnownBackup> {
-    let Name::Part(Part { token, .. }) = Name::of(manifest.object.key.as_str()) else {
-        return None;
+/// None where it is of another queue; else the backup, or why it gets no row.
+fn known(queue_id: Uuid, held: Held) -> Option<Result<KnownBackup, String>> {
+    let Listed { key, manifest } = held.listed;
+    let Name::Part(part) = Name::of(key.as_str()) else {
+        // Nobody but a person gives a backup such a name.
+        return manifest
+            .is_ok_and(|manifest| manifest.queue_id == queue_id)
+            .then(|| Err(misplaced(&key)));
     };
+    match manifest {
+        Ok(manifest) if manifest.queue_id == queue_id => {
+            if (part.queue_id, part.job) != (queue_id, manifest.backup_id) {
+                return Some(Err(misplaced(&key)));
+            }
+            Some(Ok(backup(held.storage, held.storage_id, &part, manifest)))
+        }
+        Ok(_) => None,
+        Err(fault) => (part.queue_id == queue_id).then(|| Err(fault.report())),
+    }
+}
+
+fn misplaced(key: &ObjectKey) -> String {
+    format!("{key}: its manifest tells another queue or backup than its name")
+}
+
+fn backup(storage: String, storage_id: Uuid, part: &Part, manifest: Manifest) -> KnownBackup {
     let filters = manifest.spec;
     let spec = BackupSpec {
         schemas: filters.schemas,
@@ -127,7 +200,7 @@ fn known(storage: String, storage_id: Uuid, manifest: Manifest) -> Option<KnownB
         exclude_table_data: filters.exclude_table_data,
         label: manifest.label,
     };
-    Some(KnownBackup {
+    KnownBackup {
         id: manifest.backup_id,
         target: manifest.target,
         // Of texts alone.
@@ -142,11 +215,11 @@ fn known(storage: String, storage_id: Uuid, manifest: Manifest) -> Option<KnownB
         tables: manifest.archive.tables,
         rows: manifest.archive.rows,
         dump_bytes: manifest.archive.dump_bytes,
-        warnings: manifest.warnings,
+        warnings: fitted_warnings(&manifest.warnings),
         warnings_total: manifest.warnings_total,
         storage,
         storage_id,
         object_key: manifest.object.key.to_string(),
-        object_token: token,
-    })
+        object_token: part.token,
+    }
 }

@@ -28,24 +28,44 @@ pub async fn repair(
     };
     let done = match remedy {
         Remedy::RemoveScrap => storage.remove_scrap(&finding.key).await.map(|()| true)?,
-        Remedy::RemoveAttempt { token, upload_id } => {
+        Remedy::RemoveAttempt { token } => {
             let key = key_of(finding)?;
             // No attempt begins again under the same token: what is not in use now never will be.
             if queue.attempt_is_in_use(*token).await.map_err(failed)?
+                || queue.key_is_noted(&finding.key).await.map_err(failed)?
                 || storage.has_manifest(&key).await?
             {
                 false
             } else {
-                storage.remove_partial(&key, upload_id.as_deref()).await?;
+                storage.remove_partial(&key, None).await?;
                 true
             }
+        }
+        Remedy::AbortUpload { token, upload_id } => {
+            let in_use = queue.attempt_is_in_use(*token).await.map_err(failed)?;
+            if !in_use {
+                storage.abort_upload(&key_of(finding)?, upload_id).await?;
+            }
+            !in_use
+        }
+        Remedy::RemoveTemporaries { token } => {
+            let key = key_of(finding)?;
+            let in_use = queue.attempt_is_in_use(*token).await.map_err(failed)?;
+            if !in_use {
+                storage.remove_temporaries(&key).await?;
+            }
+            !in_use
         }
         Remedy::NoteDeleted => {
             let key = key_of(finding)?;
             let gone =
                 !storage.has_manifest(&key).await? && storage.object_size(&key).await?.is_none();
-            let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
-            gone && noted.await.map_err(failed)?
+            // Where the storage has gone meanwhile, nothing of it has.
+            storage.confirm().await?;
+            gone && {
+                let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
+                noted.await.map_err(failed)?
+            }
         }
         Remedy::NoteCopy { size_bytes } => match finding.job {
             Some(job) if storage.has_manifest(&key_of(finding)?).await? => {

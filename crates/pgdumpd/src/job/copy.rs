@@ -191,7 +191,14 @@ impl Copying<'_> {
         uploads: &mut Vec<Upload>,
     ) -> Result<Result<ComparedPart, Fault>, Stop> {
         let mut upload = self.begin(part, storage).await?;
-        let flowed = self.unless_halted(flow.run(part, &mut upload)).await;
+        let flowed = self
+            .unless_halted(async {
+                let compared = flow.run(part, &mut upload).await?;
+                // So that the commit, which has a limit, does not wait for parts that are still on their way.
+                upload.flush().await.map_err(Broken::Sink)?;
+                Ok(compared)
+            })
+            .await;
         uploads.push(upload);
         match flowed? {
             Ok(compared) => Ok(Ok(compared)),

@@ -8,8 +8,9 @@ use super::{Queue, QueueError};
 
 const ATTEMPTS: &str = include_str!("sql/audit_attempts.sql");
 const COPIES: &str = include_str!("sql/audit_copies.sql");
-const IS_RUNNING: &str = include_str!("sql/attempt_is_running.sql");
-const TIME: &str = include_str!("sql/queue_time.sql");
+const IS_IN_USE: &str = include_str!("sql/attempt_is_in_use.sql");
+const IS_NOTED: &str = include_str!("sql/key_is_noted.sql");
+const IDENTITY: &str = include_str!("sql/audit_identity.sql");
 const NOTE_COPY: &str = include_str!("sql/note_copy.sql");
 
 /// An attempt that has noted where it stores.
@@ -29,7 +30,7 @@ pub struct AuditedAttempt {
     pub object_key: String,
     /// What the storage calls its upload.
     pub upload_id: Option<String>,
-    /// Whether the job has ended, so that no attempt will adopt or clear this one.
+    /// Whether the job is seen to have ended, so that no attempt will adopt or clear this one.
     pub job_has_ended: bool,
 }
 
@@ -65,10 +66,10 @@ impl Queue {
     /// Reads what the queue knows of storages. What begins later is not in it: list a storage first, then ask.
     ///
     /// # Errors
-    /// The database's.
+    /// [`QueueError::Replaced`] where the address leads to another queue by now; else the database's.
     pub async fn audit(&self) -> Result<Audit, QueueError> {
         let link = &self.inner.link;
-        let now = self.time().await?;
+        let now = self.same_queue().await?;
         let attempts = link.fetch_all(sqlx::query(ATTEMPTS)).await?;
         let attempts = attempts.iter().map(|row| {
             Ok(AuditedAttempt {
@@ -100,28 +101,49 @@ impl Queue {
         })
     }
 
-    async fn time(&self) -> Result<DateTime<Utc>, QueueError> {
-        match self.inner.link.fetch_optional(sqlx::query(TIME)).await? {
-            Some(row) => Ok(row.try_get("now")?),
-            None => Err(QueueError::NoIdentity),
+    /// The database's time, if this is still the queue that this connected to.
+    async fn same_queue(&self) -> Result<DateTime<Utc>, QueueError> {
+        let row = self
+            .inner
+            .link
+            .fetch_optional(sqlx::query(IDENTITY))
+            .await?;
+        let row = row.ok_or(QueueError::NoIdentity)?;
+        let (found, known): (Uuid, Uuid) = (row.try_get("id")?, self.id());
+        if found != known {
+            return Err(QueueError::Replaced { found, known });
         }
+        Ok(row.try_get("now")?)
     }
 
     /// Whether an attempt runs, or its job may still adopt what it stored. An attempt that the queue does not know
-    /// never will.
+    /// never will; where this role may not see its job, or the queue is another by now, it must be taken for one that
+    /// does.
     ///
     /// # Errors
     /// The database's.
     pub async fn attempt_is_in_use(&self, token: Uuid) -> Result<bool, QueueError> {
-        let statement = sqlx::query(IS_RUNNING).bind(token);
+        let statement = sqlx::query(IS_IN_USE).bind(token).bind(self.id());
         match self.inner.link.fetch_optional(statement).await? {
             Some(row) => Ok(row.try_get("in_use")?),
-            None => Ok(false),
+            None => Err(QueueError::NoIdentity),
+        }
+    }
+
+    /// Whether a backup is noted as stored under this key.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn key_is_noted(&self, object_key: &str) -> Result<bool, QueueError> {
+        let statement = sqlx::query(IS_NOTED).bind(object_key);
+        match self.inner.link.fetch_optional(statement).await? {
+            Some(row) => Ok(row.try_get("noted")?),
+            None => Ok(true),
         }
     }
 
     /// Notes a backup that a storage holds although its ended job knows nothing of it. False: there is no such job,
-    /// it has not ended, or a copy in that storage is noted already.
+    /// it has not ended, or another copy in that storage is noted as stored.
     ///
     /// # Errors
     /// The database's; may be repeated.

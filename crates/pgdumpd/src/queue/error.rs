@@ -135,6 +135,12 @@ impl QueueError {
         self.sqlstate().as_deref() == Some("23505")
     }
 
+    /// The server refuses a value for what it is: data exceptions and violated constraints.
+    pub(crate) fn refuses_a_value(&self) -> bool {
+        self.sqlstate()
+            .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    }
+
     /// undefined_table or invalid_schema_name: nothing was ever migrated here.
     pub(super) fn is_missing_schema(&self) -> bool {
         matches!(self.sqlstate().as_deref(), Some("42P01" | "3F000"))

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Queue, QueueError};
 
+const MAY_REBUILD: &str = include_str!("sql/may_rebuild.sql");
 const OTHERS: &str = include_str!("sql/rebuild_others.sql");
 const IDENTITY: &str = include_str!("sql/rebuild_identity.sql");
 const REBUILD: &str = include_str!("sql/rebuild.sql");
@@ -31,7 +32,7 @@ pub struct KnownBackup {
     pub tables: Option<u64>,
     pub rows: Option<u64>,
     pub dump_bytes: u64,
-    pub warnings: Vec<String>,
+    pub warnings: serde_json::Value,
     pub warnings_total: u32,
     pub storage: String,
     pub storage_id: Uuid,
@@ -41,6 +42,22 @@ pub struct KnownBackup {
 }
 
 impl Queue {
+    /// Whether this role sees every job and may make ones that have ended: the owner, that is.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn may_rebuild(&self) -> Result<bool, QueueError> {
+        match self
+            .inner
+            .link
+            .fetch_optional(sqlx::query(MAY_REBUILD))
+            .await?
+        {
+            Some(row) => Ok(row.try_get("allowed")?),
+            None => Ok(false),
+        }
+    }
+
     /// How many jobs there are beside these backups'.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ pub(super) fn fitted(text: &str, bytes: usize) -> String {
 }
 
 /// As many warnings as fit, in order.
-pub(super) fn fitted_warnings(warnings: &[String]) -> serde_json::Value {
+pub(crate) fn fitted_warnings(warnings: &[String]) -> serde_json::Value {
     let mut room = WARNINGS_BYTES;
     let mut kept = Vec::new();
     for warning in warnings {

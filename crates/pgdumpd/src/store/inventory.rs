@@ -1,16 +1,15 @@
 //! Everything that lies in a storage, whatever it is.
 
-use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use object_store::ObjectStore as _;
+use walkdir::{DirEntry, WalkDir};
 
 use super::name::Name;
-use super::{Place, Storage, blocking, faults, object_path};
+use super::{Place, Storage, blocking, faults, marker, object_path, remote_marker};
 use crate::fault::Fault;
 
 /// One object, or file.
@@ -36,11 +35,8 @@ impl Storage {
                 let root = root.clone();
                 blocking(move || {
                     let what = || format!("cannot list {}", root.path().display());
-                    let mut found = Vec::new();
-                    let from = prefix.unwrap_or_default();
-                    walk(root.path(), &from, &mut found)
-                        .map_err(|e| faults::of_io(what(), root.path(), e))?;
-                    Ok(found)
+                    walk(root.path(), &prefix.unwrap_or_default())
+                        .map_err(|e| faults::of_io(what(), root.path(), e))
                 })
                 .await?
             }
@@ -61,6 +57,21 @@ impl Storage {
         Ok(found)
     }
 
+    /// Makes sure that the storage is still there, and still the same: an empty mount point holds nothing, and proves
+    /// nothing gone.
+    ///
+    /// # Errors
+    /// As [`Storage::open_existing`].
+    pub async fn confirm(&self) -> Result<(), Fault> {
+        match &self.place {
+            Place::Local { root, .. } => {
+                let (root, id) = (root.clone(), self.id);
+                blocking(move || marker::expect(&root, Some(id)).map(drop)).await
+            }
+            Place::Remote(remote) => remote_marker::expect(remote, Some(self.id)).await.map(drop),
+        }
+    }
+
     /// Removes a small file of ours that belongs to no backup; anything else is left alone.
     ///
     /// # Errors
@@ -73,39 +84,43 @@ impl Storage {
     }
 }
 
-/// Follows no links; what goes while it is looked at is left out.
-fn walk(root: &Path, below: &str, found: &mut Vec<FoundObject>) -> io::Result<()> {
-    let entries = match fs::read_dir(root.join(below)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !below.is_empty() => {
-            return Ok(());
-        }
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let key = if below.is_empty() {
-            name
-        } else {
-            format!("{below}/{name}")
+/// What a fresh file system has of its own, which only root may enter.
+const NOT_OURS_TO_READ: &str = "lost+found";
+
+/// Follows links, as object_store's own listings do, and goes round in no circles. What goes while it is looked at is
+/// left out.
+fn walk(root: &Path, below: &str) -> io::Result<Vec<FoundObject>> {
+    let begin = root.join(below);
+    // Without it everything would seem to be gone.
+    if !root.is_dir() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mut found = Vec::new();
+    let entries = WalkDir::new(&begin).follow_links(true).into_iter();
+    for entry in entries.filter_entry(|e| e.depth() != 1 || e.file_name() != NOT_OURS_TO_READ) {
+        let seen = match entry {
+            Ok(entry) => look(root, &entry),
+            Err(error) if error.loop_ancestor().is_some() => Ok(None),
+            Err(error) => Err(error.into()),
         };
-        let about = match entry.metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            about => about?,
-        };
-        if about.is_dir() {
-            // A file system's own, which only root may enter.
-            if key != "lost+found" {
-                walk(root, &key, found)?;
-            }
-        } else {
-            let modified = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            found.push(FoundObject {
-                key,
-                size_bytes: about.len(),
-                modified_at: modified.into(),
-            });
+        match seen {
+            Ok(object) => found.extend(object),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+fn look(root: &Path, entry: &DirEntry) -> io::Result<Option<FoundObject>> {
+    if entry.file_type().is_dir() {
+        return Ok(None);
+    }
+    let about = entry.metadata()?;
+    let key = entry.path().strip_prefix(root).unwrap_or(entry.path());
+    Ok(Some(FoundObject {
+        key: key.to_string_lossy().into_owned(),
+        size_bytes: about.len(),
+        modified_at: about.modified()?.into(),
+    }))
 }

@@ -23,22 +23,7 @@ impl Storage {
         if self.has_manifest(key).await? {
             return Ok(());
         }
-        if let Place::Local { root, .. } = &self.place {
-            let (root, key) = (root.clone(), key.clone());
-            blocking(move || {
-                let what = || {
-                    format!(
-                        "cannot remove what is left of {}",
-                        root.join(key.as_str()).display()
-                    )
-                };
-                root.remove_temporaries(key.as_str())
-                    .and_then(|()| root.remove_temporaries(&key.globals()))
-                    .and_then(|()| root.remove_temporaries(&key.manifest()))
-                    .map_err(|e| faults::of_io(what(), root.path(), e))
-            })
-            .await?;
-        }
+        self.remove_files_in_writing(key).await?;
         if let Place::Remote(remote) = &self.place {
             if let Some(id) = upload_id {
                 remote.abort(key, id).await?;
@@ -53,6 +38,36 @@ impl Storage {
             self.remove(key.manifest()).await?;
         }
         self.remove_directory(key).await
+    }
+
+    /// Removes the temporary files of an attempt that is known to be over, and its directory if nothing else is in it.
+    /// What is visible stays, a backup or not.
+    ///
+    /// # Errors
+    /// When something could not be looked at or removed.
+    pub async fn remove_temporaries(&self, key: &ObjectKey) -> Result<(), Fault> {
+        self.remove_files_in_writing(key).await?;
+        self.remove_directory(key).await
+    }
+
+    async fn remove_files_in_writing(&self, key: &ObjectKey) -> Result<(), Fault> {
+        let Place::Local { root, .. } = &self.place else {
+            return Ok(());
+        };
+        let (root, key) = (root.clone(), key.clone());
+        blocking(move || {
+            let what = || {
+                format!(
+                    "cannot remove what is left of {}",
+                    root.join(key.as_str()).display()
+                )
+            };
+            root.remove_temporaries(key.as_str())
+                .and_then(|()| root.remove_temporaries(&key.globals()))
+                .and_then(|()| root.remove_temporaries(&key.manifest()))
+                .map_err(|e| faults::of_io(what(), root.path(), e))
+        })
+        .await
     }
 
     /// Deletes a backup: first its manifest, so that it is no backup any more, then what it spoke of. Finding part of it

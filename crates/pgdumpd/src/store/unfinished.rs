@@ -89,6 +89,17 @@ impl Storage {
         };
         list.below(prefix, &remote.retry).await
     }
+
+    /// Ends one upload, or finds it gone. What lies under its key stays.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn abort_upload(&self, key: &ObjectKey, upload_id: &str) -> Result<(), Fault> {
+        match &self.place {
+            Place::Remote(remote) => remote.abort(key, upload_id).await,
+            Place::Local { .. } => Ok(()),
+        }
+    }
 }
 
 impl Remote {

@@ -654,11 +654,16 @@ async fn delete_stops_a_copy_that_runs_before_it_looks() {
     let _daemon = world.daemon().await;
     let id = world.back_up().await;
     held(&world).await;
+    let copy = world.copy(id).await;
     let released = async {
-        eventually("the copy gives up", SOON, async || {
-            World::files_in(&world.place("offsite"))
-                .is_empty()
-                .then_some(())
+        eventually("the copy is cancelled", SOON, async || {
+            let asked: Option<bool> =
+                sqlx::query_scalar("SELECT true FROM pgdumpd.backup_cancels WHERE job_id = $1")
+                    .bind(copy)
+                    .fetch_optional(&world.pool)
+                    .await
+                    .unwrap();
+            asked.map(drop)
         })
         .await;
         holder.close().await.unwrap();

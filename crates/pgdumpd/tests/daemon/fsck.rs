@@ -1,8 +1,14 @@
 //! `pgdumpd fsck`: what is told of a storage and a queue that differ, and what is removed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use pgdumpd::config::{PlaceConfig, StorageConfig};
+use pgdumpd::finding::Severity;
+use pgdumpd::fsck::{Finding, Remedy, repair};
+use pgdumpd::migrate::{Grants, migrate};
+use pgdumpd::queue::{Queue, QueueError};
+use pgdumpd::store::Storage;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::{Said, World, quoted};
@@ -45,6 +51,49 @@ async fn backed_up() -> (World, Uuid, PathBuf) {
     daemon.stop().await;
     let path = world.backups().remove(0);
     (world, id, path)
+}
+
+fn manifest_of(archive: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.manifest.json", archive.display()))
+}
+
+/// Writes the archive's manifest again, changed.
+fn change_manifest(archive: &Path, change: impl FnOnce(&mut Value)) {
+    let path = manifest_of(archive);
+    let mut manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    std::fs::write(&path, manifest.to_string()).unwrap();
+}
+
+/// A second, later backup of the same job, as an attempt leaves it that did not find the first one whole; the queue
+/// knows the attempt.
+async fn second_backup(world: &World, job: Uuid, first: &Path) -> PathBuf {
+    let token = Uuid::new_v4();
+    let second = first.with_file_name(format!("{token}.dump"));
+    let bytes = [&std::fs::read(first).unwrap()[..], b"more"].concat();
+    std::fs::write(&second, &bytes).unwrap();
+    std::fs::copy(manifest_of(first), manifest_of(&second)).unwrap();
+    let key = second.strip_prefix(world.storage()).unwrap().to_owned();
+    change_manifest(&second, |manifest| {
+        manifest["object"] =
+            json!({ "key": key, "size_bytes": bytes.len(), "sha256": "0".repeat(64) });
+        manifest["started_at"] = manifest["finished_at"].clone();
+        manifest["lease_token"] = json!(token);
+        manifest["index"] = Value::Null;
+    });
+    sqlx::query(
+        "INSERT INTO pgdumpd.backup_attempts
+             (lease_token, job_id, attempt, worker_id, ended_at, outcome, storage, storage_id, object_key)
+         SELECT $1, job_id, 2, worker_id, now(), 'lost', storage, storage_id, $2
+         FROM pgdumpd.backup_attempts WHERE job_id = $3",
+    )
+    .bind(token)
+    .bind(key.to_str().unwrap())
+    .bind(job)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    second
 }
 
 #[tokio::test]
@@ -335,4 +384,287 @@ async fn a_queue_in_use_is_not_rebuilt_over_nor_one_of_two_by_chance() {
         said.err
     );
     world.fsck(&[]).code(0);
+}
+
+#[tokio::test]
+async fn backups_that_come_and_go_meanwhile_are_no_finding() {
+    let mut world = World::new().await;
+    world.set("targets.shop", "keep_last", "1");
+    let daemon = world.daemon().await;
+    let mut looks = 0;
+    for _ in 0..5 {
+        let id = world.enqueue().await;
+        loop {
+            world.assert_explained();
+            looks += 1;
+            if world.status(id).await.state.has_ended() {
+                break;
+            }
+        }
+        world.succeeded(id).await;
+    }
+    assert!(looks >= 5, "{looks}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_is_not_shown_a_running_job_removes_nothing_of_it() {
+    let mut world = World::new().await;
+    let _holder = world.hold_dumps().await;
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.held(&daemon).await;
+    let left = world.files();
+    assert_eq!(left.len(), 1, "{left:?}");
+    // As the members of pg_read_all_data, whom row security shows no job of another's.
+    let role = world.cluster.role("").await;
+    world
+        .sql(&format!(
+            "GRANT USAGE ON SCHEMA pgdumpd TO {0}; GRANT SELECT ON ALL TABLES IN SCHEMA pgdumpd TO {0}",
+            role.name
+        ))
+        .await;
+    let owner = quoted(&world.queue.url());
+    let url = quoted(&world.queue.url_as(&role.name));
+    world.set("queue", "url", url);
+    let report = world.fsck(&["--repair"]).code(0).json();
+    assert_eq!(report["storages"][0]["explained"], 1, "{report}");
+    assert_eq!(world.files(), left);
+    world.set("queue", "url", owner);
+    world.cancel(id).await;
+    world.ended(id).await;
+}
+
+#[tokio::test]
+async fn a_second_backup_of_one_job_is_told_and_noted_once_the_first_is_gone() {
+    let (world, id, first) = backed_up().await;
+    let second = second_backup(&world, id, &first).await;
+    let report = world.fsck(&["--repair"]).code(0).json();
+    let finding = &report["storages"][0]["findings"][0];
+    assert_eq!(finding["code"], "backup_without_row");
+    assert_eq!(finding["severity"], "ok");
+    assert_eq!(finding["repaired"], Value::Null);
+
+    let id = id.to_string();
+    let key = |path: &Path| path.strip_prefix(world.storage()).unwrap().to_owned();
+    let first_key = key(&first);
+    let delete = ["delete", "--storage", "local", "--yes", "--key"];
+    world
+        .say(&[&delete[..], &[first_key.to_str().unwrap()]].concat())
+        .code(0);
+    world.say(&["show", &id]).code(3);
+    assert_eq!(codes(world.fsck(&[]).code(6)), ["backup_without_row"]);
+    let report = world.fsck(&["--repair"]).code(0).json();
+    assert_eq!(report["storages"][0]["findings"][0]["repaired"], "done");
+    world.fsck(&[]).code(0);
+    let noted: String =
+        sqlx::query_scalar("SELECT object_key FROM pgdumpd.backup_copies WHERE state = 'stored'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(Path::new(&noted), key(&second));
+    world.say(&["show", &id]).code(0);
+}
+
+#[tokio::test]
+async fn a_temporary_file_beside_a_backup_is_removed_and_the_backup_is_not() {
+    let (world, _, path) = backed_up().await;
+    let before = world.files();
+    for part in ["#1", ".manifest.json#2"] {
+        std::fs::write(format!("{}{part}", path.display()), "half").unwrap();
+    }
+    assert_eq!(codes(world.fsck(&[]).code(6)), ["temporary_left"]);
+    let report = world.fsck(&["--repair"]).code(0).json();
+    assert_eq!(report["storages"][0]["findings"][0]["repaired"], "done");
+    assert_eq!(world.files(), before);
+    world.fsck(&[]).code(0);
+}
+
+#[tokio::test]
+async fn backups_behind_a_link_are_found() {
+    let (world, ..) = backed_up().await;
+    let directory = world.storage().join(world.queue_id().await.to_string());
+    let elsewhere = world.dir.path().join("another disk");
+    std::fs::rename(&directory, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &directory).unwrap();
+    // And one that leads round in a circle.
+    std::os::unix::fs::symlink(&elsewhere, elsewhere.join("round")).unwrap();
+    let report = world.fsck(&[]).code(0).json();
+    assert_eq!(report["storages"][0]["good"], 1, "{report}");
+}
+
+#[tokio::test]
+async fn without_the_queue_nothing_is_judged_and_nothing_removed() {
+    let (mut world, _, path) = backed_up().await;
+    std::fs::remove_file(manifest_of(&path)).unwrap();
+    std::fs::write(world.storage().join("pgdumpd-probe-1"), "x").unwrap();
+    world.set("queue", "url", quoted("postgres://127.0.0.1:1/gone"));
+    let said = world.fsck(&["--repair"]).code(1);
+    assert_eq!(said.out, "");
+    assert!(path.exists());
+    assert!(world.storage().join("pgdumpd-probe-1").exists());
+}
+
+#[tokio::test]
+async fn what_goes_before_it_is_repaired_is_left_alone() {
+    let (world, id, path) = backed_up().await;
+    let queue = Queue::from_pool(world.pool.clone()).await.unwrap();
+    let config = StorageConfig {
+        storage_id: None,
+        place: PlaceConfig::Local {
+            path: world.storage(),
+            min_free: 0,
+        },
+    };
+    let storage = Storage::open_existing("local", &config, None)
+        .await
+        .unwrap();
+    let key = path.strip_prefix(world.storage()).unwrap();
+    let finding = |remedy| Finding {
+        code: "row_without_object",
+        severity: Severity::Error,
+        storage: "local".to_owned(),
+        key: key.to_str().unwrap().to_owned(),
+        job: Some(id),
+        size_bytes: None,
+        age: None,
+        what: String::new(),
+        advice: None,
+        remedy: Some(remedy),
+    };
+    let stored = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM pgdumpd.backup_copies WHERE state = 'stored'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap()
+    };
+    // The file system is unmounted between the look and the repair.
+    std::fs::rename(world.storage(), world.dir.path().join("aside")).unwrap();
+    std::fs::create_dir(world.storage()).unwrap();
+    let fault = repair(&finding(Remedy::NoteDeleted), &storage, &queue)
+        .await
+        .unwrap_err();
+    assert_eq!(fault.code(), "storage_missing");
+    assert_eq!(stored().await, 1);
+    std::fs::remove_dir(world.storage()).unwrap();
+    std::fs::rename(world.dir.path().join("aside"), world.storage()).unwrap();
+
+    // The queue's address leads to another queue: it knows nothing of what runs here.
+    std::fs::remove_file(manifest_of(&path)).unwrap();
+    world
+        .sql("UPDATE pgdumpd.queue SET id = gen_random_uuid()")
+        .await;
+    let token = Uuid::new_v4();
+    let remedy = Remedy::RemoveAttempt { token };
+    repair(&finding(remedy), &storage, &queue).await.unwrap();
+    assert!(path.exists());
+    let error = queue.audit().await.unwrap_err();
+    assert!(matches!(error, QueueError::Replaced { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_backup_that_no_row_can_hold_keeps_no_other_from_being_rebuilt() {
+    let (world, id, path) = backed_up().await;
+    let daemon = world.daemon().await;
+    let (odd, unreadable) = (world.enqueue().await, world.enqueue().await);
+    world.succeeded(odd).await;
+    world.succeeded(unreadable).await;
+    daemon.stop().await;
+    let of = |id: Uuid| {
+        let mut backups = world.backups().into_iter();
+        backups
+            .find(|path| path.to_str().unwrap().contains(&id.to_string()))
+            .unwrap()
+    };
+    change_manifest(&of(odd), |manifest| {
+        manifest["target"] = json!("x".repeat(300))
+    });
+    // What warnings the row can hold, it holds.
+    change_manifest(&path, |manifest| {
+        manifest["warnings"] = json!(vec!["\u{1}".repeat(2000); 100]);
+    });
+    std::fs::write(manifest_of(&of(unreadable)), "{").unwrap();
+    let second = second_backup(&world, id, &path).await;
+    world.sql("DROP SCHEMA pgdumpd CASCADE").await;
+    world.say(&["migrate"]).code(0);
+
+    let said = world.say(&["fsck", "--rebuild", "--json"]).code(6).json();
+    assert_eq!(
+        (&said["found"], &said["jobs"]),
+        (&4.into(), &1.into()),
+        "{said}"
+    );
+    let left_out = said["left_out"].as_array().unwrap();
+    assert_eq!(left_out.len(), 2, "{said}");
+    assert!(
+        said["left_out"]
+            .to_string()
+            .contains("backup_jobs_target_is_a_name"),
+        "{said}"
+    );
+    // The later of its two backups is the job's, as it was, in row and copy.
+    let (job, copy, key): (i64, i64, String) = sqlx::query_as(
+        "SELECT j.size_bytes, c.size_bytes, c.object_key
+         FROM pgdumpd.backup_jobs AS j JOIN pgdumpd.backup_copies AS c ON c.job_id = j.id",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(job, copy);
+    assert!(second.ends_with(&key), "{key}");
+}
+
+#[tokio::test]
+async fn only_the_owner_rebuilds_and_others_are_told_so() {
+    let (mut world, ..) = backed_up().await;
+    let lost = world.queue_id().await;
+    world.sql("DROP SCHEMA pgdumpd CASCADE").await;
+    let role = world.cluster.role("").await;
+    let grants = Grants {
+        daemons: vec![role.name.clone()],
+        ..Grants::default()
+    };
+    migrate(&world.queue.pool().await, &grants).await.unwrap();
+    let owner = quoted(&world.queue.url());
+    let url = quoted(&world.queue.url_as(&role.name));
+    world.set("queue", "url", url);
+    let said = world.say(&["fsck", "--rebuild"]).code(1);
+    assert!(said.err.contains("this role may not"), "{}", said.err);
+    assert!(said.err.contains("pgdumpd migrate"), "{}", said.err);
+    world.set("queue", "url", owner);
+    assert_ne!(world.queue_id().await, lost);
+    world.say(&["fsck", "--rebuild"]).code(0);
+    assert_eq!(world.queue_id().await, lost);
+}
+
+#[tokio::test]
+async fn an_upload_that_a_killed_daemon_left_in_a_bucket_is_found_and_ended() {
+    let world = crate::remote::world().await;
+    let holder = world.hold_dumps().await;
+    let mut daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.held(&daemon).await;
+    let explained = |said: Said| said.json()["storages"][0]["explained"].clone();
+    assert_eq!(explained(world.fsck(&["--repair"]).code(0)), 1);
+    daemon.kill();
+    drop(holder);
+    // Another daemon will see to it.
+    assert_eq!(explained(world.fsck(&["--repair"]).code(0)), 1);
+
+    // Nobody will any more.
+    world
+        .sql(
+            "UPDATE pgdumpd.backup_jobs SET state = 'cancelled', finished_at = now(), lease_expires_at = NULL;
+             UPDATE pgdumpd.backup_attempts SET outcome = 'cancelled', ended_at = now(), cleared_at = now()",
+        )
+        .await;
+    let young = world.say(&["fsck", "--repair", "--json"]).code(0);
+    assert_eq!(explained(young), 1);
+    let found = findings(world.fsck(&[]).code(6));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, "upload_unfinished");
+    assert!(found[0].1.contains(&id.to_string()), "{found:?}");
+    let report = world.fsck(&["--repair"]).code(0).json();
+    assert_eq!(report["storages"][0]["findings"][0]["repaired"], "done");
+    assert_eq!(explained(world.fsck(&[]).code(0)), 0);
 }

@@ -398,6 +398,18 @@ impl World {
             async || self.dump_sessions().await.is_empty().then_some(()),
         )
         .await;
+        self.assert_explained();
+    }
+
+    /// Asserts that fsck finds nothing in the storages that it reaches, however young it is.
+    pub(crate) fn assert_explained(&self) {
+        let said = self.say(&["fsck", "--json", "--safe-age", "0s"]);
+        assert!(matches!(said.code, Some(0 | 6)), "{}{}", said.out, said.err);
+        let report = said.json();
+        for storage in report["storages"].as_array().unwrap() {
+            let findings = storage["findings"].as_array().unwrap();
+            assert!(findings.is_empty(), "{report:#}");
+        }
     }
 
     /// Restores an archive into a new database with the cluster's own pg_restore.

@@ -5,7 +5,7 @@ use pgdumpd_testkit::{contents, fill, s3_server};
 use crate::harness::{World, quoted};
 
 /// A world whose storage `local` is a bucket.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let server = s3_server().await;
     let mut world = World::new().await;
     world.unset("storages.local");

@@ -86,7 +86,7 @@ proptest! {
                 let unread = Fault::permanent("manifest_invalid", "unreadable");
                 shelf.manifests.insert(key.clone(), Err(unread));
             }
-            if trace.upload && trace.own && let Some(uploads) = &mut shelf.uploads {
+            if trace.upload && let Some(uploads) = &mut shelf.uploads {
                 uploads.push(UnfinishedUpload {
                     key: key.to_string(),
                     upload_id: "u".to_owned(),
@@ -122,17 +122,25 @@ proptest! {
         for finding in &judged.findings {
             let trace = &kept[&finding.key];
             match &finding.remedy {
-                Some(Remedy::RemoveAttempt { upload_id, .. }) => {
+                Some(Remedy::RemoveAttempt { .. }) => {
                     prop_assert!(trace.own, "another queue's");
-                    // With a manifest there, only the storage's own rules decide on temporaries; it keeps the rest.
-                    let only_temporaries = finding.code == "temporary_left" || finding.code == "upload_unfinished";
-                    prop_assert!(!trace.manifest || only_temporaries, "{finding:?} has a manifest");
-                    prop_assert!(trace.copy != Some(true) || trace.manifest || only_temporaries, "a row speaks of it");
+                    prop_assert!(!trace.manifest, "{finding:?} has a manifest");
+                    prop_assert!(trace.copy != Some(true), "{finding:?}: a row speaks of it");
+                    let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);
+                    prop_assert!(!in_use, "{finding:?} is in use");
+                    prop_assert!(trace.age_hours >= SAFE_HOURS, "{finding:?} is too young");
+                }
+                Some(Remedy::AbortUpload { .. }) => {
+                    prop_assert!(trace.own && trace.upload, "{finding:?}");
                     let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);
                     prop_assert!(!in_use, "{finding:?} is in use");
                     // Without a list there is no age, but an attempt that has ended for good.
-                    let known_by_id = !lists_uploads && upload_id.is_some();
-                    prop_assert!(known_by_id || trace.age_hours >= SAFE_HOURS, "{finding:?} is too young");
+                    prop_assert!(!lists_uploads || trace.age_hours >= SAFE_HOURS, "{finding:?} is too young");
+                }
+                Some(Remedy::RemoveTemporaries { .. }) => {
+                    let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);
+                    prop_assert!(trace.own && trace.temporary && !in_use, "{finding:?}");
+                    prop_assert!(trace.age_hours >= SAFE_HOURS, "{finding:?} is too young");
                 }
                 Some(Remedy::NoteDeleted) => {
                     prop_assert!(!trace.archive && !trace.manifest, "{finding:?} is there");
@@ -153,4 +161,53 @@ proptest! {
             }
         }
     }
+}
+
+/// A backup's row and, where it is there, its archive.
+fn seen(archive: bool) -> Judged {
+    let (queue_id, storage_id, job) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+    let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+    let key = ObjectKey::new(queue_id, "shop", job, Uuid::from_u128(4), now);
+    let object = FoundObject {
+        key: key.to_string(),
+        size_bytes: 5,
+        modified_at: now,
+    };
+    let shelf = Shelf {
+        name: "local".to_owned(),
+        id: storage_id,
+        objects: archive.then_some(object).into_iter().collect(),
+        manifests: BTreeMap::new(),
+        uploads: None,
+    };
+    let copy = AuditedCopy {
+        job,
+        storage: "local".to_owned(),
+        storage_id,
+        object_key: key.to_string(),
+        size_bytes: 5,
+        stored: true,
+    };
+    let audit = Audit {
+        now,
+        attempts: Vec::new(),
+        copies: vec![copy],
+    };
+    let safe = TimeDelta::hours(SAFE_HOURS);
+    judge(queue_id, &shelf, &audit, Age { now, safe })
+}
+
+#[test]
+fn what_was_stored_between_two_looks_is_no_finding_and_what_is_found_twice_is_one() {
+    let codes = |judged: &Judged| -> Vec<&str> { judged.findings.iter().map(|f| f.code).collect() };
+    // A backup that came to be while the storage was listed, as the first look saw it, and the second.
+    assert_eq!(codes(&seen(false)), ["row_without_object"]);
+    assert_eq!(codes(&seen(true)), ["row_without_manifest"]);
+    let on_its_way = seen(true).confirming(&seen(false));
+    assert_eq!((codes(&on_its_way), on_its_way.explained), (vec![], 1));
+    let gone = seen(false).confirming(&seen(false));
+    assert_eq!(
+        (codes(&gone), gone.explained),
+        (vec!["row_without_object"], 0)
+    );
 }

@@ -16,7 +16,8 @@ WITH given AS MATERIALIZED (
         'this row was made anew from the backup''s manifest', g.tables, g.tables, g.rows,
         g.dump_bytes, g.size_bytes, g.finished_at, g.size_bytes, g.sha256, g.warnings, g.warnings_total
     FROM given AS g
-    ORDER BY g.id, g.started_at
+    -- Of two backups of one job the newer is the one that its copy below notes.
+    ORDER BY g.id, g.started_at DESC, g.object_key DESC
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 ), attempt AS (
@@ -31,7 +32,7 @@ WITH given AS MATERIALIZED (
     INSERT INTO pgdumpd.backup_copies (job_id, storage, storage_id, object_key, size_bytes, state, stored_at)
     SELECT DISTINCT ON (g.id, g.storage_id) g.id, g.storage, g.storage_id, g.object_key, g.size_bytes, 'stored', g.finished_at
     FROM given AS g
-    ORDER BY g.id, g.storage_id, g.started_at DESC
+    ORDER BY g.id, g.storage_id, g.started_at DESC, g.object_key DESC
     ON CONFLICT DO NOTHING
     RETURNING job_id
 )
