@@ -72,15 +72,6 @@ class Seaweed:
         answer = urllib.request.urlopen(urllib.request.Request(f"{self.filer}/buckets/{BUCKET}/{key}", method="HEAD"))
         return int(answer.headers["Content-Length"])
 
-    def empty(self):
-        """What a round stored makes no room for the next by itself."""
-        for path in ["ours", "rival"]:
-            request = urllib.request.Request(f"{self.filer}/buckets/{BUCKET}/{path}?recursive=true&ignoreRecursiveError=true", method="DELETE")
-            try:
-                urllib.request.urlopen(request)
-            except OSError:
-                pass
-
     def stop(self):
         self.process.terminate()
         try:
@@ -182,7 +173,6 @@ def main():
             for way in order:
                 results[way].append(ways[way]())
             print(f"  round {number + 1}: " + ", ".join(f"{way} {results[way][-1][0]:.1f} s" for way in ways), flush=True)
-        seaweed.empty()
         sql("DROP DATABASE one", "postgres")
         load("large", LARGE_MEGABYTES)
         wall, _, stored = ours(daemon, "large")
