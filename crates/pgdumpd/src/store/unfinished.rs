@@ -51,8 +51,32 @@ pub(super) struct UploadList {
 struct Page {
     upload: Vec<Listed>,
     is_truncated: bool,
-    next_key_marker: Option<String>,
-    next_upload_id_marker: Option<String>,
+    next_key_marker: String,
+    next_upload_id_marker: String,
+}
+
+/// Where a page begins: behind this key, and behind this upload of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Markers {
+    key: String,
+    upload_id: String,
+}
+
+impl Page {
+    /// Where the next page begins, in the server's own words: AWS wants both markers back, and SeaweedFS, which names
+    /// an upload alone, finds nothing behind a key. Some servers say that there is more and not where.
+    fn next(&self) -> Option<Markers> {
+        let (key, upload_id) = (&self.next_key_marker, &self.next_upload_id_marker);
+        let (key, upload_id) = match self.upload.last() {
+            _ if !self.is_truncated => return None,
+            Some(last) if key.is_empty() && upload_id.is_empty() => (&last.key, &last.upload_id),
+            _ => (key, upload_id),
+        };
+        Some(Markers {
+            key: key.clone(),
+            upload_id: upload_id.clone(),
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,25 +164,28 @@ impl UploadList {
         };
         let prefix = format!("{root}{prefix}");
         let mut found = BTreeSet::new();
-        let mut after: Option<(String, String)> = None;
-        for _ in 0..MOST_PAGES {
+        let mut after = Some(Markers::default());
+        let mut pages = 0;
+        while let Some(from) = after {
             let page = retry
-                .run("list uploads", || self.page(&prefix, after.as_ref()))
+                .run("list uploads", || self.page(&prefix, &from))
                 .await;
             let page = match page {
                 Ok(page) => page,
                 Err(error) => return unless_unknown(error),
             };
-            let last = page.upload.last();
-            // Some servers say that there is more and not where it begins.
-            let next = page
-                .next_key_marker
-                .filter(|key| !key.is_empty())
-                .map_or_else(
-                    || last.map(|last| (last.key.clone(), last.upload_id.clone())),
-                    |key| Some((key, page.next_upload_id_marker.unwrap_or_default())),
-                );
-            let known = found.len();
+            after = page.next();
+            pages += 1;
+            // Half a list is none: what it leaves out would be taken for gone.
+            if pages == MOST_PAGES || after.as_ref() == Some(&from) {
+                return Err(Fault::transient(
+                    "storage_failed",
+                    format!(
+                        "the list of unfinished uploads does not end after {} of them",
+                        found.len()
+                    ),
+                ));
+            }
             found.extend(page.upload.into_iter().filter_map(|listed| {
                 // Whoever does not filter by prefix is filtered here.
                 let whole = listed.key.strip_prefix(&prefix).map(|_| &listed.key)?;
@@ -169,29 +196,22 @@ impl UploadList {
                     started_at: listed.initiated,
                 })
             }));
-            // Nothing new: a server that does not understand the marker gives the first page for ever.
-            if !page.is_truncated || next.is_none() || found.len() == known {
-                break;
-            }
-            after = next;
         }
         Ok(Some(found.into_iter().collect()))
     }
 
-    async fn page(
-        &self,
-        prefix: &str,
-        after: Option<&(String, String)>,
-    ) -> object_store::Result<Page> {
+    async fn page(&self, prefix: &str, from: &Markers) -> object_store::Result<Page> {
         let mut query = vec![
             ("uploads".to_owned(), String::new()),
             ("prefix".to_owned(), prefix.to_owned()),
             ("max-uploads".to_owned(), PAGE.to_string()),
         ];
-        if let Some((key, upload)) = after {
-            query.push(("key-marker".to_owned(), key.clone()));
-            query.push(("upload-id-marker".to_owned(), upload.clone()));
-        }
+        let markers = [
+            ("key-marker", &from.key),
+            ("upload-id-marker", &from.upload_id),
+        ];
+        let given = markers.into_iter().filter(|(_, marker)| !marker.is_empty());
+        query.extend(given.map(|(name, marker)| (name.to_owned(), marker.clone())));
         let options = SignedUrlOptions::new().with_query(query);
         let bucket = Path::default();
         let url = self

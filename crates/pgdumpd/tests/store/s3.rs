@@ -1,14 +1,16 @@
 //! Storages in an S3 server: what every storage must do, and what only an object store can get wrong.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
+use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use object_store::prefix::PrefixStore;
 use pgdumpd::config::{
     Credentials, PlaceConfig, Provider, RemoteConfig, S3, Secret, StorageConfig, UploadLimits,
 };
-use pgdumpd::store::Storage;
+use pgdumpd::store::{ObjectKey, Storage};
 use pgdumpd_testkit::{S3Server, s3_server};
 
 use crate::conformance::conforms;
@@ -47,13 +49,8 @@ pub(crate) fn storage_config(remote: RemoteConfig) -> StorageConfig {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn seaweedfs_conforms() {
-    let server = s3_server().await;
-    let (bucket, prefix) = (server.bucket().await, uuid::Uuid::new_v4().to_string());
-    let storage = Storage::open("s3", &storage_config(remote(server, &bucket, &prefix)))
-        .await
-        .unwrap();
+/// What lies below a prefix of a bucket, past all of ours.
+pub(crate) fn objects(server: &S3Server, bucket: &str, prefix: &str) -> impl ObjectStore {
     let bucket = AmazonS3Builder::new()
         .with_endpoint(&server.endpoint)
         .with_region(&server.region)
@@ -63,6 +60,71 @@ async fn seaweedfs_conforms() {
         .with_secret_access_key(&server.keys.secret)
         .build()
         .unwrap();
-    let objects = Arc::new(PrefixStore::new(bucket, prefix));
-    conforms(&storage, &objects).await;
+    PrefixStore::new(bucket, prefix)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_server_conforms() {
+    let server = s3_server().await;
+    let (bucket, prefix) = (server.bucket().await, uuid::Uuid::new_v4().to_string());
+    let storage = Storage::open("s3", &storage_config(remote(server, &bucket, &prefix)))
+        .await
+        .unwrap();
+    conforms(&storage, &objects(server, &bucket, &prefix)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_unfinished_upload_is_found_however_many_pages_they_fill() {
+    let server = s3_server().await;
+    let (bucket, prefix) = (server.bucket().await, uuid::Uuid::new_v4().to_string());
+    let config = storage_config(remote(server, &bucket, &prefix));
+    let storage = Storage::open("s3", &config).await.unwrap();
+    let (queue, many) = (uuid::Uuid::new_v4(), 1_003);
+    let begin = |n: u128| {
+        let (storage, id) = (storage.clone(), uuid::Uuid::from_u128(n));
+        let key = ObjectKey::new(queue, "shop", id, id, chrono::DateTime::UNIX_EPOCH);
+        async move { storage.begin(&key, Some(1)).await.unwrap() }
+    };
+    let uploads = stream::iter((0..many).map(begin)).buffer_unordered(16);
+    let uploads: Vec<_> = uploads.collect().await;
+    let listed = storage.unfinished_uploads(queue).await.unwrap().unwrap();
+    assert_eq!(listed.len() as u128, many);
+    let keys: BTreeSet<_> = listed.iter().map(|upload| &upload.key).collect();
+    assert_eq!(keys.len() as u128, many);
+    let aborts = uploads.into_iter().map(|upload| upload.abort());
+    let aborted: Vec<_> = stream::iter(aborts).buffer_unordered(16).collect().await;
+    assert!(aborted.iter().all(Result::is_ok));
+    let left = storage.unfinished_uploads(queue).await.unwrap();
+    assert_eq!(left, Some(Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daemons_that_make_one_storage_at_once_end_with_one_id() {
+    let server = s3_server().await;
+    let (bucket, prefix) = (server.bucket().await, uuid::Uuid::new_v4().to_string());
+    let config = storage_config(remote(server, &bucket, &prefix));
+    let opened = (0..8).map(|_| Storage::open("s3", &config));
+    let opened = futures_util::future::join_all(opened).await;
+    let ids: BTreeSet<_> = opened
+        .into_iter()
+        .map(|storage| storage.unwrap().id())
+        .collect();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    let again = Storage::open_existing("s3", &config, None).await.unwrap();
+    assert_eq!(Some(&again.id()), ids.first());
+    // Another one is not taken for it, and a prefix with other things in it is none.
+    let other = uuid::Uuid::new_v4();
+    let fault = Storage::open_existing("s3", &config, Some(other))
+        .await
+        .unwrap_err();
+    assert_eq!(fault.code(), "storage_replaced");
+    let above = storage_config(remote(server, &bucket, ""));
+    let fault = Storage::open("s3", &above).await.unwrap_err();
+    assert_eq!(fault.code(), "storage_foreign", "{}", fault.report());
+    let absent = storage_config(remote(server, &bucket, "absent"));
+    let fault = Storage::open_existing("s3", &absent, None)
+        .await
+        .unwrap_err();
+    assert_eq!(fault.code(), "storage_missing");
+    assert!(fault.is_transient());
 }
