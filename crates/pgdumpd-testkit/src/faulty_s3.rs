@@ -7,11 +7,13 @@ mod message;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 use self::message::{Head, read_answer, read_head};
 use crate::s3_server::S3Server;
@@ -62,8 +64,14 @@ pub enum S3Fault {
     LoseAnswer,
     /// The server has done it; half of its answer comes, then the connection is reset.
     HalfAnswer,
+    /// The same as 503 SlowDown, with the wish to be left alone for so many seconds.
+    Busy(u32),
     /// One bit of the request's body is flipped on its way.
     FlipBit,
+    /// The server has done it; one bit of its answer's body is flipped on its way.
+    FlipAnswerBit,
+    /// It arrives only after so many milliseconds.
+    Slow(u64),
     /// It arrives only after so many other requests for the same were answered.
     Behind(usize),
 }
@@ -86,9 +94,18 @@ struct Rule {
     times: usize,
 }
 
+/// Faults that meet one request in so many, whatever it asks for.
+#[derive(Debug, Default)]
+struct Turns {
+    every: usize,
+    faults: Vec<S3Fault>,
+    requests: usize,
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     rules: Mutex<Vec<Rule>>,
+    turns: Mutex<Turns>,
     seen: Mutex<Vec<SeenRequest>>,
     answered: watch::Sender<Vec<S3Operation>>,
 }
@@ -132,9 +149,19 @@ impl FaultyS3 {
         lock(&self.shared.rules).push(rule);
     }
 
+    /// Lets one request in so many, whatever it asks for, meet one of these, in turn.
+    pub fn fail_every(&self, every: usize, faults: &[S3Fault]) {
+        *lock(&self.shared.turns) = Turns {
+            every,
+            faults: faults.to_vec(),
+            requests: 0,
+        };
+    }
+
     /// Lets every request pass from now on.
     pub fn heal(&self) {
         lock(&self.shared.rules).clear();
+        *lock(&self.shared.turns) = Turns::default();
     }
 
     /// The requests so far, in order of their arrival.
@@ -196,22 +223,22 @@ async fn serve(mut client: TcpStream, server: SocketAddr, shared: &Shared) -> st
         }
         Some(S3Fault::Answer(status, code)) => {
             return client
-                .write_all(message::error(status, code).as_bytes())
+                .write_all(message::error(status, code, None).as_bytes())
                 .await;
         }
-        Some(S3Fault::FlipBit) => {
-            let middle = body.len() / 2;
-            if let Some(byte) = body.get_mut(middle) {
-                *byte ^= 1;
-            }
+        Some(S3Fault::Busy(seconds)) => {
+            let answer = message::error(503, "SlowDown", Some(seconds));
+            return client.write_all(answer.as_bytes()).await;
         }
+        Some(S3Fault::FlipBit) => flip_middle(&mut body),
+        Some(S3Fault::Slow(milliseconds)) => sleep(Duration::from_millis(milliseconds)).await,
         Some(S3Fault::Behind(others)) => shared.answered(operation, others).await,
-        Some(S3Fault::LoseAnswer | S3Fault::HalfAnswer) | None => {}
+        Some(S3Fault::LoseAnswer | S3Fault::HalfAnswer | S3Fault::FlipAnswerBit) | None => {}
     }
     let mut upstream = TcpStream::connect(server).await?;
     upstream.write_all(&head.for_one_request()).await?;
     upstream.write_all(&body).await?;
-    let answer = read_answer(&mut upstream).await?;
+    let mut answer = read_answer(&mut upstream).await?;
     match fault {
         Some(S3Fault::LoseAnswer) => return client.set_zero_linger(),
         Some(S3Fault::HalfAnswer) => {
@@ -219,6 +246,10 @@ async fn serve(mut client: TcpStream, server: SocketAddr, shared: &Shared) -> st
                 .write_all(&answer[..answer.len().div_ceil(2)])
                 .await?;
             return client.set_zero_linger();
+        }
+        Some(S3Fault::FlipAnswerBit) => {
+            flip_middle(message::body_of(&mut answer));
+            client.write_all(&answer).await?;
         }
         _ => client.write_all(&answer).await?,
     }
@@ -228,13 +259,24 @@ async fn serve(mut client: TcpStream, server: SocketAddr, shared: &Shared) -> st
     client.shutdown().await
 }
 
+fn flip_middle(bytes: &mut [u8]) {
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 1;
+    }
+}
+
 impl Shared {
     fn next_fault(&self, operation: S3Operation) -> Option<S3Fault> {
         let mut rules = lock(&self.rules);
         let fits = |rule: &&mut Rule| rule.operation == operation && rule.times > 0;
-        let rule = rules.iter_mut().find(fits)?;
-        rule.times -= 1;
-        Some(rule.fault)
+        match rules.iter_mut().find(fits) {
+            Some(rule) => {
+                rule.times -= 1;
+                Some(rule.fault)
+            }
+            None => lock(&self.turns).next(),
+        }
     }
 
     /// Waits until so many more requests for this were answered.
@@ -245,6 +287,15 @@ impl Shared {
         let enough = count(&watched.borrow()) + others;
         // Cannot fail: the sender is ours.
         let _ = watched.wait_for(|answered| count(answered) >= enough).await;
+    }
+}
+
+impl Turns {
+    fn next(&mut self) -> Option<S3Fault> {
+        self.requests += 1;
+        let turn = self.requests.checked_div(self.every)?;
+        let fault = self.faults.get(turn % self.faults.len().max(1)).copied();
+        fault.filter(|_| self.requests.is_multiple_of(self.every))
     }
 }
 

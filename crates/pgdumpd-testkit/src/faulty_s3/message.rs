@@ -74,13 +74,22 @@ pub(super) async fn read_answer(from: &mut (impl AsyncRead + Unpin)) -> io::Resu
     Ok(answer)
 }
 
-/// An answer that says no, in S3's form.
-pub(super) fn error(status: u16, code: &str) -> String {
+/// What follows an answer's headers.
+pub(super) fn body_of(answer: &mut [u8]) -> &mut [u8] {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let begin = head.map_or(answer.len(), |head| head + 4);
+    &mut answer[begin..]
+}
+
+/// An answer that says no, in S3's form, and how many seconds it wants nothing more.
+pub(super) fn error(status: u16, code: &str, retry_after: Option<u32>) -> String {
+    let retry_after = retry_after.map(|seconds| format!("retry-after: {seconds}\r\n"));
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>injected by a test</Message></Error>"
     );
     format!(
-        "HTTP/1.1 {status} Injected\r\ncontent-type: application/xml\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status} Injected\r\ncontent-type: application/xml\r\n{}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        retry_after.unwrap_or_default(),
         body.len()
     )
 }

@@ -38,6 +38,8 @@ pub(super) struct Refusal {
     /// Such as `NoSuchBucket`.
     pub(super) code: Option<String>,
     message: Option<String>,
+    /// How long it wants to be left alone.
+    retry_after: Option<Duration>,
 }
 
 /// S3's, Google's and Azure's form of an error.
@@ -76,17 +78,17 @@ impl Refusal {
         let azure = headers
             .get("x-ms-error-code")
             .and_then(|code| code.to_str().ok());
-        match parse(body) {
-            Some(words) => Self {
-                status,
-                code: Some(cut(&words.code)),
-                message: words.message.as_deref().map(cut),
-            },
-            None => Self {
-                status,
-                code: azure.map(cut),
-                message: None,
-            },
+        let words = parse(body);
+        let code = words.as_ref().map(|words| words.code.as_str()).or(azure);
+        Self {
+            status,
+            code: code.map(cut),
+            message: words.and_then(|words| words.message).as_deref().map(cut),
+            // As seconds: the form with a date nobody uses here.
+            retry_after: headers
+                .get(http::header::RETRY_AFTER)
+                .and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok())
+                .map(Duration::from_secs),
         }
     }
 
@@ -97,6 +99,7 @@ impl Refusal {
             status,
             code: Some(cut(&words.code)),
             message: words.message.as_deref().map(cut),
+            retry_after: None,
         })
     }
 
@@ -209,6 +212,14 @@ impl LinkError {
             Self::Refused(refusal) => refusal.may_pass(),
             Self::NoRole(_) => false,
             Self::Stalled(_) | Self::Unreachable(_) | Self::Broken(_) => true,
+        }
+    }
+
+    /// How long the server wants to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            _ => None,
         }
     }
 

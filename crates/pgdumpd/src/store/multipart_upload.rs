@@ -35,13 +35,22 @@ pub(super) struct MultipartUpload {
     begun_again: bool,
     parts: Parts,
     collected: BytesMut,
-    in_flight: JoinSet<object_store::Result<(usize, PartId)>>,
+    /// The memory of parts that are there: an allocator that gets it back keeps more of it than an upload needs.
+    spare: Vec<BytesMut>,
+    in_flight: JoinSet<object_store::Result<SentPart>>,
     /// Ends the parts under way.
     stop: CancellationToken,
     /// By index; none while it is under way.
     sent: Vec<Option<PartId>>,
     written: u64,
     ended: bool,
+}
+
+/// A part that the server has, and the memory it was in, where nothing refers to it any more.
+struct SentPart {
+    index: usize,
+    id: PartId,
+    memory: Option<BytesMut>,
 }
 
 impl MultipartUpload {
@@ -57,7 +66,7 @@ impl MultipartUpload {
             let tries = AtomicUsize::new(0);
             let create = || {
                 tries.fetch_add(1, Ordering::Relaxed);
-                remote.uploads.create_multipart(&path)
+                remote.once.create_multipart(&path)
             };
             let id = remote.retry.run("begin", create).await.map_err(|error| {
                 faults::of_object_store(format!("cannot begin the upload of {key}"), error)
@@ -72,6 +81,7 @@ impl MultipartUpload {
                 begun_again: tries.into_inner() > 1,
                 parts,
                 collected: BytesMut::new(),
+                spare: Vec::new(),
                 in_flight: JoinSet::new(),
                 stop: CancellationToken::new(),
                 sent: Vec::new(),
@@ -100,7 +110,10 @@ impl MultipartUpload {
                 self.send_part().await?;
             }
             if self.collected.capacity() == 0 {
-                self.collected.reserve(size);
+                self.collected = self
+                    .spare
+                    .pop()
+                    .unwrap_or_else(|| BytesMut::with_capacity(size));
             }
             // Copied, so that a part holds what it has and not the larger buffers that it came in.
             let taken = bytes.len().min(size - self.collected.len());
@@ -164,8 +177,8 @@ impl MultipartUpload {
         let what = format!("complete {}", self.key);
         let parts = &parts;
         let once = || async move {
-            let uploads = &self.remote.uploads;
-            match uploads
+            let client = &self.remote.once;
+            match client
                 .complete_multipart(&self.path, &self.id, parts.clone())
                 .await
             {
@@ -200,7 +213,7 @@ impl MultipartUpload {
         let index = self.sent.len();
         self.sent.push(None);
         self.warn_when_nearly_full(index);
-        let payload = PutPayload::from(mem::take(&mut self.collected).freeze());
+        let part = mem::take(&mut self.collected).freeze();
         let (remote, path, id) = (Arc::clone(&self.remote), self.path.clone(), self.id.clone());
         let stop = self.stop.clone();
         let what = format!("part {} of {}", index + 1, self.key);
@@ -208,22 +221,29 @@ impl MultipartUpload {
         // On a thread of its own, because a part is hashed before it is sent.
         self.in_flight.spawn_blocking(move || {
             let send = remote.retry.run(&what, || {
-                remote.uploads.put_part(&path, &id, index, payload.clone())
+                let payload = PutPayload::from(part.clone());
+                remote.once.put_part(&path, &id, index, payload)
             });
-            runtime.block_on(async {
+            let id = runtime.block_on(async {
                 tokio::select! {
                     () = stop.cancelled() => Err(stopped()),
-                    part = send => part.map(|part| (index, part)),
+                    sent = send => sent,
                 }
-            })
+            })?;
+            let memory = part.try_into_mut().ok();
+            Ok(SentPart { index, id, memory })
         });
         Ok(())
     }
 
     async fn join_part(&mut self) -> Result<(), Fault> {
         match self.in_flight.join_next().await {
-            Some(Ok(Ok((index, part)))) => {
-                self.sent[index] = Some(part);
+            Some(Ok(Ok(part))) => {
+                self.sent[part.index] = Some(part.id);
+                if let Some(mut memory) = part.memory {
+                    memory.clear();
+                    self.spare.push(memory);
+                }
                 Ok(())
             }
             Some(Ok(Err(error))) => Err(self.fault("cannot write a part of", error)),
@@ -300,11 +320,9 @@ async fn abandon(remote: &Remote, key: &ObjectKey, id: &str) -> Result<(), Fault
     let aborted = remote.abort(key, id).await;
     let others = remote.abort_all_of(key).await;
     let path = key.path();
-    let cannot = |error| faults::of_object_store(format!("cannot remove {key}"), error);
+    let cannot = |error| faults::of_object_store(format!("cannot look at {key}"), error);
     if remote.size_of(&path).await.map_err(cannot)?.is_some() {
-        object_store::ObjectStoreExt::delete(&remote.objects, &path)
-            .await
-            .map_err(cannot)?;
+        remote.delete(&path).await?;
     }
     aborted.and(others)
 }

@@ -25,13 +25,18 @@ const DEFAULT_REGION: &str = "us-east-1";
 
 /// What a storage in an object store is reached by.
 pub(super) struct Clients {
-    /// For everything but uploads; tries again by itself.
+    /// For what reads; tries again by itself.
     pub(super) objects: Arc<dyn ObjectStore>,
-    /// For uploads; does not.
-    pub(super) uploads: Arc<dyn MultipartStore>,
+    /// For uploads and deletions; does not.
+    pub(super) once: Arc<dyn Once>,
     /// Lists unfinished uploads, where the store can.
     pub(super) list: Option<UploadList>,
 }
+
+/// A client that asks once.
+pub(super) trait Once: ObjectStore + MultipartStore {}
+
+impl<S: ObjectStore + MultipartStore> Once for S {}
 
 /// Makes the clients of a storage. Nothing is sent yet.
 pub(super) fn clients(name: &str, config: &RemoteConfig) -> Result<Clients, Fault> {
@@ -48,7 +53,7 @@ pub(super) fn clients(name: &str, config: &RemoteConfig) -> Result<Clients, Faul
                 .with_retry(retries(deadline))
                 .build()
                 .map_err(unusable)?;
-            let uploads = s3_builder(config, s3, &connector)
+            let once = s3_builder(config, s3, &connector)
                 .with_credentials(Arc::clone(objects.credentials()))
                 .with_retry(no_retries())
                 .build()
@@ -56,7 +61,7 @@ pub(super) fn clients(name: &str, config: &RemoteConfig) -> Result<Clients, Faul
             let list = upload_list(config, &objects, &connector).map_err(unusable)?;
             Ok(Clients {
                 list: Some(list),
-                ..below_prefix(&config.prefix, objects, uploads)
+                ..below_prefix(&config.prefix, objects, once)
             })
         }
         Provider::Gcs(gcs) => {
@@ -73,8 +78,8 @@ pub(super) fn clients(name: &str, config: &RemoteConfig) -> Result<Clients, Faul
                     .build()
             };
             let objects = built(retries(deadline)).map_err(unusable)?;
-            let uploads = built(no_retries()).map_err(unusable)?;
-            Ok(below_prefix(&config.prefix, objects, uploads))
+            let once = built(no_retries()).map_err(unusable)?;
+            Ok(below_prefix(&config.prefix, objects, once))
         }
         Provider::Azure(azure) => {
             let unusable = |_| {
@@ -88,21 +93,17 @@ pub(super) fn clients(name: &str, config: &RemoteConfig) -> Result<Clients, Faul
                     .build()
             };
             let objects = built(retries(deadline)).map_err(unusable)?;
-            let uploads = built(no_retries()).map_err(unusable)?;
-            Ok(below_prefix(&config.prefix, objects, uploads))
+            let once = built(no_retries()).map_err(unusable)?;
+            Ok(below_prefix(&config.prefix, objects, once))
         }
     }
 }
 
 /// The same over any store: without a list of uploads.
-pub(super) fn below_prefix<S: ObjectStore + MultipartStore>(
-    prefix: &str,
-    objects: S,
-    uploads: S,
-) -> Clients {
+pub(super) fn below_prefix<S: Once>(prefix: &str, objects: S, once: S) -> Clients {
     Clients {
         objects: Arc::new(PrefixStore::new(objects, prefix)),
-        uploads: Arc::new(PrefixStore::new(uploads, prefix)),
+        once: Arc::new(PrefixStore::new(once, prefix)),
         list: None,
     }
 }
@@ -115,6 +116,8 @@ fn s3_builder(config: &RemoteConfig, s3: &S3, connector: &Connector) -> AmazonS3
         .with_bucket_name(&s3.bucket)
         .with_region(region)
         .with_virtual_hosted_style_request(!s3.path_style)
+        // Not every server has a request that deletes many.
+        .with_disable_bulk_delete(true)
         .with_conditional_put(S3ConditionalPut::ETagMatch);
     if let Some(endpoint) = &config.endpoint {
         builder = builder

@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::multipart::MultipartStore;
-use object_store::{ObjectStore, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::faults;
 use super::key::ObjectKey;
 use super::part_size::Parts;
-use super::provider::{self, Clients};
+use super::provider::{self, Clients, Once};
 use super::retry::Retry;
 use super::unfinished::UploadList;
 use crate::config::{Provider, RemoteConfig, UploadLimits};
@@ -29,7 +28,8 @@ const LIMITS: UploadLimits = UploadLimits {
 pub(super) struct Remote {
     /// As the operator knows it.
     pub(super) address: String,
-    pub(super) uploads: Arc<dyn MultipartStore>,
+    /// For what [`Retry`] tries again.
+    pub(super) once: Arc<dyn Once>,
     /// For a look at what an upload has left.
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) list: Option<UploadList>,
@@ -53,10 +53,10 @@ impl Remote {
     }
 
     /// The same over a store that the caller has.
-    pub(super) fn over(address: &str, store: Arc<impl ObjectStore + MultipartStore>) -> Self {
+    pub(super) fn over(address: &str, store: Arc<impl Once>) -> Self {
         let clients = Clients {
             objects: Arc::clone(&store) as Arc<dyn ObjectStore>,
-            uploads: store,
+            once: store,
             list: None,
         };
         Self::of(address.to_owned(), clients, LIMITS, DEADLINE)
@@ -65,7 +65,7 @@ impl Remote {
     fn of(address: String, clients: Clients, limits: UploadLimits, deadline: Duration) -> Self {
         Self {
             address,
-            uploads: clients.uploads,
+            once: clients.once,
             objects: clients.objects,
             list: clients.list,
             forgets_by_itself: false,
@@ -84,11 +84,26 @@ impl Remote {
         let (path, id) = (key.path(), upload_id.to_owned());
         let aborted = self
             .retry
-            .run("abort", || self.uploads.abort_multipart(&path, &id))
+            .run("abort", || self.once.abort_multipart(&path, &id))
             .await;
         match aborted {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(faults::of_object_store(what(), error)),
+        }
+    }
+
+    /// Deletes an object, or finds it gone.
+    pub(super) async fn delete(&self, path: &Path) -> Result<(), Fault> {
+        let deleted = self
+            .retry
+            .run("delete", || ObjectStoreExt::delete(&self.once, path))
+            .await;
+        match deleted {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(faults::of_object_store(
+                format!("cannot remove {path}"),
+                error,
+            )),
         }
     }
 

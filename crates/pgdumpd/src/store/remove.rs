@@ -109,15 +109,9 @@ impl Storage {
                 })
                 .await
             }
-            Place::Remote(_) => {
-                let path = object_path(&key)?;
-                match self.objects.delete(&path).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(true),
-                    Err(error) => Err(faults::of_object_store(
-                        format!("cannot remove {key}"),
-                        error,
-                    )),
-                }
+            Place::Remote(remote) => {
+                remote.delete(&object_path(&key)?).await?;
+                Ok(true)
             }
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::link_error::LinkError;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long to try.
@@ -38,7 +38,10 @@ impl Retry {
                 return Err(error);
             }
             let since = *failing_since.get_or_insert_with(Instant::now);
-            let wait = pause.mul_f64(rand::rng().random_range(0.5..=1.0));
+            // Nobody is asked again before the time that he said.
+            let asked = LinkError::inside(&error).and_then(LinkError::retry_after);
+            let wait = pause.max(asked.unwrap_or_default());
+            let wait = wait + wait.mul_f64(rand::rng().random_range(0.0..=0.5));
             if since.elapsed() + wait >= self.deadline {
                 return Err(error);
             }

@@ -217,6 +217,74 @@ async fn a_probe_finds_nothing_wrong_and_leaves_nothing(
     assert_eq!(everything(objects).await, before);
 }
 
+async fn a_range_is_read_as_it_lies(storage: &Storage) {
+    let (key, content) = (new_key(), content(3_000_000));
+    store(storage, &key, &content).await;
+    assert_eq!(storage.object_size(&key).await.unwrap(), Some(3_000_000));
+    for range in [
+        0..1,
+        7..2_000_007,
+        2_999_999..3_000_000,
+        2_999_999..4_000_000,
+    ] {
+        let mut pieces = storage.read_range(&key, range.clone()).await.unwrap();
+        let mut read = Vec::new();
+        while let Some(piece) = pieces.next().await.unwrap() {
+            read.extend_from_slice(&piece);
+        }
+        let (from, to) = (range.start as usize, (range.end as usize).min(3_000_000));
+        assert!(read == content[from..to], "{range:?}");
+    }
+    storage.remove_partial(&key, None).await.unwrap();
+    assert_eq!(storage.object_size(&key).await.unwrap(), None);
+}
+
+/// What is under way is found by key and id where the storage can tell, and is gone after its abort, by id or without.
+async fn an_upload_under_way_is_found_and_removed(storage: &Storage) {
+    for by_id in [true, false] {
+        let (queue, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let key = |queue| {
+            let started = chrono::DateTime::UNIX_EPOCH;
+            ObjectKey::new(
+                queue,
+                "shop/orders %",
+                Uuid::new_v4(),
+                Uuid::new_v4(),
+                started,
+            )
+        };
+        let (ours, theirs) = (key(queue), key(other));
+        let mut upload = storage.begin(&ours, Some(1)).await.unwrap();
+        let neighbour = storage.begin(&theirs, Some(1)).await.unwrap();
+        upload.write(content(12_000_000)).await.unwrap();
+        upload.flush().await.unwrap();
+        assert_eq!(storage.object_size(&ours).await.unwrap(), None);
+        let id = upload.id().map(str::to_owned);
+        let listed = storage.unfinished_uploads(queue).await.unwrap();
+        if let Some(listed) = &listed {
+            assert_eq!(listed.len(), 1, "{listed:?}");
+            assert_eq!(listed[0].key, ours.as_str());
+            assert_eq!(Some(&listed[0].upload_id), id.as_ref());
+        }
+        let id = id.filter(|_| by_id);
+        storage.remove_partial(&ours, id.as_deref()).await.unwrap();
+        if listed.is_some() {
+            let listed = storage.unfinished_uploads(queue).await.unwrap();
+            assert_eq!(listed, Some(Vec::new()));
+            // Whoever was cut off cannot make it visible any more.
+            upload.commit().await.unwrap_err();
+            let listed = storage.unfinished_uploads(other).await.unwrap();
+            assert_eq!(listed.map(|listed| listed.len()), Some(1));
+        } else {
+            // Gone already, as the store in memory says.
+            upload.abort().await.ok();
+        }
+        assert_eq!(storage.object_size(&ours).await.unwrap(), None);
+        neighbour.abort().await.unwrap();
+        storage.remove_partial(&theirs, None).await.unwrap();
+    }
+}
+
 async fn put(objects: &dyn ObjectStore, key: &str, content: &[u8]) {
     let content = Bytes::copy_from_slice(content);
     objects
@@ -248,6 +316,8 @@ pub(crate) async fn conforms(storage: &Storage, objects: &dyn ObjectStore) {
     a_broken_manifest_spoils_no_list(storage, objects).await;
     a_target_is_listed_without_its_neighbours(storage).await;
     uploads_at_once_do_not_mix(storage).await;
+    a_range_is_read_as_it_lies(storage).await;
+    an_upload_under_way_is_found_and_removed(storage).await;
     a_probe_finds_nothing_wrong_and_leaves_nothing(storage, objects).await;
     // Each step took away what it made.
     let left = everything(objects).await;

@@ -9,7 +9,8 @@ use pgdumpd::store::{ObjectKey, Storage};
 use pgdumpd_testkit::{FaultyS3, S3Fault, S3Operation, s3_server};
 use uuid::Uuid;
 
-use crate::s3::{remote, storage_config};
+use crate::conformance::conforms;
+use crate::s3::{objects, remote, storage_config};
 use crate::support::{PATIENCE, content, manifest_of, new_key, store};
 
 /// Five parts, the last one shorter.
@@ -129,6 +130,8 @@ async fn what_passes_is_tried_again_and_the_backup_is_whole() {
         (S3Operation::Head, 1, S3Fault::Answer(500, "InternalError")),
         (S3Operation::Get, 2, S3Fault::Answer(503, "SlowDown")),
         (S3Operation::Get, 1, S3Fault::LoseAnswer),
+        // The manifest, then the object: a read that is cut goes on where it was cut.
+        (S3Operation::Get, 2, S3Fault::HalfAnswer),
     ] {
         let before = stage.faults.count(operation);
         stage.faults.fail(operation, times, fault);
@@ -183,6 +186,69 @@ async fn a_part_that_stalls_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_to_be_left_alone_is() {
+    let stage = Stage::new(Duration::from_secs(60)).await;
+    stage.faults.fail(S3Operation::PutPart, 1, S3Fault::Busy(2));
+    let started = std::time::Instant::now();
+    stage.back_up(&stage.key(), &content(1000)).await.unwrap();
+    assert!(started.elapsed() >= Duration::from_secs(2));
+    // Not for longer than the deadline: then the attempt ends at once.
+    stage
+        .faults
+        .fail(S3Operation::PutPart, 1, S3Fault::Busy(61));
+    let started = std::time::Instant::now();
+    let told = stage.back_up(&stage.key(), &content(1000)).await;
+    assert_eq!(told.unwrap_err().code(), "storage_failed");
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_on_its_way_back_is_no_backup() {
+    let stage = Stage::new(Duration::from_secs(60)).await;
+    let (key, content) = (stage.key(), content(SIZE));
+    stage.back_up(&key, &content).await.unwrap();
+    // The second read is the object's, after its manifest.
+    stage.faults.fail(S3Operation::Get, 1, S3Fault::Slow(0));
+    stage
+        .faults
+        .fail(S3Operation::Get, 1, S3Fault::FlipAnswerBit);
+    let found = stage.faulty.find_backup(&key, PATIENCE).await;
+    assert_eq!(found.unwrap(), None);
+    let found = stage.faulty.find_backup(&key, PATIENCE).await;
+    assert!(found.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_now_and_then_conforms() {
+    let server = s3_server().await;
+    let faults = FaultyS3::start(server).await;
+    let (bucket, prefix) = (server.bucket().await, Uuid::new_v4().to_string());
+    let mut config = remote(server, &bucket, &prefix);
+    config.endpoint = Some(faults.endpoint().parse().unwrap());
+    let objects = objects(server, &bucket, &prefix);
+    faults.fail_every(
+        4,
+        &[
+            S3Fault::Answer(503, "SlowDown"),
+            S3Fault::ResetAfter(0),
+            S3Fault::LoseAnswer,
+            S3Fault::Answer(500, "InternalError"),
+            S3Fault::ResetAfter(100_000),
+            S3Fault::HalfAnswer,
+            S3Fault::Busy(0),
+        ],
+    );
+    let storage = Storage::open("s3", &storage_config(config)).await.unwrap();
+    conforms(&storage, &objects).await;
+    let met = faults
+        .seen()
+        .iter()
+        .filter(|seen| seen.fault.is_some())
+        .count();
+    assert!(met > 20, "{met}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parts_may_arrive_in_any_order() {
     let stage = Stage::new(Duration::from_secs(60)).await;
     // The first part is answered after the last.
@@ -195,9 +261,8 @@ async fn parts_may_arrive_in_any_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lasts_is_a_clear_error_and_nothing_is_left() {
-    let stage = Stage::new(Duration::from_secs(1)).await;
-    let content = content(SIZE);
-    for (operation, fault, code, transient, words) in [
+    let content = content(12_000_000);
+    let cases = [
         (
             S3Operation::Create,
             S3Fault::Answer(503, "SlowDown"),
@@ -296,30 +361,37 @@ async fn what_lasts_is_a_clear_error_and_nothing_is_left() {
             false,
             "AccessDenied",
         ),
-    ] {
-        stage.faults.fail(operation, ALWAYS, fault);
-        let told = stage.back_up(&stage.key(), &content).await.unwrap_err();
-        stage.faults.heal();
-        let report = told.report();
-        assert_eq!(told.code(), code, "{operation:?} {fault:?}: {report}");
-        assert_eq!(
-            told.is_transient(),
-            transient,
-            "{operation:?} {fault:?}: {report}"
-        );
-        assert!(report.contains(words), "{operation:?} {fault:?}: {report}");
-        assert!(!report.contains("http"), "{report}");
-        stage.nothing_is_left().await;
-    }
-    // What no try can change is not tried again.
-    let before = stage.faults.count(S3Operation::Create);
-    stage.faults.fail(
-        S3Operation::Create,
-        ALWAYS,
-        S3Fault::Answer(403, "AccessDenied"),
-    );
+    ];
+    // Side by side: each of them lasts as long as the deadline.
+    let cases = cases.map(|(operation, fault, code, transient, words)| {
+        let content = content.clone();
+        async move {
+            let stage = Stage::new(Duration::from_secs(4)).await;
+            stage.faults.fail(operation, ALWAYS, fault);
+            let told = stage.back_up(&stage.key(), &content).await.unwrap_err();
+            stage.faults.heal();
+            let report = told.report();
+            assert_eq!(told.code(), code, "{operation:?} {fault:?}: {report}");
+            assert_eq!(
+                told.is_transient(),
+                transient,
+                "{operation:?} {fault:?}: {report}"
+            );
+            assert!(report.contains(words), "{operation:?} {fault:?}: {report}");
+            assert!(!report.contains("http"), "{report}");
+            stage.nothing_is_left().await;
+        }
+    });
+    futures_util::future::join_all(cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_try_can_change_is_not_tried_again() {
+    let stage = Stage::new(Duration::from_secs(60)).await;
+    let denied = S3Fault::Answer(403, "AccessDenied");
+    stage.faults.fail(S3Operation::Create, ALWAYS, denied);
     stage.faulty.begin(&stage.key(), None).await.unwrap_err();
-    assert_eq!(stage.faults.count(S3Operation::Create), before + 1);
+    assert_eq!(stage.faults.count(S3Operation::Create), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -336,7 +408,7 @@ async fn an_abort_that_fails_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_lists_no_uploads_is_no_error() {
-    let stage = Stage::new(Duration::from_secs(2)).await;
+    let stage = Stage::new(Duration::from_secs(6)).await;
     for fault in [
         S3Fault::Answer(501, "NotImplemented"),
         S3Fault::Answer(405, "MethodNotAllowed"),
@@ -498,7 +570,7 @@ async fn what_is_configured_wrongly_is_told_with_the_key_to_correct() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_elsewhere_is_told_of() {
-    let stage = Stage::new(Duration::from_secs(1)).await;
+    let stage = Stage::new(Duration::from_secs(60)).await;
     for fault in [
         S3Fault::Answer(301, "PermanentRedirect"),
         S3Fault::Answer(400, "AuthorizationHeaderMalformed"),
