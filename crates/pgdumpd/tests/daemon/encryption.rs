@@ -15,12 +15,12 @@ use crate::harness::{Daemon, SOON, World, quoted};
 const MARKER: &str = "xyzzyplughfoobarmarker";
 
 /// A key pair as `age-keygen` makes it: the identity file, and the public key.
-struct Pair {
-    file: String,
-    public: String,
+pub(crate) struct Pair {
+    pub(crate) file: String,
+    pub(crate) public: String,
 }
 
-fn pair(world: &World, name: &str) -> Pair {
+pub(crate) fn pair(world: &World, name: &str) -> Pair {
     let file = world.dir.path().join(name).display().to_string();
     let made = Command::new("age-keygen")
         .args(["-o", &file])

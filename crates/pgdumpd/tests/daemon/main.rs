@@ -25,6 +25,7 @@ mod many;
 mod outage;
 mod progress;
 mod remote;
+mod remote_faults;
 mod retention;
 mod roles;
 mod scenes;

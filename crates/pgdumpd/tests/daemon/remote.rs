@@ -2,19 +2,22 @@
 
 use pgdumpd_testkit::{contents, fill, s3_server};
 
+use crate::encryption::pair;
 use crate::harness::{World, quoted};
 
-/// A world whose storage `local` is a bucket.
+/// A world whose storage `local` is a place of its own in a bucket.
 pub(crate) async fn world() -> World {
+    let bucket = s3_server().await.bucket().await;
+    world_below(&format!("s3://{bucket}/{}", uuid::Uuid::new_v4())).await
+}
+
+/// The same with a place that others may have too.
+async fn world_below(place: &str) -> World {
     let server = s3_server().await;
     let mut world = World::new().await;
     world.unset("storages.local");
-    let prefix = uuid::Uuid::new_v4();
     for (key, value) in [
-        (
-            "url",
-            quoted(&format!("s3://{}/{prefix}", server.bucket().await)),
-        ),
+        ("url", quoted(place)),
         ("endpoint", quoted(&server.endpoint)),
         ("region", quoted(&server.region)),
         ("access_key_id", quoted(&server.keys.id)),
@@ -25,7 +28,7 @@ pub(crate) async fn world() -> World {
     world
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_goes_to_a_bucket_and_comes_back() {
     let world = world().await;
     fill(&world.shop, 4).await;
@@ -79,6 +82,82 @@ async fn a_backup_goes_to_a_bucket_and_comes_back() {
     assert!(!listed.out.contains(&id), "{}", listed.out);
     daemon.stop().await;
     assert!(!daemon_log_has(&world, &s3_server().await.keys.secret));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_an_encrypted_backup_in_a_bucket_costs_little_more_than_itself() {
+    let mut world = world().await;
+    let own = pair(&world, "own.key");
+    world.set(
+        "targets.shop",
+        "encrypt_to",
+        format!("[{}]", quoted(&own.public)),
+    );
+    fill(&world.shop, 24).await;
+    world
+        .shop
+        .execute("CREATE TABLE small AS SELECT i, md5(i::text) AS text FROM generate_series(1, 1000) AS i")
+        .await;
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    let stored = world.succeeded(id).await.bytes_stored.unwrap();
+    daemon.stop().await;
+    let id = id.to_string();
+    world.say(&["verify", &id, "-i", &own.file]).code(0);
+    let to = world.dir.path().join("small.dump");
+    let name = to.display().to_string();
+    let said = world
+        .say(&[
+            "fetch",
+            &id,
+            "-o",
+            &name,
+            "-i",
+            &own.file,
+            "--table",
+            "public.small",
+            "--json",
+        ])
+        .code(0)
+        .json();
+    let read = said["read_bytes"].as_i64().unwrap();
+    assert!(read < 400_000 && stored > 10 * read, "{read} of {stored}");
+    let restored = world.restore(&to).await;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM small")
+        .fetch_one(&mut restored.connect().await)
+        .await
+        .unwrap();
+    assert_eq!(count, 1000);
+    world.assert_explained();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_queues_in_one_bucket_leave_each_other_alone() {
+    let bucket = s3_server().await.bucket().await;
+    let place = format!("s3://{bucket}/{}", uuid::Uuid::new_v4());
+    let (one, other) = (world_below(&place).await, world_below(&place).await);
+    for world in [&one, &other] {
+        let daemon = world.daemon().await;
+        world.succeeded(world.enqueue().await).await;
+        daemon.stop().await;
+    }
+    // Now the first one knows nothing of its own backup, and the other one nothing of the first.
+    one.queue.execute("DELETE FROM pgdumpd.backup_copies").await;
+    let repair = ["fsck", "--repair", "--json", "--safe-age", "0s"];
+    let report = other.say(&repair).code(0).json();
+    let storage = &report["storages"][0];
+    assert_eq!(
+        (&storage["good"], &storage["of_other_queues"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(storage["findings"], serde_json::json!([]));
+    one.say(&repair).code(0);
+    other.assert_explained();
+    one.assert_explained();
+    for world in [&one, &other] {
+        let listed = world.say(&["list", "--storage", "local", "--json"]).code(0);
+        assert_eq!(listed.json().as_array().unwrap().len(), 2, "{}", listed.out);
+    }
 }
 
 fn daemon_log_has(world: &World, text: &str) -> bool {

@@ -6,6 +6,7 @@
 )]
 
 mod archive;
+mod azure;
 mod conformance;
 mod counting;
 mod encryption;
