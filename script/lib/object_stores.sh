@@ -14,7 +14,7 @@ build_garage() {
 
 install_azurite() {
     # With the client that makes its container.
-    npm install --silent --no-audit --no-fund --prefix "$cache/azurite" azurite@3.35.0 @azure/storage-blob@12.29.1 ||
+    npm install --silent --no-audit --no-fund --prefix "$cache/azurite" azurite@3.37.0 @azure/storage-blob@12.34.0 ||
         die "cannot install Azurite"
 }
 

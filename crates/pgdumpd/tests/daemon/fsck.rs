@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use pgdumpd::config::{PlaceConfig, StorageConfig};
 use pgdumpd::finding::Severity;
 use pgdumpd::fsck::{Finding, Remedy, repair};
-use pgdumpd::migrate::{Grants, migrate};
 use pgdumpd::queue::{Queue, QueueError};
 use pgdumpd::store::Storage;
 use serde_json::{Value, json};
@@ -14,13 +13,13 @@ use uuid::Uuid;
 use crate::harness::{Said, World, quoted};
 
 impl World {
-    fn fsck(&self, more: &[&str]) -> Said {
+    pub(crate) fn fsck(&self, more: &[&str]) -> Said {
         let mut arguments = vec!["fsck", "--json", "--safe-age", "0s"];
         arguments.extend(more);
         self.say(&arguments)
     }
 
-    async fn sql(&self, statement: &str) {
+    pub(crate) async fn sql(&self, statement: &str) {
         self.queue.execute(statement).await;
     }
 }
@@ -43,7 +42,7 @@ fn codes(said: Said) -> Vec<String> {
     findings(said).into_iter().map(|(code, _)| code).collect()
 }
 
-async fn backed_up() -> (World, Uuid, PathBuf) {
+pub(crate) async fn backed_up() -> (World, Uuid, PathBuf) {
     let world = World::new().await;
     let daemon = world.daemon().await;
     let id = world.enqueue().await;
@@ -53,12 +52,12 @@ async fn backed_up() -> (World, Uuid, PathBuf) {
     (world, id, path)
 }
 
-fn manifest_of(archive: &Path) -> PathBuf {
+pub(crate) fn manifest_of(archive: &Path) -> PathBuf {
     PathBuf::from(format!("{}.manifest.json", archive.display()))
 }
 
 /// Writes the archive's manifest again, changed.
-fn change_manifest(archive: &Path, change: impl FnOnce(&mut Value)) {
+pub(crate) fn change_manifest(archive: &Path, change: impl FnOnce(&mut Value)) {
     let path = manifest_of(archive);
     let mut manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     change(&mut manifest);
@@ -67,7 +66,7 @@ fn change_manifest(archive: &Path, change: impl FnOnce(&mut Value)) {
 
 /// A second, later backup of the same job, as an attempt leaves it that did not find the first one whole; the queue
 /// knows the attempt.
-async fn second_backup(world: &World, job: Uuid, first: &Path) -> PathBuf {
+pub(crate) async fn second_backup(world: &World, job: Uuid, first: &Path) -> PathBuf {
     let token = Uuid::new_v4();
     let second = first.with_file_name(format!("{token}.dump"));
     let bytes = [&std::fs::read(first).unwrap()[..], b"more"].concat();
@@ -305,88 +304,6 @@ async fn a_storage_that_is_away_is_told_and_its_rows_are_not_judged() {
 }
 
 #[tokio::test]
-async fn a_lost_queue_is_rebuilt_from_its_storage() {
-    let mut world = World::new().await;
-    world.set("targets.shop", "keep_last", "2");
-    let daemon = world.daemon().await;
-    let first = world
-        .enqueue_request(pgdumpd_client::BackupRequest::new("shop").label("first"))
-        .await;
-    world.succeeded(first).await;
-    let second = world.enqueue().await;
-    world.succeeded(second).await;
-    daemon.stop().await;
-    let (queue_id, before) = (world.queue_id().await, world.status(first).await);
-    world.sql("DROP SCHEMA pgdumpd CASCADE").await;
-
-    world.say(&["fsck", "--rebuild"]).code(1);
-    world.say(&["migrate"]).code(0);
-    let said = world.say(&["fsck", "--rebuild", "--json"]).code(0).json();
-    assert_eq!(
-        (&said["found"], &said["jobs"], &said["copies"]),
-        (&2.into(), &2.into(), &2.into())
-    );
-    assert_eq!(world.queue_id().await, queue_id);
-    // Once more changes nothing.
-    let again = world.say(&["fsck", "--rebuild", "--json"]).code(0).json();
-    assert_eq!((&again["jobs"], &again["copies"]), (&0.into(), &0.into()));
-    world.fsck(&[]).code(0);
-
-    let after = world.status(first).await;
-    assert_eq!(after.state, before.state);
-    assert_eq!(after.label, before.label);
-    assert_eq!(after.sha256, before.sha256);
-    assert_eq!(after.size_bytes, before.size_bytes);
-    assert_eq!(after.rows_done, before.rows_done);
-    assert_eq!(after.requested_by, before.requested_by);
-    world.say(&["verify", &second.to_string()]).code(0);
-
-    // It goes on as if nothing had happened: the third success removes the first.
-    let daemon = world.daemon().await;
-    let third = world.enqueue().await;
-    world.succeeded(third).await;
-    pgdumpd_testkit::eventually("the first is removed", crate::harness::SOON, async || {
-        (world.files().len() == 4).then_some(())
-    })
-    .await;
-    let refused = world.say(&["fsck", "--rebuild"]).code(1);
-    assert!(refused.err.contains("daemons are alive"), "{}", refused.err);
-    daemon.stop().await;
-    world.say(&["show", &first.to_string()]).code(3);
-    world.say(&["delete", &second.to_string(), "--yes"]).code(0);
-}
-
-#[tokio::test]
-async fn a_queue_in_use_is_not_rebuilt_over_nor_one_of_two_by_chance() {
-    let (mut world, ..) = backed_up().await;
-    let (other, ..) = backed_up().await;
-    let path = other.storage().display().to_string();
-    world.set("storages.other", "path", quoted(&path));
-    world.set("targets.shop", "storage", quoted("local"));
-    let said = world.say(&["fsck", "--rebuild"]).code(1);
-    assert!(
-        said.err.contains("backups of several queues"),
-        "{}",
-        said.err
-    );
-    let wanted = other.queue_id().await.to_string();
-    let said = world
-        .say(&["fsck", "--rebuild", "--queue-id", &wanted])
-        .code(1);
-    assert!(said.err.contains("the queue is not empty"), "{}", said.err);
-    let nobody = Uuid::new_v4().to_string();
-    let said = world
-        .say(&["fsck", "--rebuild", "--queue-id", &nobody])
-        .code(1);
-    assert!(
-        said.err.contains("no backup to rebuild from"),
-        "{}",
-        said.err
-    );
-    world.fsck(&[]).code(0);
-}
-
-#[tokio::test]
 async fn backups_that_come_and_go_meanwhile_are_no_finding() {
     let mut world = World::new().await;
     world.set("targets.shop", "keep_last", "1");
@@ -560,81 +477,6 @@ async fn what_goes_before_it_is_repaired_is_left_alone() {
     assert!(path.exists());
     let error = queue.audit().await.unwrap_err();
     assert!(matches!(error, QueueError::Replaced { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_backup_that_no_row_can_hold_keeps_no_other_from_being_rebuilt() {
-    let (world, id, path) = backed_up().await;
-    let daemon = world.daemon().await;
-    let (odd, unreadable) = (world.enqueue().await, world.enqueue().await);
-    world.succeeded(odd).await;
-    world.succeeded(unreadable).await;
-    daemon.stop().await;
-    let of = |id: Uuid| {
-        let mut backups = world.backups().into_iter();
-        backups
-            .find(|path| path.to_str().unwrap().contains(&id.to_string()))
-            .unwrap()
-    };
-    change_manifest(&of(odd), |manifest| {
-        manifest["target"] = json!("x".repeat(300))
-    });
-    // What warnings the row can hold, it holds.
-    change_manifest(&path, |manifest| {
-        manifest["warnings"] = json!(vec!["\u{1}".repeat(2000); 100]);
-    });
-    std::fs::write(manifest_of(&of(unreadable)), "{").unwrap();
-    let second = second_backup(&world, id, &path).await;
-    world.sql("DROP SCHEMA pgdumpd CASCADE").await;
-    world.say(&["migrate"]).code(0);
-
-    let said = world.say(&["fsck", "--rebuild", "--json"]).code(6).json();
-    assert_eq!(
-        (&said["found"], &said["jobs"]),
-        (&4.into(), &1.into()),
-        "{said}"
-    );
-    let left_out = said["left_out"].as_array().unwrap();
-    assert_eq!(left_out.len(), 2, "{said}");
-    assert!(
-        said["left_out"]
-            .to_string()
-            .contains("backup_jobs_target_is_a_name"),
-        "{said}"
-    );
-    // The later of its two backups is the job's, as it was, in row and copy.
-    let (job, copy, key): (i64, i64, String) = sqlx::query_as(
-        "SELECT j.size_bytes, c.size_bytes, c.object_key
-         FROM pgdumpd.backup_jobs AS j JOIN pgdumpd.backup_copies AS c ON c.job_id = j.id",
-    )
-    .fetch_one(&world.pool)
-    .await
-    .unwrap();
-    assert_eq!(job, copy);
-    assert!(second.ends_with(&key), "{key}");
-}
-
-#[tokio::test]
-async fn only_the_owner_rebuilds_and_others_are_told_so() {
-    let (mut world, ..) = backed_up().await;
-    let lost = world.queue_id().await;
-    world.sql("DROP SCHEMA pgdumpd CASCADE").await;
-    let role = world.cluster.role("").await;
-    let grants = Grants {
-        daemons: vec![role.name.clone()],
-        ..Grants::default()
-    };
-    migrate(&world.queue.pool().await, &grants).await.unwrap();
-    let owner = quoted(&world.queue.url());
-    let url = quoted(&world.queue.url_as(&role.name));
-    world.set("queue", "url", url);
-    let said = world.say(&["fsck", "--rebuild"]).code(1);
-    assert!(said.err.contains("this role may not"), "{}", said.err);
-    assert!(said.err.contains("pgdumpd migrate"), "{}", said.err);
-    world.set("queue", "url", owner);
-    assert_ne!(world.queue_id().await, lost);
-    world.say(&["fsck", "--rebuild"]).code(0);
-    assert_eq!(world.queue_id().await, lost);
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod main_job;
 mod many;
 mod outage;
 mod progress;
+mod rebuild;
 mod remote;
 mod remote_faults;
 mod retention;
