@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from benchlib import PG_BIN, WORK, Daemon, cpu_seconds, fail, machine, options, settle, spread, sql, url, wrap_pg_dump
+from benchlib import PG_BIN, WORK, Daemon, compared, cpu_seconds, fail, in_turn, machine, options, settle, spread, sql, url, wrap_pg_dump
 
 MEGABYTES = options.megabytes or (60 if options.quick else 1100)
 ROUNDS = options.rounds or (1 if options.quick else 7)
@@ -97,17 +97,10 @@ def main():
             ways[codec, way] = lambda target=f"{codec} {way}": ours(daemon, target)
         ways[codec, "rival"] = lambda codec=codec: rival(codec, public)
     daemon = Daemon(targets)
-    results = {way: [] for way in ways}
     try:
-        print(f"warming up, then {ROUNDS} rounds of {len(ways)} ways", flush=True)
+        print("warming up", flush=True)
         ours(daemon, f"{CODECS[0]} encrypted")
-        for number in range(ROUNDS):
-            # Each way comes early as often as late.
-            order = list(ways)
-            order = order[number % len(order):] + order[: number % len(order)]
-            for way in order if number % 2 == 0 else reversed(order):
-                results[way].append(ways[way]())
-            print(f"  round {number + 1}: " + ", ".join(f"{' '.join(way)} {results[way][-1][0]:.1f} s" for way in ways), flush=True)
+        results = in_turn(ways, ROUNDS)
     finally:
         daemon.stop()
 
@@ -118,12 +111,11 @@ def main():
     names = {"clear": "nobody", "encrypted": "pgdumpd", "rival": "age, after pg_dump alone"}
     for (codec, who), values in results.items():
         base = results[codec, "clear"]
-        ratio = lambda field: spread([v[field] / b[field] for v, b in zip(values, base)])
-        column = lambda field: [v[field] for v in values]
+        column, ratio = compared(values, base)
         cost = spread([(v[1] - b[1]) * 1e9 / v[2] for v, b in zip(values, base)]) if who == "encrypted" else ""
         print(
-            f"| {codec} | {names[who]} | {spread(column(0))} | {ratio(0)} | {spread(column(1))} | {ratio(1)} "
-            f"| {statistics.median(column(2)) / 1e6:.1f} | {cost} |"
+            f"| {codec} | {names[who]} | {column(0)} | {ratio(0)} | {column(1)} | {ratio(1)} "
+            f"| {statistics.median(v[2] for v in values) / 1e6:.1f} | {cost} |"
         )
     if options.json:
         with open(options.json, "w") as file:

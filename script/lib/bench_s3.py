@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.request
 
-from benchlib import PG_BIN, WORK, Daemon, cpu_seconds, fail, machine, options, settle, spread, sql, url, wrap_pg_dump
+from benchlib import PG_BIN, WORK, Daemon, compared, cpu_seconds, fail, in_turn, machine, options, settle, sql, url, wrap_pg_dump
 
 MEGABYTES = options.megabytes or (60 if options.quick else 1100)
 LARGE_MEGABYTES = 3 * MEGABYTES
@@ -164,15 +164,9 @@ def main():
             "pg_dump \\| aws s3 cp": lambda: rival(seaweed, f"{dump} | {VENV}/aws s3 cp --quiet - s3://{BUCKET}/rival/dump"),
             "pg_dump \\| rclone rcat": lambda: rival(seaweed, f"{dump} | {VENV}/rclone rcat :s3:{BUCKET}/rival/dump"),
         }
-        results = {way: [] for way in ways}
-        print(f"warming up, then {ROUNDS} rounds", flush=True)
+        print("warming up", flush=True)
         ways["pgdumpd"]()
-        for number in range(ROUNDS):
-            order = list(ways)
-            order = order[number % len(order):] + order[: number % len(order)]
-            for way in order:
-                results[way].append(ways[way]())
-            print(f"  round {number + 1}: " + ", ".join(f"{way} {results[way][-1][0]:.1f} s" for way in ways), flush=True)
+        results = in_turn(ways, ROUNDS)
         sql("DROP DATABASE one", "postgres")
         load("large", LARGE_MEGABYTES)
         wall, _, stored = ours(daemon, "large")
@@ -186,9 +180,8 @@ def main():
     print("| to S3 by | wall, s | ratio | CPU, s | ratio | stored, MB |\n|---|---|---|---|---|---|")
     base = results["pgdumpd"]
     for way, values in results.items():
-        ratio = lambda field: spread([v[field] / b[field] for v, b in zip(values, base)])
-        column = lambda field: [v[field] for v in values]
-        print(f"| {way} | {spread(column(0))} | {ratio(0)} | {spread(column(1))} | {ratio(1)} | {statistics.median(column(2)) / 1e6:.1f} |")
+        column, ratio = compared(values, base)
+        print(f"| {way} | {column(0)} | {ratio(0)} | {column(1)} | {ratio(1)} | {statistics.median(v[2] for v in values) / 1e6:.1f} |")
     print(
         f"\nThe daemon's memory at most, after {stored / 1e9:.2f} GB without compression in {wall:.0f} s: {memory:.0f} MB "
         f"(goal: below {MEMORY_GOAL_MB})"

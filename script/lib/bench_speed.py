@@ -18,9 +18,7 @@ import sys
 import signal
 import time
 
-from benchlib import (
-    PG_BIN, WORK, Daemon, cpu_seconds, fail, machine, options, settle, spread, sql, url, wrap_pg_dump,
-)
+from benchlib import PG_BIN, WORK, Daemon, compared, cpu_seconds, fail, in_turn, machine, options, settle, sql, url, wrap_pg_dump
 
 MEGABYTES = options.megabytes or (60 if options.quick else 1100)
 ROUNDS = options.rounds or (1 if options.quick else 7)
@@ -121,17 +119,10 @@ def main():
     if shutil.which("zstd") and "zstd:1" in CODECS:
         ways["zstd:1", "pipe"] = lambda: rival(f"{pg_dump('0')} | zstd -q -1 -T0 | {sink}")
     daemon = Daemon(targets)
-    results = {way: [] for way in ways}
     try:
-        print(f"warming up, then {ROUNDS} rounds of {len(ways)} ways", flush=True)
+        print("warming up", flush=True)
         ours(daemon, f"{CODECS[0]} pgdumpd")
-        for number in range(ROUNDS):
-            # Each way comes early as often as late.
-            order = list(ways)
-            order = order[number % len(order):] + order[: number % len(order)]
-            for way in order if number % 2 == 0 else reversed(order):
-                results[way].append(ways[way]())
-            print(f"  round {number + 1}: " + ", ".join(f"{' '.join(way)} {results[way][-1][0]:.1f} s" for way in ways), flush=True)
+        results = in_turn(ways, ROUNDS)
         share = fetch_one_table(daemon)
     finally:
         daemon.stop()
@@ -145,12 +136,11 @@ def main():
     names = {"pgdumpd": "pgdumpd", "pg_dump": "pg_dump, counted by pgdumpd", "structure": "pg_dump, structure checked", "rival": "pg_dump alone", "pipe": "pg_dump -Z0 \\| zstd -T0"}
     for (codec, who), values in results.items():
         base = results[codec, "rival"]
-        ratio = lambda field: spread([v[field] / b[field] for v, b in zip(values, base)])
-        column = lambda field: [v[field] for v in values]
+        column, ratio = compared(values, base)
         wall_goal, size_goal = GOALS.get(codec, ("", "")) if who == "pgdumpd" else ("", "")
         print(
-            f"| {codec} | {names[who]} | {spread(column(0))} | {ratio(0)} | {wall_goal} | {spread(column(1))} | {ratio(1)} "
-            f"| {statistics.median(column(2)) / 1e6:.1f} | {ratio(2)} | {size_goal} |"
+            f"| {codec} | {names[who]} | {column(0)} | {ratio(0)} | {wall_goal} | {column(1)} | {ratio(1)} "
+            f"| {statistics.median(v[2] for v in values) / 1e6:.1f} | {ratio(2)} | {size_goal} |"
         )
     print(f"\n`pgdumpd fetch --table` of a table of one hundredth of the rows read {100 * share:.2f} % of the object (goal: below 2 %).")
     if options.json:

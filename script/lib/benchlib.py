@@ -135,6 +135,27 @@ def settle():
     time.sleep(1)
 
 
+def in_turn(ways, rounds):
+    """What each way (a function) gave in each round. Each comes early as often as late."""
+    results = {way: [] for way in ways}
+    name = lambda way: way if isinstance(way, str) else " ".join(way)
+    print(f"{rounds} rounds of {len(ways)} ways", flush=True)
+    for number in range(rounds):
+        order = list(ways)
+        order = order[number % len(order):] + order[: number % len(order)]
+        for way in order if number % 2 == 0 else reversed(order):
+            results[way].append(ways[way]())
+        print(f"  round {number + 1}: " + ", ".join(f"{name(way)} {results[way][-1][0]:.1f} s" for way in ways), flush=True)
+    return results
+
+
+def compared(values, base):
+    """The spread of a field over the rounds, and that of its ratio to another way's, round by round."""
+    column = lambda field: spread([v[field] for v in values])
+    ratio = lambda field: spread([v[field] / b[field] for v, b in zip(values, base)])
+    return column, ratio
+
+
 def spread(values, unit="", digits=2):
     return f"{statistics.median(values):.{digits}f}{unit} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 

@@ -5,6 +5,7 @@ mod backup;
 mod cancel;
 mod check;
 mod config;
+mod copy;
 mod delete;
 mod enqueue;
 mod exit;
@@ -80,6 +81,8 @@ enum Command {
     Fetch(fetch::Args),
     /// Compare the queue with what the storages hold, and clear up
     Fsck(fsck::Args),
+    /// Ask for a backup's copies in further storages
+    Copy(copy::Args),
     /// Remove a backup from its storage
     Delete(delete::Args),
     /// Cancel a job
@@ -128,6 +131,7 @@ impl Cli {
             Command::Verify(args) => verify::run(&loaded.config, &args).await,
             Command::Fetch(args) => fetch::run(&loaded.config, &args).await,
             Command::Fsck(args) => fsck::run(&loaded.config, &args).await,
+            Command::Copy(args) => copy::run(&loaded.config, &args).await,
             Command::Delete(args) => delete::run(&loaded.config, &args).await,
             Command::Cancel(args) => cancel::run(&loaded.config, &args).await,
             Command::Config(args) => config::run(&loaded, &args),

@@ -38,6 +38,7 @@ use crate::schedule::Schedule;
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key, Kind};
+pub(crate) use remote::LARGEST_PART;
 pub use remote::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3, UploadLimits};
 pub use secrets::Secret;
 pub use sources::{DEFAULT_FILE, Origin, Sources};
@@ -60,6 +61,19 @@ pub struct Config {
 }
 
 impl Config {
+    /// Lets the uploads under way and those to come share one limit, where a storage keeps its own.
+    pub fn share_bandwidths(&mut self, before: &Self) {
+        for (name, storage) in &mut self.storages {
+            if let PlaceConfig::Remote(remote) = &mut storage.place
+                && let Some(before) = before.storages.get(name)
+                && let PlaceConfig::Remote(before) = &before.place
+                && remote.bandwidth == before.bandwidth
+            {
+                remote.bandwidth.clone_from(&before.bandwidth);
+            }
+        }
+    }
+
     /// Reads the configuration from these sources.
     ///
     /// # Errors

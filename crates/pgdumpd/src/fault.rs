@@ -50,6 +50,15 @@ impl Fault {
         self
     }
 
+    /// The same, where who hit upon it has reason to try again.
+    #[must_use]
+    pub fn tried_again(self) -> Self {
+        Self {
+            transient: true,
+            ..self
+        }
+    }
+
     /// The stable, documented word for this kind of failure, such as `authentication_failed`.
     pub fn code(&self) -> &'static str {
         self.code

@@ -13,6 +13,7 @@ mod link_error;
 mod local_upload;
 mod manifest;
 mod marker;
+mod moved;
 mod multipart_upload;
 mod name;
 mod part_size;
@@ -33,9 +34,9 @@ mod upload;
 use std::path::Path;
 use std::sync::Arc;
 
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use pgdump_archive::Index;
 use uuid::Uuid;
 
@@ -46,6 +47,7 @@ pub use self::manifest::{
     Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Filters, Globals,
     MAX_WARNINGS, Manifest, Object, PgDump, Restore,
 };
+pub use self::moved::Moved;
 pub use self::name::{Name, Part, PartKind};
 pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;
@@ -188,6 +190,14 @@ impl Storage {
         self.id
     }
 
+    /// How many bytes were sent there through this handle.
+    pub fn moved(&self) -> Moved {
+        match &self.place {
+            Place::Local { .. } => Moved::default(),
+            Place::Remote(remote) => remote.moved.clone(),
+        }
+    }
+
     /// Bytes that may still be written; none where there is no such limit, or none that can be asked for.
     pub async fn free_space(&self) -> Option<u64> {
         let Place::Local { root, .. } = &self.place else {
@@ -288,12 +298,7 @@ impl Storage {
                 })
                 .await
             }
-            Place::Remote(_) => {
-                let what = format!("cannot write {key}");
-                let path = object_path(&key)?;
-                let put = self.objects.put(&path, PutPayload::from(content)).await;
-                put.map(drop).map_err(|e| faults::of_object_store(what, e))
-            }
+            Place::Remote(remote) => remote.put(&object_path(&key)?, content.into()).await,
         }
     }
 }

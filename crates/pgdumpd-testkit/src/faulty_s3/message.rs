@@ -84,12 +84,16 @@ pub(super) fn body_of(answer: &mut [u8]) -> &mut [u8] {
 /// An answer that says no, in S3's form, and how many seconds it wants nothing more.
 pub(super) fn error(status: u16, code: &str, retry_after: Option<u32>) -> String {
     let retry_after = retry_after.map(|seconds| format!("retry-after: {seconds}\r\n"));
+    // Where nobody listens: whoever follows it fails otherwise.
+    let elsewhere = (300..400).contains(&status);
+    let location = elsewhere.then_some("location: http://127.0.0.1:9/\r\n");
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>injected by a test</Message></Error>"
     );
     format!(
-        "HTTP/1.1 {status} Injected\r\ncontent-type: application/xml\r\n{}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status} Injected\r\ncontent-type: application/xml\r\n{}{}content-length: {}\r\nconnection: close\r\n\r\n{body}",
         retry_after.unwrap_or_default(),
+        location.unwrap_or_default(),
         body.len()
     )
 }

@@ -14,8 +14,8 @@ use crate::bandwidth::Bandwidth;
 
 /// The least that S3 takes for a part that is not the last.
 const SMALLEST_PART: u64 = 5 << 20;
-/// The most that S3 and Google take for one part.
-const LARGEST_PART: u64 = 5 << 30;
+/// The most that a server takes for one part: Azure 4,000 MiB, the others 5 GiB.
+pub(crate) const LARGEST_PART: u64 = 4_000 << 20;
 /// The most parts that S3 and Google take; Azure takes five times as many.
 const MOST_PARTS: u32 = 10_000;
 /// Slower than this one part would take hours.
@@ -421,7 +421,7 @@ fn limits(reader: &mut Reader<'_>, section: &Section, scheme: Scheme) -> UploadL
     if let Some(found) = reader.find(section, "part_size")
         && !(SMALLEST_PART..=LARGEST_PART).contains(&limits.part_size)
     {
-        reader.refuse(section, "part_size", &found, "is not from 5MiB to 5GiB");
+        reader.refuse(section, "part_size", &found, "is not from 5MiB to 4000MiB");
     }
     limits
 }

@@ -166,3 +166,22 @@ fn what_does_not_fit_together_is_refused_with_its_key() {
     }
     insta::assert_snapshot!(told);
 }
+
+#[test]
+fn a_configuration_that_is_read_again_shares_the_bandwidth_that_is_in_use() {
+    let loaded = |bandwidth: &str| {
+        let keys = format!("url = \"s3://b\"\nbandwidth = \"{bandwidth}\"");
+        load(&keys, &[]).unwrap().config
+    };
+    let bandwidth = |config: &Config| match &config.storages["s"].place {
+        PlaceConfig::Remote(remote) => remote.bandwidth.clone().unwrap(),
+        PlaceConfig::Local { path, .. } => panic!("{}", path.display()),
+    };
+    let (before, mut same, mut other) = (loaded("1MiB"), loaded("1MiB"), loaded("2MiB"));
+    same.share_bandwidths(&before);
+    other.share_bandwidths(&before);
+    // What one has reserved, the other waits for.
+    bandwidth(&before).take(10 << 20);
+    assert!(bandwidth(&same).take(1) > Duration::from_secs(9));
+    assert_eq!(bandwidth(&other).take(1), Duration::ZERO);
+}

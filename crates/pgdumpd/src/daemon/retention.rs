@@ -258,10 +258,14 @@ async fn look(
         Standing::Lost
     };
     let filters = match manifest.is_sealed() {
-        // It does not tell them to whom has no identity; the job's row does.
+        // It does not tell them to whom has no identity; the job's row does, unless it was rebuilt from the manifest.
         true => Filters::from(&spec::parse(&known.spec)?),
         false => manifest.spec,
     };
+    if manifest.partial && filters == Filters::default() {
+        warn!(object.key = %listed.key, "a backup is neither counted nor deleted: what it is a part of is sealed, and its row does not say it");
+        return Ok(None);
+    }
     Ok(Some(Backup {
         known,
         key: listed.key,

@@ -13,12 +13,16 @@ use uuid::Uuid;
 use super::Services;
 use crate::job;
 use crate::queue::Leftover;
+use crate::store::in_time;
 
 /// Attempts cleared in one round; more wait for the next.
 const A_ROUND: i64 = 20;
 /// What could not be cleared is tried again after this long: its target or its storage is away, or served by
 /// another daemon alone.
 const TRY_AGAIN: Duration = Duration::from_secs(300);
+
+/// How long the clearing of one attempt may take.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Looks for something to clear every heartbeat, until `rest` is cancelled.
 pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
@@ -60,7 +64,8 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
         tried.insert(*token, Instant::now());
     }
     for attempt in &left {
-        match job::clear(attempt, &served).await {
+        // One storage that hangs must not keep what others hold.
+        match in_time(LIMIT, job::clear(attempt, &served)).await {
             Ok(true) => note(services, attempt.token).await,
             Ok(false) => {
                 debug!(job.id = %attempt.job, "what an attempt left is for another daemon to clear");

@@ -34,7 +34,9 @@ pub(super) async fn run(
             () = lifecycle.reload.notified() => {
                 match Config::load(&Sources::of_process(reload.clone())) {
                     Ok(loaded) => {
-                        config = loaded.config;
+                        let mut loaded = loaded.config;
+                        loaded.share_bandwidths(&config);
+                        config = loaded;
                         // Read at the start alone, so checks judge what the jobs use.
                         config.daemon = services.daemon.clone();
                         config.pg_dump = services.pg_dump.clone();

@@ -67,10 +67,12 @@ pub(super) fn judge(
 fn last_error(record: &Record) -> String {
     let is_error = |line: &String| line.starts_with("error:") || line.starts_with("fatal:");
     let begin = record.tail.iter().rposition(is_error).unwrap_or(0);
+    // What was only warned of is kept by itself, and may be withheld.
     let lines: Vec<&str> = record
         .tail
         .iter()
         .skip(begin)
+        .filter(|line| !line.starts_with("warning:") && !line.starts_with("WARNING:"))
         .map(|line| line.strip_prefix("error:").unwrap_or(line).trim())
         .collect();
     lines.join("; ").chars().take(REPORTED).collect()
@@ -259,6 +261,19 @@ mod tests {
             fault.report(),
             "pg_dump ended with exit status: 1: query failed: ERROR:  permission denied for table secret; \
              detail: Query was: LOCK TABLE public.secret IN ACCESS SHARE MODE"
+        );
+    }
+
+    #[test]
+    fn what_was_only_warned_of_is_no_reason() {
+        let fault = end(BY_KILL, None, &["warning: table secret is odd"]).unwrap_err();
+        assert_eq!(fault.report(), "pg_dump was killed by SIGKILL");
+        let lines = ["error: one", "warning: table secret is odd", "detail: two"];
+        let fault = end(EXIT_1, None, &lines).unwrap_err();
+        assert!(
+            fault.report().ends_with("one; detail: two"),
+            "{}",
+            fault.report()
         );
     }
 

@@ -13,7 +13,6 @@ use super::publish::{Publication, publish};
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use super::{earlier, globals, manifest};
-use crate::compression::Compression;
 use crate::config::{StorageConfig, TargetConfig};
 use crate::daemon::{Served, Services};
 use crate::dump::{self, Plan};
@@ -106,7 +105,9 @@ impl Attempt<'_> {
             config: target_config,
             storage: &storage,
             key: &key,
-            expected_bytes: expected_bytes(size, plan.compression()),
+            // More than most archives come to: indexes are not dumped, and text compresses well. What does not, such as
+            // compressed images that COPY writes as hexadecimal digits, comes to about as much.
+            expected_bytes: u64::try_from(size).unwrap_or(0),
             reporter: self.reporter,
             switch: self.switch,
         };
@@ -241,10 +242,10 @@ impl Attempt<'_> {
             },
             warnings_total: i32::try_from(manifest.warnings_total).unwrap_or(i32::MAX),
             progress: self.final_progress(manifest),
-            // A backup that is adopted may lie where the configuration of today has its copies.
-            copies: config
-                .copies
-                .iter()
+            // A backup that is adopted may lie where the configuration of today has its copies, or where nothing is
+            // dumped to any more.
+            copies: std::iter::once(&config.storage)
+                .chain(&config.copies)
                 .filter(|copy| *copy != storage.name())
                 .cloned()
                 .collect(),
@@ -278,16 +279,6 @@ impl Attempt<'_> {
             bytes_stored: bytes,
             ..counted
         }
-    }
-}
-
-/// About how many bytes an archive comes to. On the safe side: the size counts indexes, which are not dumped, and text
-/// compresses to a quarter.
-fn expected_bytes(database_bytes: i64, compression: Compression) -> u64 {
-    let database_bytes = u64::try_from(database_bytes).unwrap_or(0);
-    match compression {
-        Compression::None => database_bytes,
-        _ => database_bytes / 2,
     }
 }
 

@@ -19,7 +19,7 @@ use super::{earlier, manifest};
 use crate::daemon::{Served, Services};
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, CopyOrder, CopyRow, Progress, Success};
-use crate::store::{Manifest, Storage, Upload, in_time};
+use crate::store::{GLOBALS_DAMAGED, Manifest, Storage, Upload, in_time};
 
 pub(super) use flow::Compared;
 use flow::{Broken, ComparedPart, Flow, Part};
@@ -58,6 +58,10 @@ enum Tried {
 impl Copying<'_> {
     /// Makes the copy. Whatever is returned, no partial object of it is left that could be removed.
     pub(super) async fn run(&self) -> Result<Success, Stop> {
+        self.make().await.map_err(|stop| stop.with_fault(passing))
+    }
+
+    async fn make(&self) -> Result<Success, Stop> {
         self.reporter.enter(Phase::Preparing);
         self.reporter
             .explain("looking for the backup and the storage".to_owned());
@@ -93,10 +97,14 @@ impl Copying<'_> {
             let fault = match found {
                 Found::Source(source) => match self.send(*source, storage).await? {
                     Tried::Sent(sent) => return Ok(*sent),
-                    Tried::Unusable(fault) => fault,
+                    // Deleted while it was read.
+                    Tried::Unusable(_) if self.unless_halted(self.is_gone(&held)).await? => {
+                        continue;
+                    }
+                    Tried::Unusable(fault) => passing(fault),
                 },
                 Found::Deleted => continue,
-                Found::Unusable(fault) => fault,
+                Found::Unusable(fault) => passing(fault),
             };
             self.tell(&held, &fault);
             faults.push(fault);
@@ -156,6 +164,7 @@ impl Copying<'_> {
         let mut flow = Flow {
             source: &source.storage,
             limit: self.limit(),
+            moved: storage.moved(),
             passed: 0,
             report: &|passed| self.reporter.copied(storage.name(), passed, total),
         };
@@ -312,6 +321,22 @@ async fn abort_all(uploads: Vec<Upload>) {
     for upload in uploads {
         abort(upload).await;
     }
+}
+
+/// A backup is not taken again for the sake of its copy: what a person can put right, such as a key that has expired or
+/// a mount that is not there, is waited for. What the source has lost, it has lost.
+fn passing(fault: Fault) -> Fault {
+    let lasting = [
+        "copy_same_storage",
+        "copy_source_damaged",
+        "copy_source_missing",
+        "key_unreadable",
+        GLOBALS_DAMAGED,
+    ];
+    if lasting.contains(&fault.code()) || fault.code().starts_with("manifest_") {
+        return fault;
+    }
+    fault.tried_again()
 }
 
 fn same_storage(storage: &Storage, held: &CopyRow) -> Fault {

@@ -210,6 +210,7 @@ impl Dumping<'_> {
             config: self.config,
             application_name: plan.application_name(),
             output: output.meter(),
+            moved: self.storage.moved(),
             meter: Arc::clone(meter),
             reporter: self.reporter,
             partial: self.partial,

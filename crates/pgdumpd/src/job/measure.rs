@@ -16,7 +16,7 @@ use crate::config::TargetConfig;
 use crate::dump::OutputMeter;
 use crate::fault::Fault;
 use crate::pipeline::{Meter, Snapshot, Waiting};
-use crate::store::STORAGE_STALLED;
+use crate::store::{Moved, STORAGE_STALLED};
 use crate::target::guard::{LockGuard, StallGuard};
 use crate::target::{SessionLook, Sizes, Target};
 
@@ -34,6 +34,8 @@ pub(super) struct Watch<'a> {
     pub(super) config: &'a TargetConfig,
     pub(super) application_name: &'a str,
     pub(super) output: OutputMeter,
+    /// What moves into the storage: a large part on a slow link takes its time.
+    pub(super) moved: Moved,
     pub(super) meter: Arc<Meter>,
     pub(super) reporter: &'a Reporter,
     /// Whether filters leave out a part of the database.
@@ -45,7 +47,12 @@ impl Watch<'_> {
     /// Runs until a guard fires; dropped when the stream has ended. Cancel-safe: it only reads.
     pub(super) async fn run(&self) -> Fault {
         let mut locks = LockGuard::new(self.config.lock_wait_timeout);
+        if self.config.encryption.is_some() {
+            // A statement may hold what the archive is encrypted for.
+            locks = locks.without_statements();
+        }
         let mut stalls = StallGuard::new(self.config.stall_timeout);
+        let mut sent = (self.moved.bytes(), Instant::now());
         let mut flow: Option<Flow> = None;
         // Measured beside the dump: it may take its time, and pg_dump has its catalogs to read meanwhile.
         let (found, mut measured) = mpsc::channel(WAITING);
@@ -60,9 +67,12 @@ impl Watch<'_> {
             let locked = look.as_ref().and_then(|look| locks.observe(now, look));
             let (bytes, reader_waits) = (self.output.bytes(), self.output.reader_waits());
             let seen = self.meter.snapshot();
+            if sent.0 != self.moved.bytes() {
+                sent = (self.moved.bytes(), now);
+            }
             let ended = locked
                 .or_else(|| stalls.observe(now, bytes, reader_waits, look.as_ref()))
-                .or_else(|| self.storage_stalled(&seen));
+                .or_else(|| self.storage_stalled(&seen, now - sent.1));
             if let Some(fault) = ended {
                 return fault;
             }
@@ -110,9 +120,10 @@ impl Watch<'_> {
     }
 
     /// While the storage takes nothing, pg_dump holds its locks on production's tables.
-    fn storage_stalled(&self, seen: &Snapshot) -> Option<Fault> {
+    fn storage_stalled(&self, seen: &Snapshot, unsent: Duration) -> Option<Fault> {
         let limit = self.config.stall_timeout;
-        (seen.waiting == Waiting::Sink && seen.idle() >= limit).then(|| {
+        let idle = seen.idle().min(unsent);
+        (seen.waiting == Waiting::Sink && idle >= limit).then(|| {
             Fault::transient(
                 STORAGE_STALLED,
                 format!(
@@ -120,7 +131,7 @@ impl Watch<'_> {
                     humantime::format_duration(limit)
                 ),
             )
-            .hint("Look at the storage's file system; the target's stall_timeout is the limit.")
+            .hint("Look at the storage's file system, or the network to it; the target's stall_timeout is the limit.")
         })
     }
 

@@ -70,6 +70,24 @@ impl Stop {
         }
     }
 
+    /// Changes the fault, where there is one.
+    pub(super) fn with_fault(self, change: impl FnOnce(Fault) -> Fault) -> Self {
+        match self {
+            Self::Failed {
+                step,
+                fault,
+                warnings,
+                warnings_total,
+            } => Self::Failed {
+                step,
+                fault: change(fault),
+                warnings,
+                warnings_total,
+            },
+            other => other,
+        }
+    }
+
     /// Withholds the texts of the warnings; they stay counted.
     pub(super) fn without_warnings(self) -> Self {
         match self {

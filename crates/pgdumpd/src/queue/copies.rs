@@ -9,6 +9,7 @@ use super::{Queue, QueueError};
 const COPIES: &str = include_str!("sql/copies_of.sql");
 const STORED_BACKUPS: &str = include_str!("sql/stored_backups.sql");
 const CANCEL_COPIES: &str = include_str!("sql/cancel_copies.sql");
+const ASK_FOR_COPY: &str = include_str!("sql/ask_for_copy.sql");
 const OPEN_COPIES: &str = include_str!("sql/open_copies.sql");
 const MARK_DELETED: &str = include_str!("sql/mark_copy_deleted.sql");
 
@@ -119,6 +120,17 @@ impl Queue {
                 })
             })
             .collect()
+    }
+
+    /// Asks for a copy of this job's backup in a further storage; none where it is under way, or no storage holds the
+    /// backup.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn ask_for_copy(&self, job: Uuid, to: &str) -> Result<Option<Uuid>, QueueError> {
+        let statement = sqlx::query(ASK_FOR_COPY).bind(job).bind(to);
+        let row = self.inner.link.fetch_optional(statement).await?;
+        row.map(|row| Ok(row.try_get("id")?)).transpose()
     }
 
     /// Asks to cancel each of them. One that runs is stopped by its daemon, a moment later.

@@ -5,6 +5,7 @@
 //! [`LinkError`] with the server's own words, which object_store keeps to itself.
 
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,10 +20,11 @@ use object_store::client::{
 };
 use object_store::signer::Method;
 use object_store::{ClientConfigKey, ClientOptions};
-use reqwest::StatusCode;
+use reqwest::{StatusCode, header};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::link_error::{LinkError, Refusal};
+use super::moved::Moved;
 use crate::bandwidth::Bandwidth;
 
 /// What is handed to the connection at once: small enough that progress shows on a slow link.
@@ -46,6 +48,9 @@ pub(super) struct Connector {
     certificates: Vec<reqwest::Certificate>,
     bandwidth: Option<Bandwidth>,
     deadline: Duration,
+    moved: Moved,
+    /// Whether the machine has told its role before.
+    role_known: Arc<AtomicBool>,
 }
 
 impl Connector {
@@ -58,7 +63,14 @@ impl Connector {
             certificates,
             bandwidth,
             deadline,
+            moved: Moved::default(),
+            role_known: Arc::default(),
         }
+    }
+
+    /// Counts the bytes of requests that its clients send.
+    pub(super) fn moved(&self) -> Moved {
+        self.moved.clone()
     }
 
     /// What object_store is to ask this connector for. All limits are the connector's own.
@@ -80,6 +92,8 @@ impl HttpConnector for Connector {
         let client = reqwest::Client::builder()
             .user_agent(concat!("pgdumpd/", env!("CARGO_PKG_VERSION")))
             .http1_only()
+            // A signature is for one host, and none of another's business.
+            .redirect(reqwest::redirect::Policy::none())
             .https_only(plain.as_deref() != Some("true"))
             .tls_certs_merge(self.certificates.clone())
             .connect_timeout(if asks_for_role {
@@ -96,7 +110,9 @@ impl HttpConnector for Connector {
         Ok(HttpClient::new(Connection {
             client,
             asks_for_role,
+            role_known: Arc::clone(&self.role_known),
             bandwidth: self.bandwidth.clone(),
+            moved: self.moved.clone(),
             stall: STALL_LIMIT.min(self.deadline / 3),
             answer: ANSWER_LIMIT.min(self.deadline / 2),
             slow_answer: self.deadline,
@@ -108,7 +124,9 @@ impl HttpConnector for Connector {
 struct Connection {
     client: reqwest::Client,
     asks_for_role: bool,
+    role_known: Arc<AtomicBool>,
     bandwidth: Option<Bandwidth>,
+    moved: Moved,
     stall: Duration,
     answer: Duration,
     slow_answer: Duration,
@@ -128,11 +146,20 @@ impl HttpService for Connection {
         } else {
             self.answer
         };
+        let conditions = [header::IF_MATCH, header::IF_NONE_MATCH];
+        let conditional = conditions
+            .iter()
+            .any(|name| parts.headers.contains_key(name));
         let pulse = Arc::new(Pulse::new(body.content_length() == 0));
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
         if body.content_length() > 0 {
-            let body = Paced::new(body, self.bandwidth.clone(), Arc::clone(&pulse));
+            let body = Paced::new(
+                body,
+                self.bandwidth.clone(),
+                Arc::clone(&pulse),
+                self.moved.clone(),
+            );
             *request.body_mut() = Some(reqwest::Body::wrap(body));
         }
         let mut answer = pin!(self.client.execute(request));
@@ -150,13 +177,18 @@ impl HttpService for Connection {
         };
         let (parts, body) = http::Response::<reqwest::Body>::from(answer).into_parts();
         let body = HttpResponseBody::new(Watched::new(body, self.stall));
-        judge(HttpResponse::from_parts(parts, body), puts_together).await
+        let answer = HttpResponse::from_parts(parts, body);
+        if self.asks_for_role && answer.status().is_success() {
+            self.role_known.store(true, Ordering::Relaxed);
+        }
+        judge(answer, puts_together, conditional).await
     }
 }
 
 impl Connection {
     fn failed(&self, error: reqwest::Error) -> HttpError {
-        if self.asks_for_role {
+        // A machine that has told it once will tell it again.
+        if self.asks_for_role && !self.role_known.load(Ordering::Relaxed) {
             return HttpError::new(HttpErrorKind::Unknown, LinkError::NoRole(innermost(&error)));
         }
         broken(error)
@@ -164,7 +196,11 @@ impl Connection {
 }
 
 /// Passes on what object_store must see to do its work, and turns every other refusal into a [`LinkError`].
-async fn judge(answer: HttpResponse, puts_together: bool) -> Result<HttpResponse, HttpError> {
+async fn judge(
+    answer: HttpResponse,
+    puts_together: bool,
+    conditional: bool,
+) -> Result<HttpResponse, HttpError> {
     let status = answer.status();
     if status.is_success() {
         // A server that began to answer before it knew says what went wrong in the body.
@@ -177,13 +213,14 @@ async fn judge(answer: HttpResponse, puts_together: bool) -> Result<HttpResponse
     let (parts, body) = answer.into_parts();
     let refusal = Refusal::read(status.as_u16(), &parts.headers, &words(body).await);
     // What object_store tells from one another by the status alone. A missing bucket is no missing object.
-    let passed_on = [
-        StatusCode::NOT_MODIFIED,
-        StatusCode::NOT_FOUND,
-        StatusCode::CONFLICT,
-        StatusCode::PRECONDITION_FAILED,
-    ];
-    if passed_on.contains(&status) && !refusal.is_of_the_bucket() {
+    let is_known = match status {
+        StatusCode::NOT_MODIFIED | StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => {
+            conditional
+        }
+        StatusCode::NOT_FOUND => !refusal.is_of_the_bucket(),
+        _ => false,
+    };
+    if is_known {
         return Ok(HttpResponse::from_parts(parts, Bytes::new().into()));
     }
     Err(refusal.into())
@@ -265,10 +302,16 @@ struct Paced {
     /// Until the next slice, which is reserved then, may go.
     waiting: Option<Pin<Box<Sleep>>>,
     pulse: Arc<Pulse>,
+    moved: Moved,
 }
 
 impl Paced {
-    fn new(body: HttpRequestBody, bandwidth: Option<Bandwidth>, pulse: Arc<Pulse>) -> Self {
+    fn new(
+        body: HttpRequestBody,
+        bandwidth: Option<Bandwidth>,
+        pulse: Arc<Pulse>,
+        moved: Moved,
+    ) -> Self {
         Self {
             left: body.content_length() as u64,
             body,
@@ -276,6 +319,7 @@ impl Paced {
             bandwidth,
             waiting: None,
             pulse,
+            moved,
         }
     }
 }
@@ -308,6 +352,7 @@ impl Body for Paced {
         }
         let slice = this.current.split_to(size);
         this.left = this.left.saturating_sub(size as u64);
+        this.moved.add(size as u64);
         this.pulse.beat(Instant::now(), this.left == 0);
         Poll::Ready(Some(Ok(Frame::data(slice))))
     }
@@ -363,5 +408,59 @@ impl Body for Watched {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn ask(client: &HttpClient, address: &str) -> Result<(), LinkError> {
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.uri_mut() = address.parse().unwrap();
+        let answer = client.execute(request).await;
+        answer.map(drop).map_err(|error| {
+            let error = object_store::Error::Generic {
+                store: "test",
+                source: Box::new(error),
+            };
+            LinkError::inside(&error).unwrap().clone()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_has_told_its_role_once_is_asked_again() {
+        let connector = Connector::new(Vec::new(), None, Duration::from_secs(10));
+        // As object_store asks for it.
+        let options = Connector::options()
+            .with_connect_timeout(Duration::from_secs(1))
+            .with_allow_http(true);
+        let client = connector.connect(&options).unwrap();
+        let nobody = "http://127.0.0.1:9/";
+        let none = ask(&client, nobody).await.unwrap_err();
+        assert!(
+            matches!(none, LinkError::NoRole(_)) && !none.may_pass(),
+            "{none:?}"
+        );
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let answering = tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.read(&mut [0; 4096]).await.unwrap();
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            client.write_all(answer.as_bytes()).await.unwrap();
+        });
+        ask(&client, &address).await.unwrap();
+        answering.await.unwrap();
+        // One that does not answer for a moment is no machine without a role.
+        let busy = ask(&client, nobody).await.unwrap_err();
+        assert!(
+            matches!(busy, LinkError::Unreachable(_)) && busy.may_pass(),
+            "{busy:?}"
+        );
     }
 }

@@ -44,8 +44,10 @@ impl Storage {
                 "The archive is another object and may be whole: take the roles from another backup of the server.",
             )
         };
-        match self.read_small(&wanted.key).await {
-            Ok(text) if Globals::of(&manifest.object.key, &text, wanted.passwords) == *wanted => {
+        match self.read_small(&wanted.key, wanted.size_bytes).await {
+            Ok(Some(text))
+                if Globals::of(&manifest.object.key, &text, wanted.passwords) == *wanted =>
+            {
                 Ok(Some(text))
             }
             Ok(_) => Err(damaged("is not what its manifest says")),

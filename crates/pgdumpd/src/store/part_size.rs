@@ -5,7 +5,7 @@
 //! collected. As parts grow fewer are under way, so that the product stays within the configured memory for as long as
 //! two parts do.
 
-use crate::config::UploadLimits;
+use crate::config::{LARGEST_PART, UploadLimits};
 
 const MIB: u64 = 1 << 20;
 /// How many times the expected bytes must fit: estimates are made before the dump.
@@ -14,8 +14,6 @@ const MARGIN: u64 = 2;
 const UNKNOWN: u64 = 128 << 30;
 /// More requests at once than this make no link faster.
 const MOST_IN_FLIGHT: u64 = 8;
-/// The most that a server takes for one part: Azure 4,000 MiB, the others 5 GiB.
-pub(super) const LARGEST: u64 = 4_000 * MIB;
 
 /// One upload's cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +35,7 @@ impl Parts {
             .max(limits.part_size)
             .max(1)
             .checked_next_multiple_of(MIB)
-            .map_or(LARGEST, |size| size.min(LARGEST));
+            .map_or(LARGEST_PART, |size| size.min(LARGEST_PART));
         let fit = (limits.memory / size).saturating_sub(1);
         let in_flight = fit.clamp(1, MOST_IN_FLIGHT);
         Self {
@@ -75,10 +73,10 @@ mod tests {
         ) {
             let limits = UploadLimits { max_parts, part_size, memory };
             let parts = Parts::for_upload(&limits, Some(expected));
-            prop_assert!(parts.size >= part_size && parts.size <= LARGEST);
+            prop_assert!(parts.size >= part_size && parts.size <= LARGEST_PART);
             prop_assert_eq!(parts.size % MIB, 0);
             prop_assert!(
-                parts.capacity() >= 2 * expected || parts.size == LARGEST,
+                parts.capacity() >= 2 * expected || parts.size == LARGEST_PART,
                 "{:?} holds {}", parts, parts.capacity()
             );
             // With ten thousand parts nothing up to five terabytes comes near the largest part.

@@ -98,10 +98,10 @@ impl Storage {
         let key = format!("{PROBE_PREFIX}{}", Uuid::new_v4());
         let content = Uuid::new_v4().to_string().into_bytes();
         self.put(key.clone(), content.clone()).await?;
-        let read = self.read_small(&key).await;
+        let read = self.read_small(&key, content.len() as u64).await;
         // Deleted whatever was read; the first failure is the one told.
         let removed = self.remove(key.clone()).await;
-        if read? != content {
+        if read? != Some(content) {
             let what = format!("{key} read back is not what was written");
             return Err(Fault::permanent("storage_failed", what)
                 .hint("Check the file system and its disk: it does not keep what it is given."));

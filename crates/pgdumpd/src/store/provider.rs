@@ -16,6 +16,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
 use super::connector::Connector;
+use super::moved::Moved;
 use super::unfinished::UploadList;
 use crate::config::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3};
 use crate::fault::Fault;
@@ -31,6 +32,8 @@ pub(super) struct Clients {
     pub(super) once: Arc<dyn Once>,
     /// Lists unfinished uploads, where the store can.
     pub(super) list: Option<UploadList>,
+    /// Counts what they send.
+    pub(super) moved: Moved,
 }
 
 /// A client that asks once.
@@ -61,7 +64,7 @@ pub(super) fn clients(name: &str, config: &RemoteConfig) -> Result<Clients, Faul
             let list = upload_list(config, &objects, &connector).map_err(unusable)?;
             Ok(Clients {
                 list: Some(list),
-                ..below_prefix(&config.prefix, objects, once)
+                ..below_prefix(&config.prefix, objects, once, connector.moved())
             })
         }
         Provider::Gcs(gcs) => {
@@ -79,7 +82,12 @@ pub(super) fn clients(name: &str, config: &RemoteConfig) -> Result<Clients, Faul
             };
             let objects = built(retries(deadline)).map_err(unusable)?;
             let once = built(no_retries()).map_err(unusable)?;
-            Ok(below_prefix(&config.prefix, objects, once))
+            Ok(below_prefix(
+                &config.prefix,
+                objects,
+                once,
+                connector.moved(),
+            ))
         }
         Provider::Azure(azure) => {
             let unusable = |_| {
@@ -94,17 +102,23 @@ pub(super) fn clients(name: &str, config: &RemoteConfig) -> Result<Clients, Faul
             };
             let objects = built(retries(deadline)).map_err(unusable)?;
             let once = built(no_retries()).map_err(unusable)?;
-            Ok(below_prefix(&config.prefix, objects, once))
+            Ok(below_prefix(
+                &config.prefix,
+                objects,
+                once,
+                connector.moved(),
+            ))
         }
     }
 }
 
 /// The same over any store: without a list of uploads.
-pub(super) fn below_prefix<S: Once>(prefix: &str, objects: S, once: S) -> Clients {
+pub(super) fn below_prefix<S: Once>(prefix: &str, objects: S, once: S, moved: Moved) -> Clients {
     Clients {
         objects: Arc::new(PrefixStore::new(objects, prefix)),
         once: Arc::new(PrefixStore::new(once, prefix)),
         list: None,
+        moved,
     }
 }
 

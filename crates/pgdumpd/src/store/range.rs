@@ -10,9 +10,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _};
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStoreExt as _};
 
 use super::key::ObjectKey;
+use super::remote::Remote;
 use super::{Place, Storage, blocking, faults};
 use crate::fault::Fault;
 
@@ -31,7 +33,20 @@ enum From {
         path: PathBuf,
         left: Range<u64>,
     },
-    Store(BoxStream<'static, object_store::Result<Bytes>>),
+    Store(Box<Remainder>),
+}
+
+/// What is left to read of an object in a store.
+///
+/// object_store goes on by itself where a connection breaks, but only for as long after the first byte as a request is
+/// tried again: a large object takes longer.
+struct Remainder {
+    remote: Arc<Remote>,
+    path: Path,
+    left: Range<u64>,
+    /// Of the object that the reading began with: the end of another is not its end.
+    e_tag: Option<String>,
+    stream: Option<BoxStream<'static, object_store::Result<Bytes>>>,
 }
 
 impl Storage {
@@ -56,26 +71,77 @@ impl Storage {
     /// The storage's.
     pub async fn read_range(&self, key: &ObjectKey, range: Range<u64>) -> Result<Pieces, Fault> {
         let what = format!("cannot read {key}");
-        if let Place::Local { root, .. } = &self.place {
-            let path = root.join(key.as_str());
-            let (opened, told) = (path.clone(), what.clone());
-            let file =
-                blocking(move || File::open(&opened).map_err(|e| faults::of_io(told, &opened, e)));
-            let from = From::File {
-                file: Arc::new(file.await?),
-                path,
-                left: range,
-            };
-            return Ok(Pieces { what, from });
+        let from = match &self.place {
+            Place::Local { root, .. } => {
+                let path = root.join(key.as_str());
+                let (opened, told) = (path.clone(), what.clone());
+                let open = move || File::open(&opened).map_err(|e| faults::of_io(told, &opened, e));
+                From::File {
+                    file: Arc::new(blocking(open).await?),
+                    path,
+                    left: range,
+                }
+            }
+            Place::Remote(remote) => {
+                let mut remainder = Remainder {
+                    remote: Arc::clone(remote),
+                    path: key.path(),
+                    left: range,
+                    e_tag: None,
+                    stream: None,
+                };
+                let opened = remainder.open().await;
+                opened.map_err(|e| faults::of_object_store(what.clone(), e))?;
+                From::Store(Box::new(remainder))
+            }
+        };
+        Ok(Pieces { what, from })
+    }
+}
+
+impl Remainder {
+    async fn open(&mut self) -> object_store::Result<()> {
+        if self.left.is_empty() {
+            return Ok(());
         }
         let options = GetOptions {
-            range: Some(GetRange::Bounded(range)),
+            range: Some(GetRange::Bounded(self.left.clone())),
+            if_match: self.e_tag.clone(),
             ..GetOptions::default()
         };
-        let found = self.objects.get_opts(&key.path(), options).await;
-        let found = found.map_err(|e| faults::of_object_store(what.clone(), e))?;
-        let from = From::Store(found.into_stream());
-        Ok(Pieces { what, from })
+        let found = self.remote.objects.get_opts(&self.path, options).await?;
+        self.e_tag.clone_from(&found.meta.e_tag);
+        self.stream = Some(found.into_stream());
+        Ok(())
+    }
+
+    async fn next(&mut self) -> object_store::Result<Option<Bytes>> {
+        let mut tries = self.remote.retry.tries();
+        loop {
+            match self.piece().await {
+                Ok(piece) => return Ok(piece),
+                Err(error) => {
+                    self.stream = None;
+                    tries.again("read on", error).await?;
+                }
+            }
+        }
+    }
+
+    async fn piece(&mut self) -> object_store::Result<Option<Bytes>> {
+        if self.stream.is_none() {
+            self.open().await?;
+        }
+        let Some(stream) = &mut self.stream else {
+            return Ok(None);
+        };
+        let piece = stream.try_next().await?;
+        match &piece {
+            Some(piece) => self.left.start += piece.len() as u64,
+            // The object ends before the range does.
+            None => self.left.start = self.left.end,
+        }
+        Ok(piece)
     }
 }
 
@@ -86,8 +152,8 @@ impl Pieces {
     /// The storage's.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         match &mut self.from {
-            From::Store(stream) => {
-                let next = stream.try_next().await;
+            From::Store(remainder) => {
+                let next = remainder.next().await;
                 next.map_err(|e| faults::of_object_store(self.what.clone(), e))
             }
             From::File { file, path, left } => {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::key::ObjectKey;
-use super::manifest::{self, Manifest};
+use super::manifest::{self, Manifest, Object};
 use super::patience::{in_time, stalled};
 use super::{Place, Storage, blocking, faults, object_path};
 use crate::fault::Fault;
@@ -190,7 +190,7 @@ impl Storage {
             }
             Err(fault) => return Err(fault),
         }
-        let sha256 = self.sha256(key, patience).await?;
+        let sha256 = self.sha256(&manifest.object, patience).await?;
         if sha256 != manifest.object.sha256 {
             tracing::warn!(object.key = %key, sha256, "an object is not what its manifest says");
             return Ok(None);
@@ -232,7 +232,8 @@ impl Storage {
     }
 
     /// Reads an object again, from the store, and hashes it.
-    async fn sha256(&self, key: &ObjectKey, patience: Duration) -> Result<String, Fault> {
+    async fn sha256(&self, object: &Object, patience: Duration) -> Result<String, Fault> {
+        let key = &object.key;
         if let Place::Local { root, .. } = &self.place {
             let (root, path) = (root.clone(), root.join(key.as_str()));
             let reading = Reading::default();
@@ -244,25 +245,25 @@ impl Storage {
             });
             return reading.watched(patience, hashing).await;
         }
-        let cannot = |e| faults::of_object_store(format!("cannot read {key}"), e);
-        let path = key.path();
-        let get = async { self.objects.get(&path).await.map_err(cannot) };
-        let mut chunks = in_time(patience, get).await?.into_stream();
+        let pieces = self.read_range(key, 0..object.size_bytes);
+        let mut pieces = in_time(patience, pieces).await?;
         let mut hash = Sha256::new();
-        while let Some(chunk) =
-            in_time(patience, async { chunks.try_next().await.map_err(cannot) }).await?
-        {
+        while let Some(chunk) = in_time(patience, pieces.next()).await? {
             // What one read from a network brought: short enough for the runtime.
             hash.update(&chunk);
         }
         Ok(hex(&hash.finalize()))
     }
 
-    /// A small object's bytes, as they lie in the store now.
-    pub(super) async fn read_small(&self, key: &str) -> Result<Vec<u8>, Fault> {
+    /// A small object's bytes, as they lie in the store now; none of one that is larger than `most`.
+    pub(super) async fn read_small(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, Fault> {
         let cannot = |e| faults::of_object_store(format!("cannot read {key}"), e);
         let found = self.objects.get(&object_path(key)?).await.map_err(cannot)?;
-        Ok(found.bytes().await.map_err(cannot)?.to_vec())
+        if found.meta.size > most {
+            return Ok(None);
+        }
+        let bytes = found.bytes().await.map_err(cannot)?;
+        Ok(Some(bytes.to_vec()))
     }
 }
 

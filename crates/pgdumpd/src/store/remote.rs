@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 
 use super::faults;
 use super::key::ObjectKey;
+use super::moved::Moved;
 use super::part_size::Parts;
 use super::provider::{self, Clients, Once};
 use super::retry::Retry;
@@ -30,6 +31,8 @@ pub(super) struct Remote {
     pub(super) address: String,
     /// For what [`Retry`] tries again.
     pub(super) once: Arc<dyn Once>,
+    /// What was sent.
+    pub(super) moved: Moved,
     /// For a look at what an upload has left.
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) list: Option<UploadList>,
@@ -58,6 +61,7 @@ impl Remote {
             objects: Arc::clone(&store) as Arc<dyn ObjectStore>,
             once: store,
             list: None,
+            moved: Moved::default(),
         };
         Self::of(address.to_owned(), clients, LIMITS, DEADLINE)
     }
@@ -66,6 +70,7 @@ impl Remote {
         Self {
             address,
             once: clients.once,
+            moved: clients.moved,
             objects: clients.objects,
             list: clients.list,
             forgets_by_itself: false,
@@ -90,6 +95,15 @@ impl Remote {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(faults::of_object_store(what(), error)),
         }
+    }
+
+    /// Writes an object, whole or not at all.
+    pub(super) async fn put(&self, path: &Path, content: PutPayload) -> Result<(), Fault> {
+        let put = self.retry.run("write", || {
+            ObjectStoreExt::put(&self.once, path, content.clone())
+        });
+        let put = put.await.map(drop);
+        put.map_err(|error| faults::of_object_store(format!("cannot write {path}"), error))
     }
 
     /// Deletes an object, or finds it gone.

@@ -8,7 +8,8 @@ use crate::fault::Fault;
 
 impl Storage {
     /// Removes everything that an unfinished attempt left under its key: temporary files, unfinished uploads, and an
-    /// object that has no manifest. Finding nothing is fine. A key that has a manifest, readable or not, is not touched.
+    /// object that has no manifest. Finding nothing is fine. A key that has a manifest, readable or not, is not touched,
+    /// unless its object is gone: a write that the server carries out when nobody waits for it any more leaves such.
     ///
     /// `upload_id` is what [`super::Upload::id`] said. Where the storage lists its uploads, those that nobody knows the
     /// id of go too: an answer that was lost may have begun one.
@@ -21,7 +22,10 @@ impl Storage {
         upload_id: Option<&str>,
     ) -> Result<(), Fault> {
         if self.has_manifest(key).await? {
-            return Ok(());
+            if !self.speaks_of_nothing(key).await? {
+                return Ok(());
+            }
+            self.remove(key.manifest()).await?;
         }
         self.remove_files_in_writing(key).await?;
         if let Place::Remote(remote) = &self.place {
@@ -94,6 +98,16 @@ impl Storage {
                 format!("cannot look at {}", key.manifest()),
                 error,
             )),
+        }
+    }
+
+    /// Whether its manifest can be read, and the object is not there.
+    async fn speaks_of_nothing(&self, key: &ObjectKey) -> Result<bool, Fault> {
+        match self.read_manifest(key).await {
+            Ok(Some(_)) => Ok(self.object_size(key).await?.is_none()),
+            Ok(None) => Ok(false),
+            Err(fault) if fault.code().starts_with("manifest_") => Ok(false),
+            Err(fault) => Err(fault),
         }
     }
 

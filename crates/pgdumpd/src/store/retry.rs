@@ -27,29 +27,53 @@ impl Retry {
         what: &str,
         mut request: impl FnMut() -> F,
     ) -> object_store::Result<T> {
-        let mut failing_since = None;
-        let mut pause = FIRST_PAUSE;
+        let mut tries = self.tries();
         loop {
-            let error = match request().await {
+            match request().await {
                 Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            if !LinkError::inside(&error).is_some_and(LinkError::may_pass) {
-                return Err(error);
+                Err(error) => tries.again(what, error).await?,
             }
-            let since = *failing_since.get_or_insert_with(Instant::now);
-            // Nobody is asked again before the time that he said.
-            let asked = LinkError::inside(&error).and_then(LinkError::retry_after);
-            let wait = pause.max(asked.unwrap_or_default());
-            let wait = wait + wait.mul_f64(rand::rng().random_range(0.0..=0.5));
-            if since.elapsed() + wait >= self.deadline {
-                return Err(error);
-            }
-            if let Some(cause) = LinkError::inside(&error) {
-                tracing::info!(error = %cause, "{what}: trying again");
-            }
-            sleep(wait).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// The same for a caller who asks by himself.
+    pub(super) fn tries(&self) -> Tries {
+        Tries {
+            deadline: self.deadline,
+            failing_since: None,
+            pause: FIRST_PAUSE,
+        }
+    }
+}
+
+/// The failures of one request so far.
+pub(super) struct Tries {
+    deadline: Duration,
+    failing_since: Option<Instant>,
+    pause: Duration,
+}
+
+impl Tries {
+    /// Waits until it is time to try again; gives the error back where it will not pass, or has lasted too long.
+    pub(super) async fn again(
+        &mut self,
+        what: &str,
+        error: object_store::Error,
+    ) -> object_store::Result<()> {
+        let Some(cause) = LinkError::inside(&error).filter(|cause| cause.may_pass()) else {
+            return Err(error);
+        };
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        // Nobody is asked again before the time that he said.
+        let asked = cause.retry_after().unwrap_or_default();
+        let wait = self.pause.max(asked.min(self.deadline));
+        let wait = wait + wait.mul_f64(rand::rng().random_range(0.0..=0.5));
+        if since.elapsed() + wait >= self.deadline {
+            return Err(error);
+        }
+        tracing::info!(error = %cause, "{what}: trying again");
+        sleep(wait).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
     }
 }

@@ -13,12 +13,26 @@ use super::look::{Blocker, LockWait, SessionLook};
 pub struct LockGuard {
     limit: Duration,
     wait: Option<(Instant, LockWait)>,
+    tells_statements: bool,
 }
 
 impl LockGuard {
     /// A guard that allows each wait this long.
     pub fn new(limit: Duration) -> Self {
-        Self { limit, wait: None }
+        Self {
+            limit,
+            wait: None,
+            tells_statements: true,
+        }
+    }
+
+    /// Leaves out what the sessions in the way were doing.
+    #[must_use]
+    pub fn without_statements(self) -> Self {
+        Self {
+            tells_statements: false,
+            ..self
+        }
     }
 
     /// Takes in a look, made at `now`. Gives a transient `lock_not_available` once a wait is too long.
@@ -33,7 +47,7 @@ impl LockGuard {
         };
         self.wait = Some((since, seen.clone()));
         let waited = now.saturating_duration_since(since);
-        (waited >= self.limit).then(|| lock_not_available(seen, waited))
+        (waited >= self.limit).then(|| lock_not_available(seen, waited, self.tells_statements))
     }
 }
 
@@ -96,7 +110,7 @@ fn is_same_wait(earlier: &LockWait, later: &LockWait) -> bool {
         && (earlier.since_epoch_us.is_none() || earlier.since_epoch_us == later.since_epoch_us)
 }
 
-fn lock_not_available(wait: &LockWait, waited: Duration) -> Fault {
+fn lock_not_available(wait: &LockWait, waited: Duration, tells_statements: bool) -> Fault {
     let relation = wait.relation.as_deref().unwrap_or("a relation");
     let mut message = format!(
         "pg_dump waited {} s for a lock on {relation}",
@@ -108,14 +122,14 @@ fn lock_not_available(wait: &LockWait, waited: Duration) -> Fault {
         } else {
             ", and by "
         });
-        message.push_str(&describe(blocker));
+        message.push_str(&describe(blocker, tells_statements));
     }
     Fault::transient("lock_not_available", message).hint(
         "Let the blocking transaction end, back up at another time, or raise the target's lock_wait_timeout.",
     )
 }
 
-fn describe(blocker: &Blocker) -> String {
+fn describe(blocker: &Blocker, tells_statement: bool) -> String {
     if blocker.pid == 0 {
         return "a prepared transaction".to_owned();
     }
@@ -127,7 +141,9 @@ fn describe(blocker: &Blocker) -> String {
     if !about.is_empty() {
         text.push_str(&format!(" ({})", about.join(", ")));
     }
-    if let Some(query) = &blocker.query {
+    if let Some(query) = &blocker.query
+        && tells_statement
+    {
         // Somebody else's statement: it may set a password, and may be of many lines.
         let query = Redactor::default().redact(query);
         let query: Vec<&str> = query.split_whitespace().collect();

@@ -12,14 +12,14 @@ use crate::harness::{Daemon, SOON, World, quoted};
 
 impl World {
     /// Adds a storage, for daemons started or reloaded from now on.
-    fn add_storage(&mut self, name: &str) {
+    pub(crate) fn add_storage(&mut self, name: &str) {
         let path = quoted(&self.place(name).display().to_string());
         let section = format!("storages.{name}");
         self.set(&section, "path", path);
         self.set(&section, "min_free", quoted("1MiB"));
     }
 
-    fn place(&self, storage: &str) -> PathBuf {
+    pub(crate) fn place(&self, storage: &str) -> PathBuf {
         self.dir.path().join(storage)
     }
 
@@ -36,28 +36,28 @@ impl World {
     }
 
     /// The one copy that was asked for.
-    async fn copy(&self, backup: Uuid) -> Uuid {
+    pub(crate) async fn copy(&self, backup: Uuid) -> Uuid {
         let copies = self.copies(backup).await;
         assert_eq!(copies.len(), 1, "{copies:#?}");
         copies[0].id
     }
 
     /// Takes a backup.
-    async fn back_up(&self) -> Uuid {
+    pub(crate) async fn back_up(&self) -> Uuid {
         let id = self.enqueue().await;
         self.succeeded(id).await;
         id
     }
 
     /// Waits until so many storages hold the backup, of so many.
-    async fn held_by(&self, backup: Uuid, copies: &str) {
+    pub(crate) async fn held_by(&self, backup: Uuid, copies: &str) {
         self.until(backup, copies, |status| status.copies == copies)
             .await;
     }
 }
 
 /// A world whose target is copied to these storages.
-async fn copying(copies: &[&str]) -> World {
+pub(crate) async fn copying(copies: &[&str]) -> World {
     let mut world = World::new().await;
     for name in copies {
         world.add_storage(name);
@@ -350,6 +350,44 @@ async fn a_copy_whose_daemon_was_killed_before_it_ended_the_row_is_adopted() {
     assert_eq!(World::backups_in(&world.place("offsite")), made);
     let attempts = world.attempts(copy).await;
     assert_eq!(attempts[1].object_key, attempts[0].object_key);
+}
+
+#[tokio::test]
+async fn a_backup_that_is_adopted_in_a_former_storage_is_copied_to_the_present_one() {
+    let mut world = copying(&["offsite"]).await;
+    world.set("targets.shop", "copies", "[]");
+    let mut holder = world.queue.connect().await;
+    holder
+        .execute("BEGIN; LOCK TABLE pgdumpd.backup_copies IN EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let mut killed = world.daemon().await;
+    let id = world.enqueue().await;
+    eventually("the row's end waits for the lock", SOON, async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
+        )
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+    killed.kill();
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
+         WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    holder.execute("ROLLBACK").await.unwrap();
+    world.set("targets.shop", "storage", quoted("offsite"));
+    world.set("targets.shop", "copies", "[\"local\"]");
+    let rescuer = world.daemon().await;
+    world.succeeded(id).await;
+    assert!(rescuer.log().contains("adopting it"), "{}", rescuer.log());
+    world.held_by(id, "2 of 2").await;
 }
 
 #[tokio::test]

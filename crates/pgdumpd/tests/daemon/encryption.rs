@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::harness::{Daemon, SOON, World, quoted};
 
 /// A row's text, and a part of a table's name.
-const MARKER: &str = "xyzzyplughfoobarmarker";
+pub(crate) const MARKER: &str = "xyzzyplughfoobarmarker";
 
 /// A key pair as `age-keygen` makes it: the identity file, and the public key.
 pub(crate) struct Pair {
@@ -47,7 +47,7 @@ async fn encrypting() -> (World, Pair) {
     (world, own)
 }
 
-async fn mark(world: &World) {
+pub(crate) async fn mark(world: &World) {
     world
         .shop
         .execute(&format!(
@@ -80,7 +80,7 @@ async fn restore_by_age(world: &World, own: &Pair, archive: &Path) -> Database {
 }
 
 /// The files below these folders that hold the marker.
-fn marked(folders: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn marked(folders: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = folders.to_vec();
     while let Some(folder) = folders.pop() {
@@ -403,6 +403,9 @@ async fn a_sealed_backup_names_its_tables_nowhere_but_to_an_identity() {
     }
     let told = world.requeued(cut).await;
     assert_eq!((told.warnings.len(), told.warnings_total), (0, 1));
+    assert_eq!(told.error_code.as_deref(), Some("dump_killed"));
+    assert!(!told.error.unwrap().contains(MARKER));
+    assert!(!daemon.log().contains(MARKER), "{}", daemon.log());
     world.cancel(cut).await;
     world.ended(cut).await;
 

@@ -62,6 +62,31 @@ async fn a_storage_that_cannot_even_be_opened_fails_the_attempt() {
 }
 
 #[tokio::test]
+async fn a_storage_that_still_hangs_is_not_asked_again() {
+    let (mut world, _) = world().await;
+    world.set("targets.shop", "stall_timeout", quoted("1s"));
+    let Some(hung) = HungMount::over(&world.storage()) else {
+        return;
+    };
+    let _daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.requeued(id).await;
+    // Longer than a slow answer takes.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    world.make_due(id).await;
+    let again = world
+        .until(id, "the second attempt has ended", |status| {
+            status.attempt == 2 && status.state == JobState::Queued
+        })
+        .await;
+    let error = again.error.unwrap();
+    assert!(error.contains("is not asked again"), "{error}");
+    drop(hung);
+    world.make_due(id).await;
+    assert_eq!(world.succeeded(id).await.attempt, 3);
+}
+
+#[tokio::test]
 async fn a_job_whose_storage_hangs_obeys_a_cancel() {
     let (world, place) = world().await;
     let Some(hung) = HungMount::over(&place) else {

@@ -1,9 +1,9 @@
 //! Backups in an S3 server, by a real daemon: taken, told of, read back whole and in part, and deleted.
 
-use pgdumpd_testkit::{contents, fill, s3_server};
+use pgdumpd_testkit::{contents, eventually, fill, s3_server};
 
 use crate::encryption::pair;
-use crate::harness::{World, quoted};
+use crate::harness::{SOON, World, quoted};
 
 /// A world whose storage `local` is a place of its own in a bucket.
 pub(crate) async fn world() -> World {
@@ -158,6 +158,31 @@ async fn two_queues_in_one_bucket_leave_each_other_alone() {
         let listed = world.say(&["list", "--storage", "local", "--json"]).code(0);
         assert_eq!(listed.json().as_array().unwrap().len(), 2, "{}", listed.out);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_takes_longer_than_the_storage_may_stall_fails_no_backup() {
+    let mut world = world().await;
+    for (key, value) in [
+        ("part_size", "5MiB"),
+        ("upload_memory", "10MiB"),
+        ("bandwidth", "2MiB"),
+    ] {
+        world.set("storages.local", key, quoted(value));
+    }
+    world.set("targets.shop", "compression", quoted("none"));
+    // A part takes 2.5 s.
+    world.set("targets.shop", "stall_timeout", quoted("1s"));
+    fill(&world.shop, 40).await;
+    let daemon = world.daemon().await;
+    // Which takes longer, too.
+    eventually("the storage is made", SOON, async || {
+        daemon.log().contains("a new storage was made").then_some(())
+    })
+    .await;
+    let status = world.succeeded(world.enqueue().await).await;
+    assert_eq!(status.attempt, 1, "{}", daemon.log());
+    assert!(status.bytes_stored > Some(16 << 20), "{status:#?}");
 }
 
 fn daemon_log_has(world: &World, text: &str) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pgdumpd::config::{Config, Sources};
 use pgdumpd::store::Storage;
 use pgdumpd_testkit::{FaultyS3, S3Fault, S3Operation, contents, eventually, fill, s3_server};
+use uuid::Uuid;
 
 use crate::harness::{SOON, World, quoted};
 use crate::remote::world;
@@ -42,10 +43,29 @@ async fn left(world: &World) -> Vec<String> {
     objects.into_iter().map(|object| object.key).collect()
 }
 
+/// Whether a request of this job's backup has met the fault.
+fn met(faults: &FaultyS3, job: Uuid, operation: S3Operation, fault: S3Fault) -> bool {
+    faults.seen().iter().any(|seen| {
+        seen.operation == operation
+            && seen.fault == Some(fault)
+            && seen.target.contains(&job.to_string())
+    })
+}
+
+/// Waits until the daemon's first look at the storage, which meets faults too, is over.
+async fn settled(faults: &FaultyS3) {
+    // Its last request but the list of what is unfinished.
+    eventually("the storage was looked at", SOON, async || {
+        (faults.count(S3Operation::Abort) > 0).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_that_pass_during_a_backup_do_not_fail_it() {
     let (world, faults) = behind_faults().await;
     let daemon = world.daemon().await;
+    settled(&faults).await;
     for (operation, fault) in [
         (S3Operation::Create, S3Fault::LoseAnswer),
         (S3Operation::PutPart, S3Fault::Answer(503, "SlowDown")),
@@ -63,6 +83,11 @@ async fn faults_that_pass_during_a_backup_do_not_fail_it() {
         let id = world.enqueue().await;
         let status = world.succeeded(id).await;
         assert_eq!(status.attempt, 1, "{operation:?} {fault:?}: {status:#?}");
+        assert!(
+            met(&faults, id, operation, fault),
+            "{operation:?} {fault:?}"
+        );
+        faults.heal();
         world.say(&["verify", &id.to_string()]).code(0);
         world.assert_explained();
         world.say(&["delete", "--yes", &id.to_string()]).code(0);
@@ -80,10 +105,7 @@ async fn faults_that_last_fail_the_attempt_and_leave_nothing() {
     let (mut world, faults) = behind_faults().await;
     world.set("storages.local", "request_deadline", quoted("6s"));
     let _daemon = world.daemon().await;
-    eventually("the storage is made", SOON, async || {
-        (faults.count(S3Operation::Get) >= 2 && faults.count(S3Operation::Put) >= 1).then_some(())
-    })
-    .await;
+    settled(&faults).await;
     for (operation, fault, code) in [
         (
             S3Operation::PutPart,

@@ -90,6 +90,17 @@ async fn remove_partial_leaves_backups_alone_and_may_be_repeated(storage: &Stora
     storage.delete_backup(key).await.unwrap();
 }
 
+async fn a_manifest_of_nothing_is_left_of_an_attempt(storage: &Storage, objects: &dyn ObjectStore) {
+    let backup = back_up(storage, &content(1000)).await;
+    let key = &backup.object.key;
+    objects
+        .delete(&Path::parse(key.as_str()).unwrap())
+        .await
+        .unwrap();
+    storage.remove_partial(key, None).await.unwrap();
+    assert_eq!(storage.read_manifest(key).await.unwrap(), None);
+}
+
 async fn a_deleted_backup_is_gone_and_deleting_may_be_repeated(storage: &Storage) {
     let kept = back_up(storage, &content(10)).await;
     let gone = back_up(storage, &content(10)).await;
@@ -311,6 +322,7 @@ pub(crate) async fn conforms(storage: &Storage, objects: &dyn ObjectStore) {
     a_manifest_without_its_object_is_refused(storage).await;
     an_aborted_or_dropped_upload_is_never_visible(storage).await;
     remove_partial_leaves_backups_alone_and_may_be_repeated(storage).await;
+    a_manifest_of_nothing_is_left_of_an_attempt(storage, objects).await;
     a_deleted_backup_is_gone_and_deleting_may_be_repeated(storage).await;
     a_changed_object_is_no_backup(storage, objects).await;
     a_broken_manifest_spoils_no_list(storage, objects).await;

@@ -104,6 +104,11 @@ async fn what_passes_is_tried_again_and_the_backup_is_whole() {
             1,
             S3Fault::Answer(400, "RequestTimeout"),
         ),
+        (
+            S3Operation::PutPart,
+            1,
+            S3Fault::Answer(409, "OperationAborted"),
+        ),
         (S3Operation::PutPart, 2, S3Fault::ResetAfter(100_000)),
         (S3Operation::PutPart, 1, S3Fault::ResetAfter(0)),
         (S3Operation::PutPart, 2, S3Fault::LoseAnswer),
@@ -183,6 +188,26 @@ async fn a_part_that_stalls_is_sent_again() {
     stage.back_up(&stage.key(), &content).await.unwrap();
     assert_eq!(stage.faults.count(S3Operation::Complete), 4);
     stage.nothing_is_unfinished().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_goes_on_however_long_it_has_taken() {
+    let deadline = Duration::from_secs(3);
+    let stage = Stage::new(deadline).await;
+    let (key, content) = (stage.key(), content(SIZE));
+    stage.back_up(&key, &content).await.unwrap();
+    stage.faults.fail(S3Operation::Get, 1, S3Fault::HalfAnswer);
+    let before = stage.faults.count(S3Operation::Get);
+    let pieces = stage.faulty.read_range(&key, 1..SIZE as u64);
+    let mut pieces = pieces.await.unwrap();
+    let mut read = pieces.next().await.unwrap().unwrap().to_vec();
+    // What waits to be read is in buffers that are smaller than half the object.
+    tokio::time::sleep(deadline + Duration::from_secs(1)).await;
+    while let Some(piece) = pieces.next().await.unwrap() {
+        read.extend_from_slice(&piece);
+    }
+    assert!(read == content[1..]);
+    assert_eq!(stage.faults.count(S3Operation::Get), before + 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::fault::Fault;
 use crate::hex::hex;
-use crate::store::{Manifest, Object, ObjectKey, Pieces, Storage, Upload, in_time};
+use crate::store::{Manifest, Moved, Object, ObjectKey, Pieces, Storage, Upload, in_time};
 
 /// Pieces that were read and wait to be stored: so that reading and writing go on side by side. As many may wait to be
 /// hashed, and they are the same.
@@ -83,6 +83,8 @@ pub(super) struct Flow<'a> {
     pub(super) source: &'a Storage,
     /// How long each side may give no answer.
     pub(super) limit: Duration,
+    /// What moves into the storage that is written: a large part on a slow link takes longer.
+    pub(super) moved: Moved,
     /// Bytes that were stored so far, of all objects.
     pub(super) passed: u64,
     /// Is told of each change of that.
@@ -124,7 +126,7 @@ impl Flow<'_> {
     ) -> Result<(), Broken> {
         while let Some(piece) = stored.recv().await {
             let bytes = piece.len() as u64;
-            let written = in_time(self.limit, upload.write(piece)).await;
+            let written = self.moved.in_time(self.limit, upload.write(piece)).await;
             written.map_err(Broken::Sink)?;
             self.passed += bytes;
             (self.report)(self.passed);

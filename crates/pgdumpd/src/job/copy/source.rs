@@ -73,12 +73,17 @@ impl Copying<'_> {
         }))
     }
 
+    /// Whether the queue does not know the backup there any more. Asks once.
+    pub(super) async fn is_gone(&self, held: &CopyRow) -> bool {
+        let noted = self.services.queue.copies_of(self.order.of).await;
+        let still = |copy: &CopyRow| copy.storage_id == held.storage_id;
+        noted.is_ok_and(|copies| !copies.iter().any(still))
+    }
+
     async fn was_deleted(&self, held: &CopyRow) -> bool {
         let (times, pause) = DELETED;
         for _ in 0..times {
-            let noted = self.services.queue.copies_of(self.order.of).await;
-            let still = |copy: &CopyRow| copy.storage_id == held.storage_id;
-            if noted.is_ok_and(|copies| !copies.iter().any(still)) {
+            if self.is_gone(held).await {
                 return true;
             }
             tokio::time::sleep(pause).await;

@@ -48,6 +48,24 @@ fn first_fault(looks: &[(u64, SessionLook)]) -> Option<u64> {
 }
 
 #[test]
+fn statements_can_be_left_out() {
+    let told = |guard: LockGuard| {
+        let mut guard = guard;
+        let now = Instant::now();
+        let look = waiting("public.t", Some(7));
+        guard.observe(now, &look);
+        guard.observe(now + LIMIT, &look).unwrap().report()
+    };
+    assert!(told(LockGuard::new(LIMIT)).contains("ALTER ROLE"));
+    let without = told(LockGuard::new(LIMIT).without_statements());
+    assert!(
+        without.contains("pid 4711 (app, idle in transaction)"),
+        "{without}"
+    );
+    assert!(!without.contains("ALTER"), "{without}");
+}
+
+#[test]
 fn one_wait_ends_the_dump_when_it_is_too_long_and_not_before() {
     let looks: Vec<_> = (100..120)
         .map(|second| (second, waiting("public.t", Some(7))))

@@ -1,0 +1,90 @@
+//! `pgdumpd copy ID`: asks for copies that were not asked for when the backup was taken, or have failed since.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::exit::{Advised, Exit};
+use super::{out, queue_pool, watch};
+use crate::config::Config;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The backup's id (its job's)
+    #[arg(value_parser = super::values::job_id)]
+    id: Uuid,
+    /// The storage to copy it to; may be given more than once. Without it, all of its target's `copies`
+    #[arg(long, value_name = "STORAGE")]
+    to: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
+    let queue = queue_pool::queue(&config.queue).await?;
+    let held = queue.copies_of(args.id).await?;
+    if held.is_empty() {
+        watch::eprintln_line(&format!(
+            "{}: no storage holds a backup of this job",
+            args.id
+        ));
+        return Ok(Exit::NotFound);
+    }
+    let wanted = wanted(config, args).await?;
+    let mut told = Vec::new();
+    for to in &wanted {
+        let stored = held.iter().any(|copy| copy.storage == *to);
+        let job = match stored {
+            true => None,
+            false => queue.ask_for_copy(args.id, to).await?,
+        };
+        let (outcome, text) = match job {
+            Some(job) => (
+                "enqueued",
+                format!("{job}: the copy to storage \"{to}\" is enqueued"),
+            ),
+            None if stored => (
+                "stored",
+                format!("storage \"{to}\" holds the backup already"),
+            ),
+            None => (
+                "under_way",
+                format!("the copy to storage \"{to}\" is under way already"),
+            ),
+        };
+        told.push(json!({ "to": to, "outcome": outcome, "job": job }));
+        if !args.json {
+            out::line(text)?;
+        }
+    }
+    if args.json {
+        out::json(&json!({ "id": args.id, "copies": told }))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The storages that were named, or those of the backup's target.
+async fn wanted(config: &Config, args: &Args) -> anyhow::Result<Vec<String>> {
+    let known: Vec<&str> = config.storages.keys().map(String::as_str).collect();
+    if let Some(unknown) = args.to.iter().find(|to| !known.contains(&to.as_str())) {
+        return Err(Advised::new(
+            format!("no storage \"{unknown}\" is configured"),
+            format!("Configured are: {}.", known.join(", ")),
+        )
+        .into());
+    }
+    if !args.to.is_empty() {
+        return Ok(args.to.clone());
+    }
+    let pool = queue_pool::connect(config).await?;
+    let status = pgdumpd_client::status(&pool, args.id).await?;
+    let target = status.map(|status| status.target).unwrap_or_default();
+    match config.targets.get(&target) {
+        Some(target) if !target.copies.is_empty() => Ok(target.copies.clone()),
+        _ => Err(Advised::new(
+            format!("target \"{target}\" has no copies in this configuration"),
+            "Name a storage with --to, or set the target's copies.",
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,7 @@
+-- Asks for a copy of a backup in a further storage; no row where it is under way, or no storage holds the backup.
+-- $1 the backup's job, $2 the further storage's name.
+INSERT INTO pgdumpd.backup_jobs (kind, copy_of, copy_to, max_attempts)
+SELECT 'copy', $1, $2, 100
+WHERE EXISTS (SELECT FROM pgdumpd.backup_copies AS c WHERE c.job_id = $1 AND c.state = 'stored')
+ON CONFLICT DO NOTHING
+RETURNING id

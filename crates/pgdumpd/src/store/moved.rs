@@ -1,0 +1,47 @@
+//! How many bytes an object store was sent: a part on a slow link takes its time, and moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::patience::stalled;
+use crate::fault::Fault;
+
+/// A count that its clones share; of a local directory, which takes each write at once, it stays 0.
+#[derive(Debug, Clone, Default)]
+pub struct Moved(Arc<AtomicU64>);
+
+impl Moved {
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Runs a step that may take its time for as long as bytes move, and else must be answered within `limit`.
+    ///
+    /// # Errors
+    /// The step's, or a transient [`STORAGE_STALLED`](super::STORAGE_STALLED).
+    pub async fn in_time<T>(
+        &self,
+        limit: Duration,
+        step: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let mut step = std::pin::pin!(step);
+        let mut seen = self.bytes();
+        loop {
+            tokio::select! {
+                done = &mut step => return done,
+                () = tokio::time::sleep(limit) => {}
+            }
+            let bytes = self.bytes();
+            if bytes == seen {
+                return Err(stalled(limit));
+            }
+            seen = bytes;
+        }
+    }
+}
