@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
-use object_store::ObjectStore as _;
+use object_store::{ObjectMeta, ObjectStore as _};
 use walkdir::{DirEntry, WalkDir};
 
 use super::name::Name;
@@ -41,20 +41,32 @@ impl Storage {
                 .await?
             }
             Place::Remote(_) => {
-                let what = || format!("cannot list storage \"{}\"", self.name);
                 let prefix = prefix.as_deref().map(object_path).transpose()?;
-                let listed = self.objects.list(prefix.as_ref());
-                let found = listed.map_ok(|object| FoundObject {
+                let listed = self.objects_below(prefix.as_ref()).await?;
+                let found = listed.into_iter().map(|object| FoundObject {
                     key: object.location.to_string(),
                     size_bytes: object.size,
                     modified_at: object.last_modified,
                 });
-                let found = found.try_collect::<Vec<_>>().await;
-                found.map_err(|e| faults::of_object_store(what(), e))?
+                found.collect()
             }
         };
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
+    }
+
+    /// Everything visible below a prefix. A list that breaks is made again: object_store does so for its beginning alone.
+    pub(super) async fn objects_below(
+        &self,
+        prefix: Option<&object_store::path::Path>,
+    ) -> Result<Vec<ObjectMeta>, Fault> {
+        let list = || self.objects.list(prefix).try_collect();
+        let listed = match &self.place {
+            Place::Local { .. } => list().await,
+            Place::Remote(remote) => remote.retry.run("list", list).await,
+        };
+        let what = || format!("cannot list storage \"{}\"", self.name);
+        listed.map_err(|e| faults::of_object_store(what(), e))
     }
 
     /// Makes sure that the storage is still there, and still the same: an empty mount point holds nothing, and proves

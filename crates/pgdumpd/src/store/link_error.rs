@@ -129,6 +129,16 @@ impl Refusal {
             | "InvalidAuthenticationInfo"
             | "NoAuthenticationInformation"
             | "InvalidSecurity" => Meaning::Credentials,
+            // Garage's words for keys that it does not know.
+            "AccessDenied"
+                if self.message.as_ref().is_some_and(|message| {
+                    ["Invalid signature", "No such key"]
+                        .iter()
+                        .any(|words| message.contains(words))
+                }) =>
+            {
+                Meaning::Credentials
+            }
             "AccessDenied"
             | "AllAccessDisabled"
             | "AccountProblem"

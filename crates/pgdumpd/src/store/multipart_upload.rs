@@ -126,8 +126,7 @@ impl MultipartUpload {
 
     /// Sends what is left, and waits until all parts are there.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
-        // An empty object is one empty part: no server completes an upload of none.
-        if !self.collected.is_empty() || self.sent.is_empty() {
+        if !self.collected.is_empty() {
             self.send_part().await?;
         }
         while !self.in_flight.is_empty() {
@@ -138,6 +137,8 @@ impl MultipartUpload {
 
     pub(super) async fn commit(mut self) -> Result<u64, Fault> {
         let committed = match self.finish().await {
+            // No server completes an upload of no parts, and not every one takes an empty part.
+            Ok(parts) if parts.is_empty() => self.put_empty().await,
             Ok(parts) => self.complete(parts).await,
             Err(fault) => Err(fault),
         };
@@ -169,6 +170,11 @@ impl MultipartUpload {
         self.flush().await?;
         let parts: Option<Vec<PartId>> = mem::take(&mut self.sent).into_iter().collect();
         parts.ok_or_else(|| Fault::transient("storage_failed", "a part was never answered"))
+    }
+
+    async fn put_empty(&self) -> Result<(), Fault> {
+        self.remote.abort(&self.key, &self.id).await?;
+        self.remote.put(&self.path, PutPayload::new()).await
     }
 
     /// Puts the parts together. An answer that was lost is settled by a look at the object: no one else writes under

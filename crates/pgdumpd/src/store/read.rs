@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, stream};
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use pgdump_archive::Index;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -116,14 +116,12 @@ impl Storage {
     }
 
     async fn list_below(&self, prefix: Option<&Path>) -> Result<Vec<Listed>, Fault> {
-        let cannot =
-            |e| faults::of_object_store(format!("cannot list storage \"{}\"", self.name), e);
-        let keys = self
-            .objects
-            .list(prefix)
-            .try_filter_map(|object| async move { Ok(ObjectKey::of_manifest(&object.location)) });
-        let mut listed: Vec<Listed> = keys
-            .map_err(cannot)
+        let objects = self.objects_below(prefix).await?;
+        let keys: Vec<Result<ObjectKey, Fault>> = objects
+            .into_iter()
+            .filter_map(|object| ObjectKey::of_manifest(&object.location).map(Ok))
+            .collect();
+        let mut listed: Vec<Listed> = stream::iter(keys)
             .map_ok(|key| async move {
                 let manifest = self.read_manifest(&key).await.transpose();
                 // None: deleted since it was listed.
@@ -149,15 +147,12 @@ impl Storage {
     /// # Errors
     /// When the storage cannot be listed.
     pub async fn keys_of(&self, job: Uuid) -> Result<Vec<ObjectKey>, Fault> {
-        let what = || format!("cannot list storage \"{}\"", self.name);
-        let mut keys: Vec<ObjectKey> = self
-            .objects
-            .list(None)
-            .try_filter_map(|object| async move { Ok(ObjectKey::of_manifest(&object.location)) })
-            .try_filter(|key| std::future::ready(key.is_of(job)))
-            .try_collect()
-            .await
-            .map_err(|e| faults::of_object_store(what(), e))?;
+        let objects = self.objects_below(None).await?;
+        let mut keys: Vec<ObjectKey> = objects
+            .iter()
+            .filter_map(|object| ObjectKey::of_manifest(&object.location))
+            .filter(|key| key.is_of(job))
+            .collect();
         keys.sort_unstable();
         Ok(keys)
     }

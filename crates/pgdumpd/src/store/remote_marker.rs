@@ -1,10 +1,11 @@
 //! The marker of a storage in an object store. A store may ignore the condition "only if there is none", so two daemons
 //! that make one storage at once may both write theirs.
 //!
-//! Each therefore lets some time pass after writing, and takes the marker that is there then for the truth: the last
-//! one. A daemon that stands still in between for longer than that, or one that finds a marker in the instant before
-//! another replaces it, ends with an id that the storage has not; it learns so when it next opens the storage, which it
-//! then refuses as another one until it is told to reload. Nothing is lost in that case but an attempt.
+//! Each therefore lets some time pass after writing, or after finding a marker that it has not seen before, and takes
+//! the one that is there then for the truth: the last one. (How old a marker is, only a comparison of two clocks could
+//! tell.) A daemon that stands still in between for longer than that may end with an id that the storage has not; it
+//! learns so when it next opens the storage, which it then refuses as another one until it is told to reload. Nothing is
+//! lost in that case but an attempt.
 
 use std::time::Duration;
 
@@ -25,17 +26,18 @@ const LARGEST: u64 = 64 << 10;
 
 /// The storage's id; written first where nothing is there yet.
 pub(super) async fn read_or_create(remote: &Remote) -> Result<Uuid, Fault> {
-    if let Some(id) = read(remote).await? {
-        return Ok(id);
-    }
-    if let Some(fault) = foreign(remote).await? {
-        return read(remote).await?.ok_or(fault);
+    let mut found = read(remote).await?;
+    if found.is_none()
+        && let Some(fault) = foreign(remote).await?
+    {
+        found = Some(read(remote).await?.ok_or(fault)?);
     }
     let marker = Marker::new();
-    write(remote, &marker).await?;
+    if found.is_none() {
+        write(remote, &marker).await?;
+    }
     tokio::time::sleep(SETTLE).await;
-    let there = read(remote).await?;
-    let id = there.ok_or_else(|| {
+    let id = read(remote).await?.ok_or_else(|| {
         let what = format!("{} in {} came and went", NAME, remote.address);
         Fault::transient("storage_failed", what)
     })?;

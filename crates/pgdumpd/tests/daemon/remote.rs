@@ -177,7 +177,10 @@ async fn a_part_that_takes_longer_than_the_storage_may_stall_fails_no_backup() {
     let daemon = world.daemon().await;
     // Which takes longer, too.
     eventually("the storage is made", SOON, async || {
-        daemon.log().contains("a new storage was made").then_some(())
+        daemon
+            .log()
+            .contains("a new storage was made")
+            .then_some(())
     })
     .await;
     let status = world.succeeded(world.enqueue().await).await;

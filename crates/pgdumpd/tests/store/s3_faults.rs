@@ -548,7 +548,8 @@ async fn what_is_configured_wrongly_is_told_with_the_key_to_correct() {
     for fault in [&wrong_secret, &wrong_id] {
         assert_eq!(fault.code(), "storage_denied", "{}", fault.report());
         assert!(!fault.is_transient());
-        assert!(fault.advice().unwrap().contains("secret_access_key"));
+        let advice = fault.advice().unwrap();
+        assert!(advice.contains("secret_access_key"), "{}", fault.report());
     }
     if let Some(poor) = &server.poor_keys {
         let poor = refused(|config| s3(config).credentials = keys(&poor.id, &poor.secret)).await;
