@@ -450,7 +450,8 @@ mod tests {
         let address = format!("http://{}/", listener.local_addr().unwrap());
         let answering = tokio::spawn(async move {
             let (mut client, _) = listener.accept().await.unwrap();
-            client.read(&mut [0; 4096]).await.unwrap();
+            let asked = client.read(&mut [0; 4096]).await.unwrap();
+            assert!(asked > 0);
             let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             client.write_all(answer.as_bytes()).await.unwrap();
         });
