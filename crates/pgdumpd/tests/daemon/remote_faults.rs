@@ -118,6 +118,12 @@ async fn faults_that_last_fail_the_attempt_and_leave_nothing() {
             "storage_stalled",
         ),
         (
+            S3Operation::PutPart,
+            S3Fault::Answer(503, "SlowDown"),
+            "storage_failed",
+        ),
+        (S3Operation::PutPart, S3Fault::FlipBit, "storage_failed"),
+        (
             S3Operation::Complete,
             S3Fault::Answer(200, "InternalError"),
             "storage_failed",
@@ -143,21 +149,34 @@ async fn faults_that_last_fail_the_attempt_and_leave_nothing() {
         world.ended(id).await;
     }
     // What no try can change fails the job at once.
-    faults.fail(
-        S3Operation::PutPart,
-        usize::MAX,
-        S3Fault::Answer(403, "AccessDenied"),
-    );
-    let status = world.failed(world.enqueue().await).await;
-    assert_eq!(
-        status.error_code.as_deref(),
-        Some("storage_denied"),
-        "{status:#?}"
-    );
-    assert!(status.error_hint.as_deref().unwrap().contains("policy"));
-    faults.heal();
-    assert_eq!(left(&world).await, Vec::<String>::new());
-    world.assert_explained();
+    for (operation, fault, code, advice) in [
+        (
+            S3Operation::PutPart,
+            S3Fault::Answer(403, "AccessDenied"),
+            "storage_denied",
+            "policy",
+        ),
+        (
+            S3Operation::Create,
+            S3Fault::Answer(403, "InvalidAccessKeyId"),
+            "storage_denied",
+            "credentials",
+        ),
+        (
+            S3Operation::Create,
+            S3Fault::Answer(404, "NoSuchBucket"),
+            "bucket_missing",
+            "url",
+        ),
+    ] {
+        faults.fail(operation, usize::MAX, fault);
+        let status = world.failed(world.enqueue().await).await;
+        faults.heal();
+        assert_eq!(status.error_code.as_deref(), Some(code), "{status:#?}");
+        assert!(status.error_hint.unwrap().contains(advice), "{fault:?}");
+        assert_eq!(left(&world).await, Vec::<String>::new());
+        world.assert_explained();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
