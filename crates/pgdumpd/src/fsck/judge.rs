@@ -421,9 +421,9 @@ impl Judge<'_> {
                     self.warning("upload_unfinished", &key, attempt.job)
                         .says("an upload that the queue knows, of an attempt that nobody has cleared up after")
                         .remedied_by(Remedy::AbortUpload {
- token: attempt.token,
- upload_id: upload_id.clone(),
- }),
+                            token: attempt.token,
+                            upload_id: upload_id.clone(),
+                        }),
                 );
             }
         }

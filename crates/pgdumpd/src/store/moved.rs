@@ -1,4 +1,4 @@
-//! How many bytes an object store was sent: a part on a slow link takes its time, and moves.
+//! How many bytes have moved: a part on a slow link, or a large object that is read, takes its time, and moves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::patience::stalled;
 use crate::fault::Fault;
 
-/// A count that its clones share; of a local directory, which takes each write at once, it stays 0.
+/// A count that its clones share. Of what a local directory was sent, which takes each write at once, it stays 0.
 #[derive(Debug, Clone, Default)]
 pub struct Moved(Arc<AtomicU64>);
 

@@ -2,9 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +15,8 @@ use uuid::Uuid;
 
 use super::key::ObjectKey;
 use super::manifest::{self, Manifest, Object};
-use super::patience::{in_time, stalled};
+use super::moved::Moved;
+use super::patience::in_time;
 use super::{Place, Storage, blocking, faults, object_path};
 use crate::fault::Fault;
 use crate::hex::hex;
@@ -238,7 +236,7 @@ impl Storage {
                 let what = || format!("cannot read {}", path.display());
                 sha256_of_file(&path, &read).map_err(|e| faults::of_io(what(), root.path(), e))
             });
-            return reading.watched(patience, hashing).await;
+            return reading.bytes.in_time(patience, hashing).await;
         }
         let pieces = self.read_range(key, 0..object.size_bytes);
         let mut pieces = in_time(patience, pieces).await?;
@@ -265,31 +263,8 @@ impl Storage {
 /// How far a thread has read, and whether anybody still wants to know.
 #[derive(Debug, Clone, Default)]
 struct Reading {
-    bytes: Arc<AtomicU64>,
+    bytes: Moved,
     left: CancellationToken,
-}
-
-impl Reading {
-    /// Waits for the end for as long as the reading goes on.
-    async fn watched<T>(
-        &self,
-        patience: Duration,
-        reading: impl Future<Output = Result<T, Fault>>,
-    ) -> Result<T, Fault> {
-        let mut reading = pin!(reading);
-        let mut seen = 0;
-        loop {
-            tokio::select! {
-                done = &mut reading => return done,
-                () = tokio::time::sleep(patience) => {}
-            }
-            let bytes = self.bytes.load(Ordering::Relaxed);
-            if bytes == seen {
-                return Err(stalled(patience));
-            }
-            seen = bytes;
-        }
-    }
 }
 
 fn sha256_of_file(path: &std::path::Path, reading: &Reading) -> io::Result<String> {
@@ -304,7 +279,7 @@ fn sha256_of_file(path: &std::path::Path, reading: &Reading) -> io::Result<Strin
             }
             Ok(read) => {
                 hash.update(&buffer[..read]);
-                reading.bytes.fetch_add(read as u64, Ordering::Relaxed);
+                reading.bytes.add(read as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -356,32 +356,7 @@ async fn a_copy_whose_daemon_was_killed_before_it_ended_the_row_is_adopted() {
 async fn a_backup_that_is_adopted_in_a_former_storage_is_copied_to_the_present_one() {
     let mut world = copying(&["offsite"]).await;
     world.set("targets.shop", "copies", "[]");
-    let mut holder = world.queue.connect().await;
-    holder
-        .execute("BEGIN; LOCK TABLE pgdumpd.backup_copies IN EXCLUSIVE MODE")
-        .await
-        .unwrap();
-    let mut killed = world.daemon().await;
-    let id = world.enqueue().await;
-    eventually("the row's end waits for the lock", SOON, async || {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_locks WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
-        )
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
-    killed.kill();
-    sqlx::query(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
-         WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
-    )
-    .execute(&world.pool)
-    .await
-    .unwrap();
-    holder.execute("ROLLBACK").await.unwrap();
+    let (id, _killed) = world.killed_before_its_row_ends().await;
     world.set("targets.shop", "storage", quoted("offsite"));
     world.set("targets.shop", "copies", "[\"local\"]");
     let rescuer = world.daemon().await;

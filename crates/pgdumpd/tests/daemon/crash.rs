@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use pgdumpd_testkit::{contents, eventually, fill};
 use rustix::process::Signal;
-use sqlx::Executor as _;
 
 use crate::harness::{Daemon, SOON, World};
 use crate::scenes::has_ended;
@@ -74,36 +73,10 @@ async fn a_backup_whose_daemon_was_killed_before_it_ended_the_row_is_adopted_and
 {
     let world = World::new().await;
     fill(&world.shop, 1).await;
-    let mut holder = world.queue.connect().await;
-    holder
-        .execute("BEGIN; LOCK TABLE pgdumpd.backup_copies IN EXCLUSIVE MODE")
-        .await
-        .unwrap();
-    let mut killed = world.daemon().await;
-    let id = world.enqueue().await;
-    eventually("the row's end waits for the lock", SOON, async || {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_locks WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
-        )
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
+    let (id, killed) = world.killed_before_its_row_ends().await;
     let finished = world.backups();
     assert_eq!(finished.len(), 1);
     let bytes = std::fs::read(&finished[0]).unwrap();
-    killed.kill();
-    // What it had asked for must not happen after its death.
-    sqlx::query(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
-         WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
-    )
-    .execute(&world.pool)
-    .await
-    .unwrap();
-    holder.execute("ROLLBACK").await.unwrap();
 
     let rescuer = world.daemon().await;
     let status = world.succeeded(id).await;

@@ -545,38 +545,11 @@ async fn roles_beside_an_encrypted_archive_are_encrypted_too_and_fsck_knows_both
 
 #[tokio::test]
 async fn an_encrypted_backup_is_adopted_by_a_daemon_that_cannot_read_it() {
-    use sqlx::Executor as _;
     let (mut world, own) = encrypting().await;
     world.set("targets.shop", "manifest", quoted("sealed"));
     fill(&world.shop, 1).await;
-    let mut holder = world.queue.connect().await;
-    holder
-        .execute("BEGIN; LOCK TABLE pgdumpd.backup_copies IN EXCLUSIVE MODE")
-        .await
-        .unwrap();
-    let mut killed = world.daemon().await;
-    let id: Uuid = world.enqueue().await;
-    eventually("the row's end waits for the lock", SOON, async || {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_locks WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
-        )
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
+    let (id, _killed) = world.killed_before_its_row_ends().await;
     let finished = world.backups();
-    killed.kill();
-    // What it had asked for must not happen after its death.
-    sqlx::query(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
-         WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
-    )
-    .execute(&world.pool)
-    .await
-    .unwrap();
-    holder.execute("ROLLBACK").await.unwrap();
     let daemon = world.daemon().await;
     let status = world.succeeded(id).await;
     daemon.stop().await;

@@ -10,7 +10,7 @@ use pgdumpd::store::Manifest;
 use pgdumpd_client::{BackupRequest, Cancelled, JobState, JobStatus};
 use pgdumpd_testkit::{Cluster, Database, FakePgDump, cluster, eventually};
 use rustix::process::{Pid, Signal, kill_process};
-use sqlx::PgPool;
+use sqlx::{Executor as _, PgPool};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -399,6 +399,38 @@ impl World {
         )
         .await;
         self.assert_explained();
+    }
+
+    /// A backup whose daemon was killed after it was stored and before its row could end.
+    pub(crate) async fn killed_before_its_row_ends(&self) -> (Uuid, Daemon) {
+        let mut holder = self.queue.connect().await;
+        holder
+            .execute("BEGIN; LOCK TABLE pgdumpd.backup_copies IN EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let mut killed = self.daemon().await;
+        let id = self.enqueue().await;
+        eventually("the row's end waits for the lock", SOON, async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_locks WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
+            )
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+            (waiting > 0).then_some(())
+        })
+        .await;
+        killed.kill();
+        // What it had asked for must not happen after its death.
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
+             WHERE relation = 'pgdumpd.backup_copies'::regclass AND NOT granted",
+        )
+        .execute(&self.pool)
+        .await
+        .unwrap();
+        holder.execute("ROLLBACK").await.unwrap();
+        (id, killed)
     }
 
     /// Asserts that fsck finds nothing in the storages that it reaches, however young it is, but what is there for a

@@ -179,20 +179,23 @@ async fn faults_that_last_fail_the_attempt_and_leave_nothing() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_a_killed_daemon_left_is_aborted_by_the_next_one() {
-    let (world, faults) = behind_faults().await;
-    let mut daemon = world.daemon().await;
-    faults.fail(
-        S3Operation::PutPart,
-        usize::MAX,
-        S3Fault::StallAfter(1_000_000),
-    );
+/// A job whose parts are on their way and get nowhere.
+async fn stuck(world: &World, faults: &FaultyS3) -> Uuid {
+    let stall = S3Fault::StallAfter(1_000_000);
+    faults.fail(S3Operation::PutPart, usize::MAX, stall);
     let id = world.enqueue().await;
     eventually("a part is on its way", SOON, async || {
         (faults.count(S3Operation::PutPart) > 0).then_some(())
     })
     .await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_a_killed_daemon_left_is_aborted_by_the_next_one() {
+    let (world, faults) = behind_faults().await;
+    let mut daemon = world.daemon().await;
+    let id = stuck(&world, &faults).await;
     daemon.kill();
     let noted: Option<String> =
         sqlx::query_scalar("SELECT upload_id FROM pgdumpd.backup_attempts WHERE job_id = $1")
@@ -219,16 +222,7 @@ async fn an_upload_that_a_killed_daemon_left_is_aborted_by_the_next_one() {
 async fn a_cancelled_backup_leaves_no_upload() {
     let (world, faults) = behind_faults().await;
     let _daemon = world.daemon().await;
-    faults.fail(
-        S3Operation::PutPart,
-        usize::MAX,
-        S3Fault::StallAfter(1_000_000),
-    );
-    let id = world.enqueue().await;
-    eventually("a part is on its way", SOON, async || {
-        (faults.count(S3Operation::PutPart) > 0).then_some(())
-    })
-    .await;
+    let id = stuck(&world, &faults).await;
     world.cancel(id).await;
     world.ended(id).await;
     let took = world.cancel_took(id).await;
