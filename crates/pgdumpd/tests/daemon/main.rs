@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod config_free;
 mod copies;
+mod copies_kept;
 mod copies_later;
 mod crash;
 mod dump_faults;
