@@ -60,6 +60,7 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
         requested_by: job.requested_by.clone(),
         attempt: job.lease.attempt,
         lease_token: job.lease.token,
+        claimed_at: Some(job.claimed_at),
         started_at: facts.started_at,
         finished_at: Utc::now(),
         database: Database {

@@ -48,7 +48,10 @@ pub struct Manifest {
     pub attempt: i16,
     /// The claim under which this was made.
     pub lease_token: Uuid,
-    /// When pg_dump was started.
+    /// When the attempt was claimed, by the queue's clock: the order of backups, which a rebuilt queue keeps. Older
+    /// manifests do not say it.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// When pg_dump was started, by the daemon's clock.
     pub started_at: DateTime<Utc>,
     /// When the archive was whole.
     pub finished_at: DateTime<Utc>,

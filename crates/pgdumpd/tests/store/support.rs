@@ -74,6 +74,7 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
         requested_by: "shop".into(),
         attempt: 2,
         lease_token: Uuid::new_v4(),
+        claimed_at: Some(Utc::now()),
         started_at: time("2026-11-23T20:00:00Z"),
         finished_at: time("2026-11-23T20:00:05Z"),
         database: Database {
