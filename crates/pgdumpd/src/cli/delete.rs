@@ -1,6 +1,7 @@
 //! `pgdumpd delete`: removes a backup from every storage that holds it, manifest first, and cancels what would copy it
 //! further.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,7 +11,7 @@ use super::exit::{Advised, Exit};
 use super::{backup, out, queue_pool, watch};
 use crate::config::Config;
 use crate::fault::chain;
-use crate::queue::{CopyRow, Queue};
+use crate::queue::{Place, Queue};
 use crate::store::{ObjectKey, Storage};
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +75,8 @@ impl Found {
             ))?);
         }
         storage.delete_backup(key).await?;
+        // A storage that has gone meanwhile still holds it.
+        storage.confirm().await?;
         match queue {
             Some(queue) => {
                 queue.mark_copy_deleted(storage.id(), key.as_str()).await?;
@@ -85,45 +88,146 @@ impl Found {
     }
 }
 
-/// From all storages that hold it, by the queue. One that is away keeps nobody from removing it from the others, and is
-/// told; its row goes on to say that it holds the backup.
+/// From every storage. The request is written first: what is stored of this backup later, and what lies in a storage that
+/// is away, is deleted by the daemons.
 async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit> {
     let queue = queue_pool::queue(&config.queue).await?;
-    // First, so that none is made meanwhile.
+    let Some(asked) = queue.request_deletion(id, yes).await? else {
+        watch::eprintln_line(&format!("{id}: the queue has no backup of this id"));
+        return Ok(Exit::NotFound);
+    };
+    if !asked.has_ended {
+        return Err(Advised::new(
+            format!("{id}: the job has not ended"),
+            format!("Cancel it first with `pgdumpd cancel {id}`, or wait for its end."),
+        )
+        .into());
+    }
+    let was_somewhere = !queue.places_of_backup(id).await?.is_empty();
+    // Before the search, so that none is made meanwhile.
     let stopped = stop_copies(&queue, id, yes).await?;
-    let copies = queue.copies_of(id).await?;
-    if copies.is_empty() {
+    let search = Search {
+        config,
+        queue: &queue,
+        id,
+        target: &asked.target,
+        places: queue.places_of_backup(id).await?,
+    };
+    let outcome = search.remove_all(yes).await?;
+    if outcome.removed == 0 && outcome.left == 0 && was_somewhere && yes {
+        out::line(format!("{id}: removed by a daemon"))?;
+    } else if outcome.removed == 0 && outcome.left == 0 {
         watch::eprintln_line(&format!("{id}: no storage holds a backup of this job"));
         return Ok(Exit::NotFound);
     }
-    let (mut removed, mut errors) = (0, Vec::new());
-    for copy in &copies {
-        let done = async {
-            let Some(found) = by_row(config, &queue, id, copy).await? else {
-                return Ok(());
-            };
-            found.remove(config, yes).await
-        };
-        match done.await {
-            Ok(()) => removed += 1,
-            Err(error) => errors.push((copy, error)),
-        }
-    }
-    if removed == 0 && !errors.is_empty() {
-        return Err(errors.swap_remove(0).1);
-    }
-    for (copy, error) in &errors {
-        watch::eprintln_line(&format!(
-            "it stays in storage \"{}\": {}",
-            copy.storage,
-            chain(error.as_ref())
-        ));
-    }
-    Ok(if errors.is_empty() && stopped {
+    Ok(if outcome.left == 0 && stopped {
         Exit::Done
     } else {
         Exit::Incomplete
     })
+}
+
+/// Every place where a backup may lie.
+struct Search<'a> {
+    config: &'a Config,
+    queue: &'a Queue,
+    id: Uuid,
+    target: &'a str,
+    places: Vec<Place>,
+}
+
+/// What came of it.
+#[derive(Default)]
+struct Removed {
+    removed: usize,
+    /// Storages in which something is, or may be, left.
+    left: usize,
+}
+
+impl Search<'_> {
+    async fn remove_all(&self, yes: bool) -> anyhow::Result<Removed> {
+        let mut outcome = Removed::default();
+        let mut opened = HashSet::new();
+        let mut faults = HashMap::new();
+        for name in self.config.storages.keys() {
+            match self.remove_from(name, yes).await {
+                Ok((storage_id, removed)) => {
+                    outcome.removed += removed;
+                    opened.insert(storage_id);
+                }
+                Err(error) => {
+                    faults.insert(name.as_str(), error);
+                }
+            }
+        }
+        let mut told = HashSet::new();
+        for place in &self.places {
+            if opened.contains(&place.storage_id) || !told.insert(place.storage_id) {
+                continue;
+            }
+            outcome.left += 1;
+            let why = match faults.get(place.storage.as_str()) {
+                Some(error) => chain(error.as_ref()),
+                None => format!(
+                    "no storage with the id {} is configured here",
+                    place.storage_id
+                ),
+            };
+            let may = if place.noted {
+                "it stays"
+            } else {
+                "something of it may be"
+            };
+            let then = if yes {
+                "; a daemon that reaches it removes it"
+            } else {
+                ""
+            };
+            watch::eprintln_line(&format!(
+                "{may} in storage \"{}\"{then}: {why}",
+                place.storage
+            ));
+        }
+        Ok(outcome)
+    }
+
+    /// Removes every backup of the job from one storage; the storage's id, and how many there were.
+    async fn remove_from(&self, name: &str, yes: bool) -> anyhow::Result<(Uuid, usize)> {
+        let storage = backup::open(self.config, name).await?;
+        let noted = |place: &&Place| place.noted && place.storage_id == storage.id();
+        let mut keys = storage
+            .keys_of_target(self.queue.id(), self.target, self.id)
+            .await?;
+        for place in self.places.iter().filter(noted) {
+            let key = ObjectKey::parse(&place.object_key)?;
+            // Its deletion was interrupted: to be finished.
+            if !keys.contains(&key) {
+                self.expect_ours(&key)?;
+                keys.push(key);
+            }
+        }
+        let removed = keys.len();
+        for key in keys {
+            let found = Found {
+                storage: storage.clone(),
+                key,
+                queue: Some(self.queue.clone()),
+            };
+            found.remove(self.config, yes).await?;
+        }
+        Ok((storage.id(), removed))
+    }
+
+    /// A clone that was adopted knows the original's backups, which are not its own.
+    fn expect_ours(&self, key: &ObjectKey) -> Result<(), Advised> {
+        if key.is_of_queue(self.queue.id()) {
+            return Ok(());
+        }
+        Err(Advised::new(
+            format!("{key} belongs to another queue than {}", self.queue.id()),
+            "Delete it on the queue that it belongs to, or by `pgdumpd delete --storage NAME --key KEY`.",
+        ))
+    }
 }
 
 /// Cancels the copies that have not ended, and waits until none of them runs. False: one still does.
@@ -154,28 +258,6 @@ async fn stop_copies(queue: &Queue, id: Uuid, yes: bool) -> anyhow::Result<bool>
         }
         tokio::time::sleep(STOPPING / 100).await;
     }
-}
-
-async fn by_row(
-    config: &Config,
-    queue: &Queue,
-    id: Uuid,
-    copy: &CopyRow,
-) -> anyhow::Result<Option<Found>> {
-    let key = ObjectKey::parse(&copy.object_key)?;
-    let storage = backup::open_copy(config, copy).await?;
-    // An attempt whose manifest did not check out is not adopted, and the next one stores a backup of its own.
-    let mut keys = storage.keys_of(id).await?;
-    if !keys.contains(&key) {
-        // Its deletion was interrupted: to be finished.
-        keys.push(key);
-    }
-    let key = the_only_one(&storage, id, keys)?;
-    Ok(key.map(|key| Found {
-        storage,
-        key,
-        queue: Some(queue.clone()),
-    }))
 }
 
 async fn by_storage(config: &Config, name: &str, id: Uuid) -> anyhow::Result<Option<Found>> {

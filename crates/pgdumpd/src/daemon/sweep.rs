@@ -1,5 +1,6 @@
-//! Clears up after attempts that left no backup and whose jobs have ended: their daemons died, or could not reach
-//! target or storage at the end. A job that runs again does so itself.
+//! Cleans up after attempts whose jobs have ended and that nobody could clean up: their daemons died, or could not reach
+//! target or storage at the end. A job that runs again does so itself. And finishes deletions that were requested while a
+//! storage was away, or before a daemon had stored what was to be deleted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,13 +8,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::Services;
+use crate::fault::Fault;
 use crate::job;
-use crate::queue::Leftover;
-use crate::store::in_time;
+use crate::queue::{Leftover, Unfinished};
+use crate::store::{ObjectKey, in_time};
+use crate::telemetry::BACKUP_DELETED;
 
 /// Attempts cleared in one round; more wait for the next.
 const A_ROUND: i64 = 20;
@@ -27,21 +30,26 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Looks for something to clear every heartbeat, until `rest` is cancelled.
 pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
     let mut tried: HashMap<Uuid, Instant> = HashMap::new();
+    let mut deletions_tried: HashMap<Uuid, Instant> = HashMap::new();
     loop {
         tokio::select! {
             () = rest.cancelled() => return,
             () = tokio::time::sleep(services.daemon.heartbeat) => {}
         }
-        tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
+        let round = async {
+            round(&services, &mut tried).await;
+            finish_deletions(&services, &mut deletions_tried).await;
+        };
         tokio::select! {
             () = rest.cancelled() => return,
-            () = round(&services, &mut tried) => {}
+            () = round => {}
         }
     }
 }
 
 /// May be dropped at any point: each step can be repeated.
 async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
+    tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
     let served = services.served();
     let targets: Vec<String> = served.targets.keys().cloned().collect();
     let storages: Vec<String> = served.storages.keys().cloned().collect();
@@ -65,7 +73,7 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     }
     for attempt in &left {
         // One storage that hangs must not keep what others hold.
-        match in_time(LIMIT, job::clear(attempt, &served)).await {
+        match in_time(LIMIT, job::clear(attempt, &served, &services.queue)).await {
             Ok(true) => note(services, attempt.token).await,
             Ok(false) => {
                 debug!(job.id = %attempt.job, "what an attempt left is for another daemon to clear");
@@ -78,6 +86,77 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
             ),
         }
     }
+}
+
+/// Deletes backups whose deletion was requested and that a storage got, or that came back with it, after that. May be
+/// dropped at any point: each step can be repeated.
+async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
+    tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
+    let storages = services.served().storages_for_copies();
+    let ids: Vec<Uuid> = storages.iter().filter_map(|storage| storage.id).collect();
+    let without: Vec<Uuid> = tried.keys().copied().collect();
+    let unfinished = services.queue.deletions_to_finish(&ids, A_ROUND, &without);
+    let unfinished = match unfinished.await {
+        Ok(unfinished) => unfinished,
+        Err(error) => {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "the queue cannot be asked which deletions are to be finished"
+            );
+            return;
+        }
+    };
+    for backup in &unfinished {
+        tried.insert(backup.job, Instant::now());
+        let name = storages
+            .iter()
+            .find(|storage| storage.id == Some(backup.storage_id))
+            .map_or(backup.storage.as_str(), |storage| storage.name.as_str());
+        match in_time(LIMIT, finish_deletion(services, name, backup)).await {
+            Ok(()) => info!(
+                event = %BACKUP_DELETED,
+                job.id = %backup.job,
+                object.key = backup.object_key,
+                "deleted a backup whose deletion had been requested"
+            ),
+            Err(fault) => warn!(
+                job.id = %backup.job,
+                object.key = backup.object_key,
+                "a requested deletion could not be finished: {}",
+                fault.report()
+            ),
+        }
+    }
+}
+
+async fn finish_deletion(
+    services: &Services,
+    name: &str,
+    backup: &Unfinished,
+) -> Result<(), Fault> {
+    let served = services.served();
+    let config = served.storages.get(name).ok_or_else(|| {
+        Fault::transient(
+            "storage_unknown",
+            format!("storage \"{name}\" is not configured here"),
+        )
+    })?;
+    let storage = served.known.open(name, config).await?;
+    if storage.id() != backup.storage_id {
+        return Err(Fault::transient(
+            "storage_replaced",
+            format!("storage \"{name}\" is another one by now"),
+        ));
+    }
+    let key = ObjectKey::parse(&backup.object_key).map_err(|error| {
+        Fault::permanent("key_unreadable", "a backup's object key is unreadable").caused_by(error)
+    })?;
+    storage.delete_backup(&key).await?;
+    // A storage that has gone meanwhile still holds it.
+    storage.confirm().await?;
+    let noted = services.queue.mark_copy_deleted(storage.id(), key.as_str());
+    noted.await?;
+    Ok(())
 }
 
 async fn note(services: &Services, token: Uuid) {

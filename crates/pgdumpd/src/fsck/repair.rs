@@ -31,8 +31,8 @@ pub async fn repair(
         Remedy::RemoveAttempt { token } => {
             let key = key_of(finding)?;
             // No attempt begins again under the same token: what is not in use now never will be.
-            if queue.attempt_is_in_use(*token).await.map_err(failed)?
-                || queue.key_is_noted(&finding.key).await.map_err(failed)?
+            if queue.attempt_is_in_use(*token).await?
+                || queue.key_is_noted(&finding.key).await?
                 || storage.has_manifest(&key).await?
             {
                 false
@@ -42,7 +42,7 @@ pub async fn repair(
             }
         }
         Remedy::AbortUpload { token, upload_id } => {
-            let in_use = queue.attempt_is_in_use(*token).await.map_err(failed)?;
+            let in_use = queue.attempt_is_in_use(*token).await?;
             if !in_use {
                 storage.abort_upload(&key_of(finding)?, upload_id).await?;
             }
@@ -50,7 +50,7 @@ pub async fn repair(
         }
         Remedy::RemoveTemporaries { token } => {
             let key = key_of(finding)?;
-            let in_use = queue.attempt_is_in_use(*token).await.map_err(failed)?;
+            let in_use = queue.attempt_is_in_use(*token).await?;
             if !in_use {
                 storage.remove_temporaries(&key).await?;
             }
@@ -64,14 +64,14 @@ pub async fn repair(
             storage.confirm().await?;
             gone && {
                 let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
-                noted.await.map_err(failed)?
+                noted.await?
             }
         }
         Remedy::NoteCopy { size_bytes } => match finding.job {
             Some(job) if storage.has_manifest(&key_of(finding)?).await? => {
                 let (name, id) = (storage.name(), storage.id());
                 let noted = queue.note_copy(job, name, id, &finding.key, *size_bytes);
-                noted.await.map_err(failed)?
+                noted.await?
             }
             _ => false,
         },
@@ -86,8 +86,4 @@ pub async fn repair(
 fn key_of(finding: &Finding) -> Result<ObjectKey, Fault> {
     ObjectKey::parse(&finding.key)
         .map_err(|error| Fault::permanent("internal", "a finding's key is none").caused_by(error))
-}
-
-fn failed(error: crate::queue::QueueError) -> Fault {
-    Fault::transient("queue_failed", "the queue cannot be asked").caused_by(error)
 }

@@ -7,9 +7,10 @@ use tracing::{info, warn};
 
 use crate::daemon::Served;
 use crate::fault::Fault;
-use crate::queue::{ClaimedJob, Leftover};
+use crate::queue::{ClaimedJob, Leftover, Queue};
 use crate::store::{Manifest, ObjectKey, STORAGE_STALLED, Storage, in_time};
 use crate::target::{Target, application_name};
+use crate::telemetry::BACKUP_DELETED;
 
 /// How long the server may take to end a session.
 const SESSIONS_LIMIT: Duration = Duration::from_secs(10);
@@ -112,12 +113,13 @@ pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
     }
 }
 
-/// Ends the sessions and removes the partial object of an attempt whose job will not run again. A finished
-/// backup stays. False: this daemon does not serve its storage. Safe to repeat.
+/// Ends the sessions of an attempt whose job will not run again, and cleans up its object: what is partial is removed; a
+/// whole backup is noted in the queue, or deleted where its deletion was requested. False: this daemon does not serve
+/// its storage. Safe to repeat.
 ///
 /// # Errors
-/// When target or storage could not be reached, or refused.
-pub async fn clear(left: &Leftover, served: &Served) -> Result<bool, Fault> {
+/// When target, storage or queue could not be reached, or refused.
+pub async fn clear(left: &Leftover, served: &Served, queue: &Queue) -> Result<bool, Fault> {
     let sessions = match served.targets.get(&left.target) {
         _ if left.is_copy => 0,
         None => return Ok(false),
@@ -140,9 +142,7 @@ pub async fn clear(left: &Leftover, served: &Served) -> Result<bool, Fault> {
             Fault::permanent("key_unreadable", "an attempt's object key is unreadable")
                 .caused_by(error)
         })?;
-        storage
-            .remove_partial(&key, left.upload_id.as_deref())
-            .await?;
+        clear_object(left, &storage, &key, queue).await?;
     }
     info!(
         job.id = %left.job,
@@ -150,4 +150,58 @@ pub async fn clear(left: &Leftover, served: &Served) -> Result<bool, Fault> {
         "saw to it that nothing of an attempt is left"
     );
     Ok(true)
+}
+
+async fn clear_object(
+    left: &Leftover,
+    storage: &Storage,
+    key: &ObjectKey,
+    queue: &Queue,
+) -> Result<(), Fault> {
+    match whole_backup(storage, key).await? {
+        Some(_) if left.deletion_requested => {
+            storage.delete_backup(key).await?;
+            // A storage that has gone meanwhile still holds it.
+            storage.confirm().await?;
+            info!(
+                event = %BACKUP_DELETED,
+                job.id = %left.backup,
+                object.key = %key,
+                "deleted a backup whose deletion was requested before its daemon died"
+            );
+            Ok(())
+        }
+        Some(size_bytes) => {
+            let (name, id) = (storage.name(), storage.id());
+            let noted = queue.note_copy(left.backup, name, id, key.as_str(), size_bytes);
+            // Where the queue notes another backup of the job in this storage, that one counts.
+            if noted.await? {
+                info!(
+                    job.id = %left.backup,
+                    object.key = %key,
+                    "noted a backup that was whole when its daemon died"
+                );
+            }
+            Ok(())
+        }
+        None => {
+            storage
+                .remove_partial(key, left.upload_id.as_deref())
+                .await?;
+            storage.confirm().await
+        }
+    }
+}
+
+/// The size of a backup whose manifest can be read and whose object is there.
+async fn whole_backup(storage: &Storage, key: &ObjectKey) -> Result<Option<u64>, Fault> {
+    match storage.read_manifest(key).await {
+        Ok(Some(manifest)) if storage.has_object(&manifest).await? => {
+            Ok(Some(manifest.object.size_bytes))
+        }
+        Ok(_) => Ok(None),
+        // `remove_partial` leaves what has a manifest.
+        Err(fault) if fault.code().starts_with("manifest_") => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }

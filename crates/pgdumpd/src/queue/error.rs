@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::fault::Fault;
 use crate::migrate::MigrateError;
 
 /// An error of the queue's database.
@@ -162,6 +163,12 @@ fn passes(error: &sqlx::Error) -> bool {
                 || ["25006", "55P03"].contains(&code.as_ref())
         }),
         _ => false,
+    }
+}
+
+impl From<QueueError> for Fault {
+    fn from(error: QueueError) -> Self {
+        Fault::transient("queue_failed", "the queue cannot be asked").caused_by(error)
     }
 }
 

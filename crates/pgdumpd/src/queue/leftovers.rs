@@ -15,6 +15,10 @@ pub struct Leftover {
     pub token: Uuid,
     /// Its job, which has ended.
     pub job: Uuid,
+    /// The backup that it made, or copied: its own job, or the one that it is a copy of.
+    pub backup: Uuid,
+    /// Whether the deletion of that backup was requested.
+    pub deletion_requested: bool,
     /// Whether it was a copy's, which has nothing on its target.
     pub is_copy: bool,
     /// The target's name.
@@ -53,6 +57,8 @@ impl Queue {
                 Ok(Leftover {
                     token: row.try_get("lease_token")?,
                     job: row.try_get("job_id")?,
+                    backup: row.try_get("backup_id")?,
+                    deletion_requested: row.try_get("deletion_requested")?,
                     is_copy: row.try_get::<String, _>("kind")? == "copy",
                     target: row.try_get("target")?,
                     storage: row.try_get("storage")?,

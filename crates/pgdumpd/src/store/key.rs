@@ -114,6 +114,11 @@ impl ObjectKey {
         format!("{stem}{GLOBALS_SUFFIX}{encrypted}")
     }
 
+    /// Whether a job of this queue stored it.
+    pub fn is_of_queue(&self, queue_id: Uuid) -> bool {
+        self.0.split('/').next() == Some(queue_id.to_string().as_str())
+    }
+
     /// Whether this is the key of an attempt of this job.
     pub(super) fn is_of(&self, job: Uuid) -> bool {
         self.0.rsplit('/').nth(1) == Some(job.to_string().as_str())

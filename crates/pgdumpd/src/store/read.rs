@@ -145,7 +145,26 @@ impl Storage {
     /// # Errors
     /// When the storage cannot be listed.
     pub async fn keys_of(&self, job: Uuid) -> Result<Vec<ObjectKey>, Fault> {
-        let objects = self.objects_below(None).await?;
+        self.keys_below(None, job).await
+    }
+
+    /// The same of one target of one queue, without the rest of the storage.
+    ///
+    /// # Errors
+    /// When the storage cannot be listed.
+    pub async fn keys_of_target(
+        &self,
+        queue_id: Uuid,
+        target: &str,
+        job: Uuid,
+    ) -> Result<Vec<ObjectKey>, Fault> {
+        let prefix = ObjectKey::prefix(queue_id, target);
+        let prefix = object_path(prefix.trim_end_matches('/'))?;
+        self.keys_below(Some(&prefix), job).await
+    }
+
+    async fn keys_below(&self, prefix: Option<&Path>, job: Uuid) -> Result<Vec<ObjectKey>, Fault> {
+        let objects = self.objects_below(prefix).await?;
         let mut keys: Vec<ObjectKey> = objects
             .iter()
             .filter_map(|object| ObjectKey::of_manifest(&object.location))

@@ -222,7 +222,7 @@ fn another_backup(world: &World, archive: &Path) -> String {
 }
 
 #[tokio::test]
-async fn delete_refuses_an_id_that_two_backups_have_and_takes_either_by_its_key() {
+async fn delete_takes_all_backups_of_an_id_or_one_of_them_by_its_key() {
     let world = World::new().await;
     let _daemon = world.daemon().await;
     let id = world.enqueue().await;
@@ -231,15 +231,17 @@ async fn delete_refuses_an_id_that_two_backups_have_and_takes_either_by_its_key(
     let archive = world.backups().remove(0);
     let key = world.manifest(&archive).object.key.to_string();
     let other = another_backup(&world, &archive);
-    for arguments in [
-        &["delete", &id][..],
-        &["delete", &id, "--yes"],
-        &["delete", &id, "--storage", "local", "--yes"],
-    ] {
-        let said = world.say(arguments).code(1);
-        for named in ["2 backups with the id", &key, &other, "--key KEY"] {
-            assert!(said.err.contains(named), "{named}: {}", said.err);
-        }
+    let said = world.say(&["delete", &id]).code(0);
+    assert!(
+        said.out.contains(&key) && said.out.contains(&other),
+        "{}",
+        said.out
+    );
+    let said = world
+        .say(&["delete", &id, "--storage", "local", "--yes"])
+        .code(1);
+    for named in ["2 backups with the id", &key, &other, "--key KEY"] {
+        assert!(said.err.contains(named), "{named}: {}", said.err);
     }
     world.assert_clean(2).await;
 
@@ -258,6 +260,13 @@ async fn delete_refuses_an_id_that_two_backups_have_and_takes_either_by_its_key(
     let status = world.say(&["status", &id, "--json"]).code(0).json();
     assert_eq!(status["copies"], "0 of 1");
     world.say(&[&by_key(&key)[..], &["--yes"]].concat()).code(3);
+
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    another_backup(&world, &world.backups()[0]);
+    let said = world.say(&["delete", &id.to_string(), "--yes"]).code(0);
+    assert_eq!(said.out.matches("removed ").count(), 2, "{}", said.out);
+    assert_eq!(world.files(), Vec::<String>::new());
     for wrong in ["../x.dump", "x"] {
         let said = world.say(&by_key(wrong)).code(2);
         assert!(said.err.contains("no archive's key"), "{}", said.err);

@@ -14,6 +14,7 @@ mod copies;
 mod copies_kept;
 mod copies_later;
 mod crash;
+mod delete;
 mod dump_faults;
 mod encryption;
 mod filters;

@@ -1,6 +1,9 @@
 -- Attempts without a backup, of jobs that have ended: no next attempt will clear up after them.
 -- $1 targets, $2 how many, $3 attempts to leave out, $4 storages.
-SELECT a.lease_token, a.job_id, j.kind, j.target, a.storage, a.storage_id, a.object_key, a.upload_id
+SELECT a.lease_token, a.job_id, j.kind, j.target, a.storage, a.storage_id, a.object_key, a.upload_id,
+       -- Whose backup it would be.
+       coalesce(j.copy_of, j.id) AS backup_id,
+       EXISTS (SELECT FROM pgdumpd.backup_deletions AS d WHERE d.job_id = coalesce(j.copy_of, j.id)) AS deletion_requested
 FROM pgdumpd.backup_attempts AS a
 JOIN pgdumpd.backup_jobs AS j ON j.id = a.job_id
 WHERE a.cleared_at IS NULL

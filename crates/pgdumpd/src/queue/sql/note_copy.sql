@@ -4,6 +4,8 @@ INSERT INTO pgdumpd.backup_copies AS c (job_id, storage, storage_id, object_key,
 SELECT j.id, $2, $3, $4, $5, 'stored', j.finished_at
 FROM pgdumpd.backup_jobs AS j
 WHERE j.id = $1 AND j.finished_at IS NOT NULL
+  -- What is to be deleted must not come back.
+  AND NOT EXISTS (SELECT FROM pgdumpd.backup_deletions AS d WHERE d.job_id = j.id)
 -- There is one row for each storage: another backup of the job may have lain there, and be gone.
 ON CONFLICT (job_id, storage_id) DO UPDATE
 SET storage = excluded.storage, object_key = excluded.object_key, size_bytes = excluded.size_bytes,

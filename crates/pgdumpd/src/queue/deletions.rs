@@ -1,0 +1,117 @@
+//! Requests to delete a backup everywhere. They outlive the command that made them: what is stored of that backup
+//! later is deleted by the daemons.
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::{Queue, QueueError};
+
+const REQUEST: &str = include_str!("sql/request_deletion.sql");
+const PLACES: &str = include_str!("sql/places_of_backup.sql");
+const TO_FINISH: &str = include_str!("sql/deletions_to_finish.sql");
+
+/// A backup as a request to delete it finds it.
+#[derive(Debug, Clone)]
+pub struct Deletable {
+    /// Its target's name.
+    pub target: String,
+    /// Whether its job has ended, so that the request was taken.
+    pub has_ended: bool,
+}
+
+/// Where a backup is, or may be.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The storage's name when it was stored.
+    pub storage: String,
+    /// The storage's id.
+    pub storage_id: Uuid,
+    /// The object's key.
+    pub object_key: String,
+    /// Whether it is noted as stored there. Else an attempt began to store it, and it is not known what is left.
+    pub noted: bool,
+}
+
+/// A backup that a storage holds although its deletion was requested.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// The backup's job.
+    pub job: Uuid,
+    /// The storage's name when it was stored.
+    pub storage: String,
+    /// The storage's id.
+    pub storage_id: Uuid,
+    /// The object's key.
+    pub object_key: String,
+}
+
+impl Queue {
+    /// Requests that a backup is deleted everywhere, where its job has ended; with `write` false only says whether that
+    /// could be requested. None: this queue knows no such backup.
+    ///
+    /// # Errors
+    /// The database's; may be repeated.
+    pub async fn request_deletion(
+        &self,
+        job: Uuid,
+        write: bool,
+    ) -> Result<Option<Deletable>, QueueError> {
+        let statement = sqlx::query(REQUEST).bind(job).bind(write).bind(self.id());
+        let row = self.inner.link.fetch_optional(statement).await?;
+        row.map(|row| {
+            Ok(Deletable {
+                target: row.try_get("target")?,
+                has_ended: row.try_get("has_ended")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Where this job's backup is, or may be.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn places_of_backup(&self, job: Uuid) -> Result<Vec<Place>, QueueError> {
+        let statement = sqlx::query(PLACES).bind(job);
+        let rows = self.inner.link.fetch_all(statement).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Place {
+                    storage: row.try_get("storage")?,
+                    storage_id: row.try_get("storage_id")?,
+                    object_key: row.try_get("object_key")?,
+                    noted: row.try_get("noted")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Backups that these storages hold although their deletion was requested, the oldest request first, but for
+    /// those of the jobs in `without`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn deletions_to_finish(
+        &self,
+        storages: &[Uuid],
+        limit: i64,
+        without: &[Uuid],
+    ) -> Result<Vec<Unfinished>, QueueError> {
+        let statement = sqlx::query(TO_FINISH)
+            .bind(storages)
+            .bind(limit)
+            .bind(without)
+            .bind(self.id());
+        let rows = self.inner.link.fetch_all(statement).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Unfinished {
+                    job: row.try_get("job_id")?,
+                    storage: row.try_get("storage")?,
+                    storage_id: row.try_get("storage_id")?,
+                    object_key: row.try_get("object_key")?,
+                })
+            })
+            .collect()
+    }
+}

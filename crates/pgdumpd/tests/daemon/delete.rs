@@ -1,0 +1,213 @@
+//! `delete` and `cancel` mean it: what a daemon that died left whole is found, and goes, or is noted and counted.
+
+use pgdumpd_client::{BackupRequest, JobState};
+use pgdumpd_testkit::eventually;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use uuid::Uuid;
+
+use crate::copies::copying;
+use crate::harness::{Daemon, SOON, World};
+
+/// Lets no success into this storage be noted, until the connection is closed.
+async fn hold_rows_of(world: &World, storage: &str) -> PgConnection {
+    let mut holder = world.queue.connect().await;
+    let trigger = format!(
+        "SELECT pg_advisory_lock(42);
+         CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$;
+         CREATE TRIGGER hold BEFORE INSERT ON pgdumpd.backup_copies FOR EACH ROW
+             WHEN (NEW.storage = '{storage}') EXECUTE FUNCTION public.hold()"
+    );
+    holder.execute(sqlx::AssertSqlSafe(trigger)).await.unwrap();
+    holder
+}
+
+/// Kills the daemon once its success waits to be noted; what it had asked for does not happen after its death.
+async fn kill_before_the_row(world: &World, daemon: &mut Daemon, holder: PgConnection) {
+    let waiting =
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("a success waits to be noted", SOON, async || {
+        let pids: Vec<i32> = sqlx::query_scalar(waiting)
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+        (!pids.is_empty()).then_some(())
+    })
+    .await;
+    daemon.kill();
+    let end = format!("SELECT pg_terminate_backend(pid, 5000) FROM ({waiting}) AS w");
+    sqlx::query(sqlx::AssertSqlSafe(end))
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    holder.close().await.unwrap();
+    world
+        .queue
+        .execute("DROP TRIGGER hold ON pgdumpd.backup_copies; DROP FUNCTION public.hold()")
+        .await;
+}
+
+/// A backup whose copy to `offsite` is whole, although its daemon died before it could note it.
+async fn copied_and_not_noted() -> (World, Uuid) {
+    let world = copying(&["offsite"]).await;
+    let holder = hold_rows_of(&world, "offsite").await;
+    let mut daemon = world.daemon().await;
+    let id = world.back_up().await;
+    kill_before_the_row(&world, &mut daemon, holder).await;
+    assert_eq!(World::backups_in(&world.place("offsite")).len(), 1);
+    (world, id)
+}
+
+/// A backup that is whole in `local`, although its daemon died before it could end the row.
+async fn stored_and_not_noted(request: BackupRequest) -> (World, Uuid) {
+    let world = World::new().await;
+    let holder = hold_rows_of(&world, "local").await;
+    let mut daemon = world.daemon().await;
+    let id = world.enqueue_request(request).await;
+    kill_before_the_row(&world, &mut daemon, holder).await;
+    assert_eq!(world.backups().len(), 1);
+    (world, id)
+}
+
+/// Waits until the queue notes that a storage holds the backup, and asserts that it is one like any other.
+async fn is_noted_and_goes_by_its_id(world: &World, id: Uuid) {
+    eventually("the backup is noted", SOON, async || {
+        (world.status(id).await.copies_stored == 1).then_some(())
+    })
+    .await;
+    let argument = id.to_string();
+    let file = world.dir.path().join("fetched.dump");
+    world
+        .say(&["fetch", &argument, "-o", file.to_str().unwrap()])
+        .code(0);
+    world.assert_clean(1).await;
+    world.say(&["delete", &argument, "--yes"]).code(0);
+    assert_eq!(world.files(), [""; 0]);
+    world.say(&["fetch", &argument]).code(3);
+}
+
+#[tokio::test]
+async fn delete_removes_a_copy_whose_daemon_died_before_it_could_note_it() {
+    let (world, id) = copied_and_not_noted().await;
+    let _daemon = world.daemon().await;
+    let argument = id.to_string();
+    world.say(&["delete", &argument, "--yes"]).code(0);
+    for storage in ["storage", "offsite"] {
+        assert_eq!(World::files_in(&world.place(storage)), [""; 0], "{storage}");
+    }
+    world.say(&["fetch", &argument]).code(3);
+    world.say(&["delete", &argument, "--yes"]).code(3);
+    world.say(&["fsck", "--repair"]).code(0);
+    world.say(&["fetch", &argument]).code(3);
+}
+
+#[tokio::test]
+async fn a_copy_that_was_out_of_reach_of_delete_goes_when_a_daemon_reaches_it() {
+    let (mut world, id) = copied_and_not_noted().await;
+    let (offsite, away) = (world.place("offsite"), world.place("away"));
+    // A daemon that starts while the storage is away must not make another one.
+    let marker = std::fs::read(offsite.join("pgdumpd-storage.json")).unwrap();
+    let marker: serde_json::Value = serde_json::from_slice(&marker).unwrap();
+    world.set(
+        "storages.offsite",
+        "storage_id",
+        marker["storage_id"].to_string(),
+    );
+    std::fs::rename(&offsite, &away).unwrap();
+    let daemon = world.daemon().await;
+    let argument = id.to_string();
+    let said = world.say(&["delete", &argument, "--yes"]).code(7);
+    assert!(
+        said.err
+            .contains("something of it may be in storage \"offsite\""),
+        "{}",
+        said.err
+    );
+    assert_eq!(world.files(), [""; 0]);
+    daemon.stop().await;
+    std::fs::rename(&away, &offsite).unwrap();
+    world.say(&["fsck", "--repair"]);
+    assert_eq!(
+        world.status(id).await.copies_stored,
+        0,
+        "it does not come back"
+    );
+
+    let daemon = world.daemon().await;
+    eventually("the copy is deleted", SOON, async || {
+        World::files_in(&offsite).is_empty().then_some(())
+    })
+    .await;
+    eventually("and logged", SOON, async || {
+        daemon.log().contains("BACKUP_DELETED").then_some(())
+    })
+    .await;
+    world.say(&["delete", &argument, "--yes"]).code(3);
+    world.assert_explained();
+}
+
+#[tokio::test]
+async fn a_noted_copy_in_a_storage_that_was_away_goes_when_a_daemon_reaches_it() {
+    let world = copying(&["offsite"]).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    daemon.stop().await;
+    let (offsite, away) = (world.place("offsite"), world.place("away"));
+    std::fs::rename(&offsite, &away).unwrap();
+    let said = world.say(&["delete", &id.to_string(), "--yes"]).code(7);
+    assert!(
+        said.err.contains("it stays in storage \"offsite\""),
+        "{}",
+        said.err
+    );
+    std::fs::rename(&away, &offsite).unwrap();
+
+    let _daemon = world.daemon().await;
+    world.held_by(id, "0 of 2").await;
+    assert_eq!(World::files_in(&offsite), [""; 0]);
+    world.assert_explained();
+}
+
+#[tokio::test]
+async fn a_cancelled_job_whose_backup_was_whole_has_a_backup_that_is_noted() {
+    let (world, id) = stored_and_not_noted(BackupRequest::new("shop")).await;
+    world.cancel(id).await;
+    let _daemon = world.daemon().await;
+    assert_eq!(world.ended(id).await.state, JobState::Cancelled);
+    is_noted_and_goes_by_its_id(&world, id).await;
+}
+
+#[tokio::test]
+async fn a_job_that_failed_with_its_daemon_has_the_backup_that_was_whole() {
+    let request = BackupRequest::new("shop").max_attempts(1);
+    let (world, id) = stored_and_not_noted(request).await;
+    let _daemon = world.daemon().await;
+    let status = world.failed(id).await;
+    assert_eq!(status.error_code.as_deref(), Some("daemon_died"));
+    is_noted_and_goes_by_its_id(&world, id).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_copy_that_was_whole_is_noted() {
+    let (world, id) = copied_and_not_noted().await;
+    world.cancel(world.copy(id).await).await;
+    let _daemon = world.daemon().await;
+    world.held_by(id, "2 of 2").await;
+    let copy = world.ended(world.copy(id).await).await;
+    assert_eq!(copy.state, JobState::Cancelled);
+    world.assert_explained();
+}
+
+#[tokio::test]
+async fn a_job_that_has_not_ended_is_not_deleted() {
+    let world = World::new().await;
+    let id = world.enqueue().await;
+    let said = world.say(&["delete", &id.to_string(), "--yes"]).code(1);
+    assert!(said.err.contains("has not ended"), "{}", said.err);
+    assert!(said.err.contains("pgdumpd cancel"), "{}", said.err);
+    let _daemon = world.daemon().await;
+    world.succeeded(id).await;
+    world.assert_clean(1).await;
+}
