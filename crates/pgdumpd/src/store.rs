@@ -4,6 +4,9 @@
 //! A storage knows nothing of queue, dump or pipeline. Reading, listing and later stores go through
 //! [`object_store::ObjectStore`]; writing to a local directory is done here, for the reasons in `local_upload`.
 
+mod bounded;
+mod checksum;
+mod comparison;
 mod connector;
 mod faults;
 mod globals;
@@ -12,6 +15,7 @@ mod key;
 mod link_error;
 mod local_upload;
 mod manifest;
+mod manifest_text;
 mod marker;
 mod moved;
 mod multipart_upload;
@@ -45,7 +49,7 @@ pub use self::inventory::FoundObject;
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::{
     Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Filters, Globals,
-    MAX_WARNINGS, Manifest, Object, PgDump, Restore,
+    MANIFEST_INVALID, MAX_WARNINGS, Manifest, Object, PgDump, Restore,
 };
 pub use self::moved::Moved;
 pub use self::name::{Name, Part, PartKind};

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::encryption::Identities;
 use crate::fault::Fault;
-use crate::store::{Manifest, ObjectKey, Storage};
+use crate::store::{MANIFEST_INVALID, Manifest, ObjectKey, Storage};
 
 /// A backup with what its manifest says of it.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct Stored {
     pub manifest: Manifest,
     /// Where its tables lie; none where the manifest does not say.
     pub index: Option<Index>,
+    /// Why the index that the manifest has is of no use.
+    pub index_damage: Option<Fault>,
     identities: Option<Arc<Identities>>,
 }
 
@@ -45,12 +47,24 @@ impl Stored {
     /// The storage's, and `manifest_invalid` or `manifest_newer`.
     pub async fn open(storage: Storage, key: &ObjectKey) -> Result<Option<Self>, Fault> {
         let found = storage.read_manifest_with_index(key).await?;
-        Ok(found.map(|(manifest, index)| Self {
-            storage,
-            manifest,
-            index,
-            identities: None,
+        Ok(found.map(|(manifest, index)| {
+            let mut stored = Self {
+                storage,
+                manifest,
+                index: None,
+                index_damage: None,
+                identities: None,
+            };
+            stored.know(index);
+            stored
         }))
+    }
+
+    fn know(&mut self, index: Result<Option<Index>, Fault>) {
+        match index {
+            Ok(index) => self.index = index,
+            Err(fault) => self.index_damage = Some(fault),
+        }
     }
 
     /// Lets an encrypted backup be read. Opens a sealed manifest at once; whether the identities open the archive,
@@ -60,7 +74,8 @@ impl Stored {
     /// `identity_mismatch` and `manifest_invalid` of a sealed manifest.
     pub fn unlock(&mut self, identities: Arc<Identities>) -> Result<(), Fault> {
         if self.manifest.is_sealed() {
-            self.index = self.manifest.unseal(&identities)?;
+            let index = self.manifest.unseal(&identities)?;
+            self.know(index);
         }
         self.identities = Some(identities);
         Ok(())
@@ -92,16 +107,32 @@ impl Stored {
         self.identities.clone().ok_or_else(needed).map(Some)
     }
 
-    /// The newest backup of this id that the storage holds.
+    /// The newest backup of this id that the storage holds and that can be read.
     ///
     /// # Errors
-    /// As [`Stored::open`], and when the storage cannot be listed.
+    /// As [`Stored::open`], where none can be read, and when the storage cannot be listed.
     pub async fn search(storage: Storage, backup_id: Uuid) -> Result<Option<Self>, Fault> {
-        let listed = storage.list().await?;
-        let mut manifests = listed.into_iter().filter_map(|listed| listed.manifest.ok());
-        match manifests.find(|manifest| manifest.backup_id == backup_id) {
-            Some(manifest) => Self::open(storage, &manifest.object.key).await,
-            None => Ok(None),
+        let (mut newest, mut first_fault): (Option<Self>, _) = (None, None);
+        for key in storage.keys_of(backup_id).await? {
+            match Self::open(storage.clone(), &key).await {
+                Ok(Some(found)) => {
+                    let started = found.manifest.started_at;
+                    if newest
+                        .as_ref()
+                        .is_none_or(|newest| newest.manifest.started_at < started)
+                    {
+                        newest = Some(found);
+                    }
+                }
+                Ok(None) => {}
+                Err(fault) => {
+                    first_fault.get_or_insert(fault);
+                }
+            }
+        }
+        match (newest, first_fault) {
+            (None, Some(fault)) => Err(fault),
+            (newest, _) => Ok(newest),
         }
     }
 
@@ -122,7 +153,7 @@ impl Stored {
             Some("lz4") => Ok(Compression::Lz4),
             Some("zstd") => Ok(Compression::Zstd),
             _ => Err(Fault::permanent(
-                "manifest_invalid",
+                MANIFEST_INVALID,
                 format!(
                     "{} names no known compression: \"{text}\"",
                     self.manifest.object.key.manifest()

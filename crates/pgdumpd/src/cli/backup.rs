@@ -1,9 +1,11 @@
 //! A stored backup as a command line names it.
 
+use std::collections::VecDeque;
+
 use anyhow::Context;
 use uuid::Uuid;
 
-use super::exit::Advised;
+use super::exit::{Advised, Exit, is_damage};
 use super::{queue_pool, watch};
 use crate::config::{Config, StorageConfig};
 use crate::fault::chain;
@@ -22,38 +24,100 @@ pub(super) struct Which {
 }
 
 impl Which {
-    /// Opens it; none, and why not on standard error, where there is no such backup.
-    pub(super) async fn open(&self, config: &Config) -> anyhow::Result<Option<Stored>> {
-        let found = match &self.storage {
-            Some(name) => Stored::search(open(config, name).await?, self.id).await?,
-            None => self.by_queue(config).await?,
+    /// Does something with the backup: in the first of the storages that hold it and can be read here. Where it is
+    /// deleted meanwhile, in the next one.
+    ///
+    /// Whether a copy that was passed over is damaged is given, too.
+    pub(super) async fn with_backup(
+        &self,
+        config: &Config,
+        mut act: impl AsyncFnMut(&mut Stored, &[Damaged]) -> anyhow::Result<Exit>,
+    ) -> anyhow::Result<Exit> {
+        let mut copies = match &self.storage {
+            Some(name) => Copies::in_storage(open(config, name).await?, self.id),
+            None => Copies::by_queue(config, self.id).await?,
         };
-        if found.is_none() {
-            watch::eprintln_line(&format!("{}: no such backup", self.id));
-        }
-        Ok(found)
-    }
-
-    /// From the first of the storages that hold it and can be read here.
-    async fn by_queue(&self, config: &Config) -> anyhow::Result<Option<Stored>> {
-        let queue = queue_pool::queue(&config.queue).await?;
-        let mut first_error = None;
-        for copy in queue.copies_of(self.id).await? {
-            match of_copy(config, &copy).await {
-                Ok(Some(stored)) => return Ok(Some(stored)),
-                Ok(None) => {}
-                Err(error) => {
+        while let Some(mut stored) = copies.next(config).await? {
+            match act(&mut stored, &copies.damaged).await {
+                Err(error) if is_gone(&stored).await => {
                     watch::eprintln_line(&format!(
-                        "storage \"{}\" cannot be read: {}",
-                        copy.storage,
+                        "storage \"{}\": the backup was deleted while it was read: {}",
+                        stored.storage.name(),
                         chain(error.as_ref())
                     ));
-                    first_error.get_or_insert(error);
                 }
+                done => return done,
             }
         }
-        first_error.map_or(Ok(None), Err)
+        watch::eprintln_line(&format!("{}: no such backup", self.id));
+        Ok(Exit::NotFound)
     }
+}
+
+/// A storage's name, where the backup is damaged.
+pub(super) type Damaged = String;
+
+/// Where a backup is stored, and was not looked for yet.
+struct Copies {
+    id: Uuid,
+    storage: Option<Storage>,
+    rows: VecDeque<CopyRow>,
+    damaged: Vec<Damaged>,
+    first_error: Option<anyhow::Error>,
+}
+
+impl Copies {
+    fn in_storage(storage: Storage, id: Uuid) -> Self {
+        Self {
+            id,
+            storage: Some(storage),
+            rows: VecDeque::new(),
+            damaged: Vec::new(),
+            first_error: None,
+        }
+    }
+
+    async fn by_queue(config: &Config, id: Uuid) -> anyhow::Result<Self> {
+        let queue = queue_pool::queue(&config.queue).await?;
+        Ok(Self {
+            id,
+            storage: None,
+            rows: queue.copies_of(id).await?.into(),
+            damaged: Vec::new(),
+            first_error: None,
+        })
+    }
+
+    /// The next one that can be read. What cannot is told; where that is all, its error is the result.
+    async fn next(&mut self, config: &Config) -> anyhow::Result<Option<Stored>> {
+        if let Some(storage) = self.storage.take() {
+            return Ok(Stored::search(storage, self.id).await?);
+        }
+        while let Some(row) = self.rows.pop_front() {
+            let error = match of_copy(config, &row).await {
+                Ok(Some(stored)) => return Ok(Some(stored)),
+                Ok(None) => continue,
+                Err(error) => error,
+            };
+            watch::eprintln_line(&format!(
+                "storage \"{}\": {}",
+                row.storage,
+                chain(error.as_ref())
+            ));
+            if is_damage(&error) {
+                self.damaged.push(row.storage);
+            }
+            self.first_error.get_or_insert(error);
+        }
+        self.first_error.take().map_or(Ok(None), Err)
+    }
+}
+
+/// Whether the storage is there, and the backup is not.
+async fn is_gone(stored: &Stored) -> bool {
+    let key = &stored.manifest.object.key;
+    stored.storage.has_manifest(key).await.is_ok_and(|has| !has)
+        && stored.storage.confirm().await.is_ok()
 }
 
 async fn of_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Option<Stored>> {

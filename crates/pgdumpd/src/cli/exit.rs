@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::fault::Fault;
+use crate::store::{GLOBALS_DAMAGED, MANIFEST_INVALID};
+
 /// How a command ended. The numbers are documented in `pgdumpd --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
@@ -45,6 +48,20 @@ impl Advised {
     }
 }
 
+/// The codes of faults that say that a backup is damaged.
+const DAMAGE: [&str; 4] = [
+    "archive_damaged",
+    "archive_truncated",
+    GLOBALS_DAMAGED,
+    MANIFEST_INVALID,
+];
+
+/// Whether an error says that a backup is damaged.
+pub(super) fn is_damage(error: &anyhow::Error) -> bool {
+    let mut faults = error.chain().filter_map(|e| e.downcast_ref::<Fault>());
+    faults.any(|fault| DAMAGE.contains(&fault.code()))
+}
+
 /// Tells an error on standard error, with its causes and the advice that any of them has.
 pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_closed_output) {
@@ -56,7 +73,10 @@ pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = error.chain().find_map(hint_of) {
         let _ = writeln!(stderr, "hint: {hint}");
     }
-    ExitCode::from(1)
+    match is_damage(error) {
+        true => Exit::CheckFailed.into(),
+        false => ExitCode::from(1),
+    }
 }
 
 fn is_closed_output(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -66,7 +86,7 @@ fn is_closed_output(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    if let Some(fault) = error.downcast_ref::<crate::fault::Fault>() {
+    if let Some(fault) = error.downcast_ref::<Fault>() {
         return fault.advice().map(str::to_owned);
     }
     if let Some(error) = error.downcast_ref::<pgdumpd_client::ClientError>() {

@@ -37,26 +37,33 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let Some(mut stored) = args.which.open(config).await? else {
-        return Ok(Exit::NotFound);
-    };
+    let fetched = args
+        .which
+        .with_backup(config, async |stored, _| fetch(stored, args).await);
+    fetched.await
+}
+
+async fn fetch(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
     let suffix = match (args.globals, args.encrypted) {
         (true, _) => "globals.sql",
         (false, true) => "dump.age",
         (false, false) => "dump",
     };
     let output = args.output.clone();
-    let output = output.unwrap_or_else(|| default_name(&stored, suffix));
+    let output = output.unwrap_or_else(|| default_name(stored, suffix));
     if args.encrypted {
-        return as_it_lies(&stored, &output, args.json).await;
+        return as_it_lies(stored, &output, args.json).await;
     }
-    args.identities.unlock(&mut stored).await?;
+    args.identities.unlock(stored).await?;
+    if let Some(fault) = &stored.index_damage {
+        super::watch::eprintln_line(&format!("its index is damaged: {}", fault.report()));
+    }
     if args.globals {
-        globals(&stored, &output, args.json).await
+        globals(stored, &output, args.json).await
     } else if args.tables.is_empty() {
-        whole(&stored, &output, args.json).await
+        whole(stored, &output, args.json).await
     } else {
-        tables(&stored, &args.tables, &output, args.json).await
+        tables(stored, &args.tables, &output, args.json).await
     }
 }
 

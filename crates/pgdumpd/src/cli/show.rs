@@ -7,9 +7,10 @@ use serde_json::json;
 use super::backup::Which;
 use super::exit::Exit;
 use super::identity::IdentityFiles;
-use super::out;
+use super::{out, watch};
 use crate::config::Config;
 use crate::store::Manifest;
+use crate::stored::Stored;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,18 +24,29 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let Some(mut stored) = args.which.open(config).await? else {
-        return Ok(Exit::NotFound);
-    };
-    args.identities.unlock(&mut stored).await?;
+    let shown = args
+        .which
+        .with_backup(config, async |stored, _| show(stored, args).await);
+    shown.await
+}
+
+async fn show(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
+    args.identities.unlock(stored).await?;
     let (manifest, index) = (&stored.manifest, &stored.index);
+    let exit = match &stored.index_damage {
+        Some(fault) => {
+            watch::eprintln_line(&format!("its index is damaged: {}", fault.report()));
+            Exit::CheckFailed
+        }
+        None => Exit::Done,
+    };
     if args.json {
         let mut whole = serde_json::to_value(manifest)?;
         whole["index"] = json!(index);
         out::json(&whole)?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
-    show(manifest, stored.storage.name())?;
+    show_fields(manifest, stored.storage.name())?;
     if manifest.is_sealed() && stored.is_locked() {
         out::line(
             "\nIts tables, filters and warnings are sealed: give --identity FILE to see them.",
@@ -45,10 +57,10 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         let headings = ["TABLE", "ROWS", "DATA", "STORED", "XXH3-128 OF THE DATA"];
         out::table(&headings, &rows(index))?;
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
-fn show(manifest: &Manifest, storage: &str) -> anyhow::Result<()> {
+fn show_fields(manifest: &Manifest, storage: &str) -> anyhow::Result<()> {
     let archive = &manifest.archive;
     let line = |name: &str, value: String| out::line(format!("{name:<12} {value}"));
     line("backup", manifest.backup_id.to_string())?;

@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::identity::IdentityFiles;
 use super::out;
 use crate::config::Config;
+use crate::fault::Fault;
 use crate::store::GLOBALS_DAMAGED;
 use crate::stored::{self, Stored, Verdict};
 
@@ -22,30 +23,47 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let Some(mut stored) = args.which.open(config).await? else {
-        return Ok(Exit::NotFound);
-    };
-    args.identities.unlock(&mut stored).await?;
-    let verdict = stored::verify(&stored).await?;
-    let globals = match stored::read_globals(&stored).await {
+    let verified = args.which.with_backup(config, async |stored, damaged| {
+        let exit = verify(stored, args).await?;
+        // A copy that is good does not make another one good.
+        Ok(match damaged.is_empty() {
+            true => exit,
+            false => Exit::CheckFailed,
+        })
+    });
+    verified.await
+}
+
+async fn verify(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
+    args.identities.unlock(stored).await?;
+    let stored = &*stored;
+    let verdict = stored::verify(stored).await?;
+    let globals = match stored::read_globals(stored).await {
         Err(fault) if fault.code() == GLOBALS_DAMAGED => Err(fault.to_string()),
         read => Ok(read?.is_some()),
     };
-    let good = stored.matches(&verdict) && globals.is_ok();
+    let good = stored.matches(&verdict) && globals.is_ok() && stored.index_damage.is_none();
     if args.json {
         out::json(&json!({
             "backup_id": stored.manifest.backup_id,
             "good": good,
             "found": verdict,
+            "manifest_has_checksum": stored.manifest.has_checksum(),
+            "index_damage": stored.index_damage.as_ref().map(Fault::report),
             "globals_good": globals.as_ref().map_or(Some(false), |there| there.then_some(true)),
         }))?;
     } else if good {
-        out::line(praise(&stored, &verdict))?;
+        out::line(praise(stored, &verdict))?;
         if globals.is_ok_and(|there| there) {
             out::line("its roles and tablespaces are good")?;
         }
+        if !stored.manifest.has_checksum() {
+            out::line(
+                "its manifest is of format 1 and has no checksum: a change in it that contradicts nothing would not show",
+            )?;
+        }
     } else {
-        for complaint in complaints(&stored, &verdict) {
+        for complaint in complaints(stored, &verdict) {
             out::line(complaint)?;
         }
         if let Err(what) = globals {
@@ -90,6 +108,9 @@ pub(super) fn complaints(stored: &Stored, verdict: &Verdict) -> Vec<String> {
         ));
     } else if verdict.sha256 != wanted.sha256 {
         lines.push("  the object's SHA-256 is not what its manifest says".to_owned());
+    }
+    if let Some(fault) = &stored.index_damage {
+        lines.push(format!("  damaged: the index: {}", fault.report()));
     }
     for damage in &verdict.damaged {
         let what = damage

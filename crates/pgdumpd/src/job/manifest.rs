@@ -114,6 +114,7 @@ pub(super) fn of_copy(
     job: Uuid,
 ) -> Manifest {
     Manifest {
+        format: FORMAT,
         object: Object {
             key: key.clone(),
             ..original.object.clone()

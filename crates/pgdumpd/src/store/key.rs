@@ -55,6 +55,11 @@ impl ObjectKey {
         Self(format!("{}{ENCRYPTED_SUFFIX}", self.0))
     }
 
+    /// Whether the archive is stored encrypted.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.0.ends_with(ENCRYPTED_SUFFIX)
+    }
+
     /// What the keys of one target's archives begin with, up to and with the slash.
     pub fn prefix(queue_id: Uuid, target: &str) -> String {
         format!("{queue_id}/{}/", encode_target(target))

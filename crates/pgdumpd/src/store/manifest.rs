@@ -1,28 +1,25 @@
 //! What is written last and makes a backup exist. `docs/MANIFEST.md` documents every field; a test compares.
 
 use chrono::{DateTime, Utc};
-use pgdump_archive::Index;
 use pgdumpd_client::BackupSpec;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
+use super::bounded;
 use super::key::ObjectKey;
 use super::sealed::Sealed;
 use crate::compressor::Compressor;
 use crate::encryption::ManifestForm;
 use crate::fault::Fault;
 
-/// The newest manifest that this build understands, and the one it writes.
-pub const FORMAT: u32 = 1;
-/// No manifest is larger: what is larger is not ours. A table's index entry takes about 700 bytes; all else, with a
-/// spec of at most 16 kB and bounded warnings, less than 1 MiB.
-pub(super) const LARGEST: u64 = 64 << 20;
+/// The newest manifest that this build understands, and the one it writes. From 2 on a manifest carries a checksum.
+pub const FORMAT: u32 = 2;
+/// The code of a manifest that cannot be read, or is not what it should be.
+pub const MANIFEST_INVALID: &str = "manifest_invalid";
 /// Warnings kept in a manifest; `warnings_total` counts them all.
 pub const MAX_WARNINGS: usize = 100;
 /// Bytes kept of one warning.
-const LONGEST_WARNING: usize = 2000;
+pub(super) const LONGEST_WARNING: usize = 2000;
 
 /// A backup, as its storage knows it: enough to find, check and restore it without the queue.
 ///
@@ -74,6 +71,7 @@ pub struct Manifest {
     #[serde(default)]
     pub globals: Option<Globals>,
     /// pg_dump's warnings, redacted; the first [`MAX_WARNINGS`].
+    #[serde(deserialize_with = "bounded::warnings")]
     pub warnings: Vec<String>,
     /// How many there were.
     pub warnings_total: u32,
@@ -116,6 +114,7 @@ pub struct PgDump {
     /// As `pg_dump --version` says it, the number alone.
     pub version: String,
     /// Its exact arguments, without the program itself; never a password.
+    #[serde(deserialize_with = "bounded::list")]
     pub arguments: Vec<String>,
 }
 
@@ -124,14 +123,19 @@ pub struct PgDump {
 #[serde(default)]
 pub struct Filters {
     /// `--schema`
+    #[serde(deserialize_with = "bounded::list")]
     pub schemas: Vec<String>,
     /// `--exclude-schema`
+    #[serde(deserialize_with = "bounded::list")]
     pub exclude_schemas: Vec<String>,
     /// `--table`
+    #[serde(deserialize_with = "bounded::list")]
     pub tables: Vec<String>,
     /// `--exclude-table`
+    #[serde(deserialize_with = "bounded::list")]
     pub exclude_tables: Vec<String>,
     /// `--exclude-table-data`
+    #[serde(deserialize_with = "bounded::list")]
     pub exclude_table_data: Vec<String>,
 }
 
@@ -211,6 +215,7 @@ pub struct Encryption {
     /// `age`: the format of age-encryption.org/v1.
     pub format: String,
     /// The public keys that it was encrypted to.
+    #[serde(deserialize_with = "bounded::list")]
     pub recipients: Vec<String>,
     /// Whether this manifest tells what is inside the database.
     pub manifest: ManifestForm,
@@ -258,61 +263,20 @@ pub struct Daemon {
     pub host: String,
 }
 
-/// A manifest as it is written: what is above, and the index.
-#[derive(Serialize)]
-struct Written<'a> {
-    #[serde(flatten)]
-    manifest: &'a Manifest,
-    index: Option<&'a Index>,
-}
-
-/// The rest of a manifest as it is read.
-#[derive(Deserialize)]
-struct Rest {
-    index: Option<Index>,
-}
-
-/// A manifest as it is written, without the index, which may be large.
-#[derive(Deserialize)]
-struct Text {
-    #[serde(default, rename = "index")]
-    _index: IgnoredAny,
-    #[serde(flatten)]
-    fields: Value,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    format: u32,
-}
-
 impl Manifest {
     /// What the backup consists of, beside this manifest: the archive first.
     pub fn objects(&self) -> Vec<&Object> {
         vec![&self.object]
     }
 
-    /// Reads a manifest that lies beside `key`.
-    ///
-    /// # Errors
-    /// A permanent `manifest_newer` or `manifest_invalid`; the latter too when it speaks of another object.
-    pub fn parse(key: &ObjectKey, text: &[u8]) -> Result<Self, Fault> {
-        let unreadable = |error| invalid(key, "cannot be read").caused_by(error);
-        let Version { format } = serde_json::from_slice(text).map_err(unreadable)?;
-        if format > FORMAT {
-            let what = format!("{} has format {format}", key.manifest());
-            return Err(Fault::permanent("manifest_newer", what).hint(format!(
-                "This pgdumpd understands manifests up to format {FORMAT}: use a newer one."
-            )));
-        }
-        let manifest: Self = serde_json::from_slice(text).map_err(unreadable)?;
-        manifest.check(key)?;
-        Ok(manifest)
-    }
-
     /// The archive's size, decrypted.
     pub fn archive_bytes(&self) -> u64 {
         self.archive.size_bytes.unwrap_or(self.object.size_bytes)
+    }
+
+    /// Whether it was read with a checksum of its own, and is what was written.
+    pub fn has_checksum(&self) -> bool {
+        self.format > 1
     }
 
     /// Whether it is of a kind that tells nothing of what is inside the database.
@@ -321,103 +285,19 @@ impl Manifest {
         self.encryption.as_ref().is_some_and(sealed)
     }
 
-    /// Reads the index that the manifest beside `key` carries, if any.
-    ///
-    /// # Errors
-    /// A permanent `manifest_invalid`, also for an index that is none of an archive of this size.
-    pub fn parse_index(&self, text: &[u8]) -> Result<Option<Index>, Fault> {
-        let key = &self.object.key;
-        let Rest { index } = serde_json::from_slice(text)
-            .map_err(|error| invalid(key, "has an index that cannot be read").caused_by(error))?;
-        if let Some(index) = &index {
-            index
-                .check_layout(self.archive_bytes())
-                .map_err(|error| invalid(key, "has an index that does not fit").caused_by(error))?;
-        }
-        Ok(index)
-    }
-
-    /// Refuses a text of this manifest that says anything more than what was understood.
-    pub(super) fn expect_known(&self, text: &[u8]) -> Result<(), Fault> {
-        let key = &self.object.key;
-        let unreadable = |error| invalid(key, "cannot be read").caused_by(error);
-        let Text { fields, .. } = serde_json::from_slice(text).map_err(unreadable)?;
-        let known = serde_json::to_value(self).map_err(unreadable)?;
-        match unknown_field(&fields, &known) {
-            None => Ok(()),
-            Some(field) => Err(Fault::transient(
-                "manifest_newer",
-                format!(
-                    "{} has a field {field}, which this pgdumpd does not know",
-                    key.manifest()
-                ),
-            )
-            .hint("A newer pgdumpd took this backup: update this one, and it will copy it.")),
-        }
-    }
-
-    /// As it is written: what a sealed one must not tell goes into its sealed part, or stays there. An index that
-    /// would make it too large is left out.
-    pub(super) fn to_json(&self, index: Option<&Index>) -> Result<Vec<u8>, Fault> {
-        let mut bounded = self.clone();
-        bounded.warnings.truncate(MAX_WARNINGS);
-        for warning in &mut bounded.warnings {
-            warning.truncate(warning.floor_char_boundary(LONGEST_WARNING));
-        }
-        let key = &self.object.key;
-        bounded.check(key)?;
-        let write = |index| {
-            let sealed;
-            let (manifest, index) = match bounded.is_sealed() {
-                true => {
-                    sealed = bounded.seal(index)?;
-                    (&sealed, None)
-                }
-                false => (&bounded, index),
-            };
-            let mut text = serde_json::to_vec_pretty(&Written { manifest, index })
-                .map_err(|error| invalid(key, "cannot be written").caused_by(error))?;
-            text.push(b'\n');
-            Ok(text)
-        };
-        let text = write(index)?;
-        if text.len() as u64 <= LARGEST {
-            return Ok(text);
-        }
-        tracing::warn!(
-            object.key = %key,
-            "the index of {} tables does not fit the manifest and is left out",
-            index.map_or(0, |index| index.entries.len())
-        );
-        write(None)
-    }
-
     pub(super) fn check(&self, key: &ObjectKey) -> Result<(), Fault> {
         let digits = self.object.sha256.as_bytes();
         let lower_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
         if digits.len() != 64 || !digits.iter().all(lower_hex) {
             return Err(invalid(key, "has no SHA-256"));
         }
-        let globals = self.globals.as_ref();
-        if self.object.key != *key || globals.is_some_and(|globals| globals.key != key.globals()) {
-            return Err(invalid(key, "speaks of another object"));
-        }
-        Ok(())
+        self.compare_with_key(key)
     }
 }
 
-/// The dotted name of the first field that is not `known`.
-fn unknown_field(found: &Value, known: &Value) -> Option<String> {
-    found.as_object()?.iter().find_map(|(name, value)| {
-        let Some(known) = known.get(name) else {
-            return Some(name.clone());
-        };
-        unknown_field(value, known).map(|below| format!("{name}.{below}"))
-    })
-}
-
 pub(super) fn invalid(key: &ObjectKey, what: &str) -> Fault {
-    Fault::permanent("manifest_invalid", format!("{} {what}", key.manifest())).hint(
-        "The archive beside it may still be whole: see it with `pg_restore -l`, and restore it by hand.",
+    Fault::permanent(MANIFEST_INVALID, format!("{} {what}", key.manifest())).hint(
+        "The archive beside it may still be whole. `pgdumpd fetch` takes it from another storage that holds it; by hand, \
+         compare `sha256sum` of the archive with the sha256 of `pgdumpd status ID`, and restore it with pg_restore.",
     )
 }

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::key::ObjectKey;
-use super::manifest::{self, Manifest, Object};
+use super::manifest::{Manifest, Object, invalid};
+use super::manifest_text;
 use super::moved::Moved;
 use super::patience::in_time;
 use super::{Place, Storage, blocking, faults, object_path};
@@ -42,30 +43,32 @@ impl Storage {
     /// `manifest_invalid`, `manifest_newer`, and the storage's own.
     pub async fn read_manifest(&self, key: &ObjectKey) -> Result<Option<Manifest>, Fault> {
         let text = self.manifest_text(key).await?;
-        text.map(|text| Manifest::parse(key, &text)).transpose()
+        text.map(|text| self.parsed(key, &text)).transpose()
     }
 
-    /// The same, with the index that it carries.
+    /// The same, with the index that it carries, or why that is of no use: the archive may be whole all the same.
     ///
     /// # Errors
     /// As [`Storage::read_manifest`].
     pub async fn read_manifest_with_index(
         &self,
         key: &ObjectKey,
-    ) -> Result<Option<(Manifest, Option<Index>)>, Fault> {
+    ) -> Result<Option<(Manifest, Result<Option<Index>, Fault>)>, Fault> {
         let Some(text) = self.manifest_text(key).await? else {
             return Ok(None);
         };
-        let manifest = Manifest::parse(key, &text)?;
-        let index = manifest.parse_index(&text)?;
+        let manifest = self.parsed(key, &text)?;
+        let index = manifest.parse_index(&text);
         Ok(Some((manifest, index)))
     }
 
-    /// The same, for whoever will write it again beside a copy: what this build does not know would be lost then, and
-    /// may name an object that would not be copied.
+    /// The same, for whoever will write it again beside a copy. What this build does not know would be lost then, and
+    /// may name an object that would not be copied. So would an index that cannot be read: the copy would say nothing
+    /// of that damage, and pass for better than the original.
     ///
     /// # Errors
-    /// As [`Storage::read_manifest`]; a transient `manifest_newer` where it says anything that this build does not know.
+    /// As [`Storage::read_manifest`], also for an index that is of no use; a transient `manifest_newer` where it says
+    /// anything that this build does not know.
     pub async fn read_manifest_to_copy(
         &self,
         key: &ObjectKey,
@@ -73,10 +76,20 @@ impl Storage {
         let Some(text) = self.manifest_text(key).await? else {
             return Ok(None);
         };
-        let manifest = Manifest::parse(key, &text)?;
+        let manifest = self.parsed(key, &text)?;
         manifest.expect_known(&text)?;
         let index = manifest.parse_index(&text)?;
         Ok(Some((manifest, index)))
+    }
+
+    /// # Errors
+    /// As [`Manifest::parse`]; `manifest_invalid` for the manifest of a backup that was dumped to another storage.
+    fn parsed(&self, key: &ObjectKey, text: &[u8]) -> Result<Manifest, Fault> {
+        let manifest = Manifest::parse(key, text)?;
+        if manifest.copied.is_none() && manifest.storage_id != self.id {
+            return Err(invalid(key, "is of a backup in another storage"));
+        }
+        Ok(manifest)
     }
 
     async fn manifest_text(&self, key: &ObjectKey) -> Result<Option<Bytes>, Fault> {
@@ -86,9 +99,8 @@ impl Storage {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(cannot(error)),
         };
-        if found.meta.size > manifest::LARGEST {
-            let what = format!("{} is too large", key.manifest());
-            return Err(Fault::permanent("manifest_invalid", what));
+        if found.meta.size > manifest_text::LARGEST {
+            return Err(invalid(key, "is too large"));
         }
         found.bytes().await.map(Some).map_err(cannot)
     }

@@ -4,8 +4,10 @@ use std::fmt;
 
 use pgdump_archive::Index;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::bounded;
 use super::manifest::{Filters, Manifest, invalid};
 use crate::encryption::{IDENTITY_MISMATCH, Identities, Recipients};
 use crate::fault::Fault;
@@ -26,17 +28,26 @@ impl fmt::Debug for Sealed {
 
 /// What is sealed: fields of the manifest, with their names and places.
 #[derive(Serialize, Deserialize)]
-struct Secrets {
+struct Secrets<I> {
     backup_id: Uuid,
+    /// The object that they are of: of a copy, too. Manifests of format 1 do not say it here.
+    object: Option<SealedObject>,
     pg_dump: Arguments,
     spec: Filters,
     archive: Counts,
+    #[serde(deserialize_with = "bounded::warnings")]
     warnings: Vec<String>,
-    index: Option<Index>,
+    index: Option<I>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SealedObject {
+    sha256: String,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Arguments {
+    #[serde(deserialize_with = "bounded::list")]
     arguments: Vec<String>,
 }
 
@@ -80,11 +91,14 @@ impl Manifest {
         Ok(told)
     }
 
-    /// Fills in what the sealed part holds; the index, if it holds one.
+    /// Fills in what the sealed part holds. The index, if it holds one, or why that is of no use.
     ///
     /// # Errors
     /// `identity_mismatch`; `manifest_invalid` where the part is damaged, missing, or of another backup.
-    pub fn unseal(&mut self, identities: &Identities) -> Result<Option<Index>, Fault> {
+    pub fn unseal(
+        &mut self,
+        identities: &Identities,
+    ) -> Result<Result<Option<Index>, Fault>, Fault> {
         let key = &self.object.key;
         let Some(Sealed(Some(part))) = &self.sealed else {
             return Err(invalid(key, "has no sealed part"));
@@ -96,17 +110,17 @@ impl Manifest {
                 false => invalid(key, "has a sealed part that is damaged").caused_by(fault),
             }
         })?;
-        let secrets: Secrets = serde_json::from_slice(&opened).map_err(|error| {
+        let secrets: Secrets<Box<RawValue>> = serde_json::from_slice(&opened).map_err(|error| {
             invalid(key, "has a sealed part that cannot be read").caused_by(error)
         })?;
-        if secrets.backup_id != self.backup_id {
+        let of_another = |object: &SealedObject| object.sha256 != self.object.sha256;
+        if secrets.backup_id != self.backup_id || secrets.object.as_ref().is_some_and(of_another) {
             return Err(invalid(key, "has a sealed part of another backup"));
         }
-        if let Some(index) = &secrets.index {
-            index
-                .check_layout(self.archive_bytes())
-                .map_err(|error| invalid(key, "has an index that does not fit").caused_by(error))?;
-        }
+        let index = secrets.index.as_deref();
+        let index = index
+            .map(|index| self.checked_index(index.get()))
+            .transpose();
         self.pg_dump.arguments = secrets.pg_dump.arguments;
         self.spec = secrets.spec;
         self.archive.entries = secrets.archive.entries;
@@ -115,7 +129,7 @@ impl Manifest {
         self.archive.large_objects = secrets.archive.large_objects;
         self.archive.raw_bytes = secrets.archive.raw_bytes;
         self.warnings = secrets.warnings;
-        Ok(secrets.index)
+        Ok(index)
     }
 
     /// Leaves the sealed part out: a listing of many backups must not hold the indexes of all.
@@ -126,10 +140,13 @@ impl Manifest {
         self
     }
 
-    fn secrets(&self, index: Option<&Index>) -> Secrets {
+    fn secrets<'a>(&self, index: Option<&'a Index>) -> Secrets<&'a Index> {
         let archive = &self.archive;
         Secrets {
             backup_id: self.backup_id,
+            object: Some(SealedObject {
+                sha256: self.object.sha256.clone(),
+            }),
             pg_dump: Arguments {
                 arguments: self.pg_dump.arguments.clone(),
             },
@@ -142,7 +159,7 @@ impl Manifest {
                 raw_bytes: archive.raw_bytes,
             },
             warnings: self.warnings.clone(),
-            index: index.cloned(),
+            index,
         }
     }
 

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use pgdumpd::store::ObjectKey;
 use pgdumpd_client::{BackupRequest, JobState};
 use pgdumpd_testkit::{Cluster, cluster, eventually};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use uuid::Uuid;
 
+use crate::fsck::{change_manifest, manifest_of};
 use crate::harness::{SOON, World, quoted};
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
@@ -208,16 +209,19 @@ async fn delete_says_what_it_would_remove_and_then_removes_it() {
 
 /// A second whole backup of one job, as when the first attempt's did not check out for a while; its key.
 fn another_backup(world: &World, archive: &Path) -> String {
-    let mut manifest = world.manifest(archive);
-    let name = format!("{}.dump", Uuid::new_v4());
+    let manifest = world.manifest(archive);
+    let token = Uuid::new_v4();
+    let name = format!("{token}.dump");
     let other = archive.with_file_name(&name);
     let mut key = manifest.object.key.to_string();
     key.truncate(key.rfind('/').unwrap() + 1);
     key.push_str(&name);
-    manifest.object.key = ObjectKey::parse(&key).unwrap();
     std::fs::copy(archive, &other).unwrap();
-    let text = serde_json::to_vec(&manifest).unwrap();
-    std::fs::write(format!("{}.manifest.json", other.display()), text).unwrap();
+    std::fs::copy(manifest_of(archive), manifest_of(&other)).unwrap();
+    change_manifest(&other, |manifest| {
+        manifest["object"]["key"] = json!(key);
+        manifest["lease_token"] = json!(token);
+    });
     key
 }
 

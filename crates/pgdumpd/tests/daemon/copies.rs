@@ -158,7 +158,7 @@ async fn a_backup_is_copied_and_the_copy_is_a_backup_that_restores() {
     std::fs::remove_dir_all(world.storage()).unwrap();
     let said = world.say(&["verify", &id]).code(0);
     assert!(
-        said.err.contains("storage \"local\" cannot be read"),
+        said.err.contains("storage \"local\": cannot open storage"),
         "{}",
         said.err
     );

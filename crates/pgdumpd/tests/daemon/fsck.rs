@@ -7,6 +7,7 @@ use pgdumpd::finding::Severity;
 use pgdumpd::fsck::{Finding, Remedy, repair};
 use pgdumpd::queue::{Queue, QueueError};
 use pgdumpd::store::Storage;
+use pgdumpd_testkit::manifest_text;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -56,12 +57,12 @@ pub(crate) fn manifest_of(archive: &Path) -> PathBuf {
     PathBuf::from(format!("{}.manifest.json", archive.display()))
 }
 
-/// Writes the archive's manifest again, changed.
+/// Writes the archive's manifest again, changed, with a right checksum.
 pub(crate) fn change_manifest(archive: &Path, change: impl FnOnce(&mut Value)) {
     let path = manifest_of(archive);
-    let mut manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     change(&mut manifest);
-    std::fs::write(&path, manifest.to_string()).unwrap();
+    std::fs::write(&path, manifest_text(&manifest)).unwrap();
 }
 
 /// A second, later backup of the same job, as an attempt leaves it that did not find the first one whole; the queue

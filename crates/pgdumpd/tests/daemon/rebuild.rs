@@ -103,9 +103,7 @@ async fn a_backup_that_no_row_can_hold_keeps_no_other_from_being_rebuilt() {
             .find(|path| path.to_str().unwrap().contains(&id.to_string()))
             .unwrap()
     };
-    change_manifest(&of(odd), |manifest| {
-        manifest["target"] = json!("x".repeat(300))
-    });
+    change_manifest(&of(odd), |manifest| manifest["attempt"] = json!(101));
     // What warnings the row can hold, it holds.
     change_manifest(&path, |manifest| {
         manifest["warnings"] = json!(vec!["\u{1}".repeat(2000); 100]);
@@ -126,7 +124,7 @@ async fn a_backup_that_no_row_can_hold_keeps_no_other_from_being_rebuilt() {
     assert!(
         said["left_out"]
             .to_string()
-            .contains("backup_jobs_target_is_a_name"),
+            .contains("backup_jobs_max_attempts_is_1_to_100"),
         "{said}"
     );
     // The later of its two backups is the job's, as it was, in row and copy.

@@ -156,7 +156,7 @@ async fn damage_is_told_by_table_and_the_other_tables_still_come_back() {
     };
     let said = world
         .say(&["fetch", &id, "-o", &text, "--table", &quoted(hit)])
-        .code(1);
+        .code(6);
     assert!(said.err.contains("is damaged"), "{}", said.err);
     assert!(!path.exists());
     world

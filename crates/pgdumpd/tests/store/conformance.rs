@@ -141,10 +141,11 @@ async fn a_broken_manifest_spoils_no_list(storage: &Storage, objects: &dyn Objec
         ("", "manifest_invalid"),
         ("{", "manifest_invalid"),
         ("{\"format\": 1}", "manifest_invalid"),
-        ("{\"format\": 2}", "manifest_newer"),
+        ("{\"format\": 2}", "manifest_invalid"),
+        ("{\"format\": 3}", "manifest_newer"),
         // Another backup's manifest: it speaks of an object elsewhere.
         (&text, "manifest_invalid"),
-        (&" ".repeat(2 << 20), "manifest_invalid"),
+        (&" ".repeat(3 << 20), "manifest_invalid"),
     ];
     for (text, code) in broken {
         let key = new_key();

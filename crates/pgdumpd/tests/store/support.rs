@@ -8,8 +8,8 @@ use pgdumpd::compressor::Compressor;
 use pgdumpd::config::{PlaceConfig, StorageConfig};
 use pgdumpd::encryption::ManifestForm;
 use pgdumpd::store::{
-    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
-    ObjectKey, PgDump, Restore, Storage, StoredObject,
+    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Name,
+    Object, ObjectKey, PgDump, Restore, Storage, StoredObject,
 };
 use pgdumpd_client::BackupSpec;
 use sha2::{Digest, Sha256};
@@ -54,8 +54,32 @@ pub(crate) fn sha256(content: &[u8]) -> String {
         .collect()
 }
 
-/// A manifest in which every field has a value.
+/// What a key says of its target and its month.
+fn target_and_time(key: &ObjectKey) -> (String, DateTime<Utc>) {
+    let segments: Vec<&str> = key.as_str().split('/').collect();
+    let mut parts = segments[1].split('%');
+    let mut target = parts.next().unwrap().to_owned();
+    for part in parts {
+        target.push(char::from(u8::from_str_radix(&part[..2], 16).unwrap()));
+        target.push_str(&part[2..]);
+    }
+    let claimed = format!("{}-{}-23T20:00:00Z", segments[2], segments[3]);
+    (target, time(&claimed))
+}
+
+/// A manifest in which every field has a value, but for those of encryption where its key is not of an encrypted archive:
+/// of a copy.
 pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
+    let Name::Part(part) = Name::of(key.as_str()) else {
+        panic!("{key} is not a key that a daemon makes");
+    };
+    let (target, claimed_at) = target_and_time(key);
+    let recipients = vec![RECIPIENT.into()];
+    let encryption = key.as_str().ends_with(".age").then(|| Encryption {
+        format: "age".into(),
+        recipients,
+        manifest: ManifestForm::Clear,
+    });
     let spec = BackupSpec {
         schemas: vec!["app".into()],
         exclude_schemas: vec!["scratch".into()],
@@ -66,15 +90,15 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
     };
     Manifest {
         format: FORMAT,
-        backup_id: Uuid::new_v4(),
-        queue_id: Uuid::new_v4(),
+        backup_id: part.job,
+        queue_id: part.queue_id,
         storage_id: Uuid::new_v4(),
-        target: "shop/orders %".into(),
+        target,
         label: spec.label.clone(),
         requested_by: "shop".into(),
         attempt: 2,
         lease_token: Uuid::new_v4(),
-        claimed_at: Some(Utc::now()),
+        claimed_at: Some(claimed_at),
         started_at: time("2026-11-23T20:00:00Z"),
         finished_at: time("2026-11-23T20:00:05Z"),
         database: Database {
@@ -102,11 +126,7 @@ pub(crate) fn manifest_of(key: &ObjectKey, content: &[u8]) -> Manifest {
             large_objects: Some(1),
             raw_bytes: Some(5000),
         },
-        encryption: Some(Encryption {
-            format: "age".into(),
-            recipients: vec![RECIPIENT.into()],
-            manifest: ManifestForm::Clear,
-        }),
+        encryption,
         object: Object {
             key: key.clone(),
             size_bytes: content.len() as u64,
