@@ -1,8 +1,8 @@
 //! Where backups are kept. A backup exists if and only if its manifest exists: an archive is uploaded under a
 //! name of its own, made visible whole, and then its manifest is written, last.
 //!
-//! A storage knows nothing of queue, dump or pipeline. Reading, listing and later stores go through
-//! [`object_store::ObjectStore`]; writing to a local directory is done here, for the reasons in `local_upload`.
+//! A storage knows nothing of queue, dump or pipeline. Object stores are reached through [`object_store::ObjectStore`];
+//! a local directory is held open by its descriptor, for the reasons in `root` and `local_upload`.
 
 mod bounded;
 mod checksum;
@@ -13,6 +13,7 @@ mod globals;
 mod inventory;
 mod key;
 mod link_error;
+mod local_read;
 mod local_upload;
 mod manifest;
 mod manifest_text;
@@ -32,14 +33,15 @@ mod remove;
 mod retry;
 mod root;
 mod sealed;
+mod small;
 mod unfinished;
 mod upload;
+mod walk;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
 use pgdump_archive::Index;
 use uuid::Uuid;
@@ -72,7 +74,6 @@ use crate::fault::Fault;
 pub struct Storage {
     name: Arc<str>,
     id: Uuid,
-    objects: Arc<dyn ObjectStore>,
     place: Place,
 }
 
@@ -160,17 +161,14 @@ impl Storage {
     ) -> Result<Self, Fault> {
         let path = path.to_owned();
         let (root, id) = blocking(move || open(&path)).await?;
-        let objects = LocalFileSystem::new_with_prefix(root.path())
-            .map_err(|e| faults::of_object_store(format!("cannot open storage \"{name}\""), e))?;
         Ok(Self {
             name: name.into(),
             id,
-            objects: Arc::new(objects),
             place: Place::Local { root, min_free },
         })
     }
 
-    /// A storage over anything that object_store knows. Its caller has settled its id.
+    /// A storage over anything that object_store knows. Its caller has settled its id: no marker is asked for it.
     pub fn over(name: &str, id: Uuid, objects: Arc<impl ObjectStore + MultipartStore>) -> Self {
         Self::of_remote(name, id, Remote::over(name, objects))
     }
@@ -179,7 +177,6 @@ impl Storage {
         Self {
             name: name.into(),
             id,
-            objects: Arc::clone(&remote.objects),
             place: Place::Remote(Arc::new(remote)),
         }
     }
@@ -234,16 +231,17 @@ impl Storage {
         )))
     }
 
-    /// Begins an upload. Nothing is visible under `key` until its commit. From the expected bytes an object store's
+    /// Begins an upload, in a storage that is still there. Nothing is visible under `key` until its commit. From the expected bytes an object store's
     /// parts get their size: an upload that comes to more than twice as much may be refused before its end.
     ///
     /// # Errors
-    /// As [`Upload::write`].
+    /// As [`Storage::confirm`] and [`Upload::write`].
     pub async fn begin(
         &self,
         key: &ObjectKey,
         expected_bytes: Option<u64>,
     ) -> Result<Upload, Fault> {
+        self.confirm().await?;
         let kind = match &self.place {
             Place::Local { root, min_free } => {
                 let (root, key, min_free) = (root.clone(), key.clone(), *min_free);
@@ -265,11 +263,12 @@ impl Storage {
     /// Makes a backup of a stored object: from here on it exists.
     ///
     /// The object is looked at before and after: a daemon that lost its job without noticing may find that the
-    /// next attempt has just removed it, and then no manifest may stay.
+    /// next attempt has just removed it, and then no manifest may stay. The storage, too, is confirmed before and after:
+    /// a backup in a directory that is not the storage's path any more is found by nobody.
     ///
     /// # Errors
     /// `object_missing` when no object of that size lies under the manifest's key; `manifest_invalid`; and as
-    /// [`Upload::write`]. After an error, or a cancelled call, it is unknown whether the manifest exists:
+    /// [`Storage::confirm`] and [`Upload::write`]. After an error, or a cancelled call, it is unknown whether the manifest exists:
     /// [`Storage::find_backup`] tells.
     pub async fn write_manifest(
         &self,
@@ -278,6 +277,7 @@ impl Storage {
     ) -> Result<(), Fault> {
         let key = &manifest.object.key;
         let text = manifest.to_json(index)?;
+        self.confirm().await?;
         self.expect_object(manifest).await?;
         self.put(key.manifest(), text).await?;
         let still_there = self.expect_object(manifest).await;
@@ -287,7 +287,8 @@ impl Storage {
         {
             self.remove(key.manifest()).await?;
         }
-        still_there
+        still_there?;
+        self.confirm().await
     }
 
     /// Writes a small object, whole or not at all.

@@ -20,7 +20,8 @@ const SESSIONS_LIMIT: Duration = Duration::from_secs(10);
 /// next daemon that can reach it looks again. `limit` is for each of a storage's answers.
 ///
 /// # Errors
-/// A transient `storage_stalled` when `storage`, which is about to be written to, gives no answer.
+/// A transient `storage_stalled`, `storage_missing` or `storage_replaced` when `storage`, which is about to be written to,
+/// gives no answer or has gone.
 pub(super) async fn adopt(
     job: &ClaimedJob,
     served: &Served,
@@ -42,7 +43,14 @@ pub(super) async fn adopt(
         let Some(place) = open(name, earlier.storage_id, served, storage, limit).await else {
             continue;
         };
-        match place.find_backup(&key, limit).await {
+        let found = match place.find_backup(&key, limit).await {
+            // Hashing takes its time, in which the storage may have gone.
+            Ok(Some(manifest)) => in_time(limit, place.confirm())
+                .await
+                .map(|()| Some(manifest)),
+            found => found,
+        };
+        match found {
             Ok(Some(manifest)) if adopted.is_none() => {
                 info!(object.key = %key, "an earlier attempt had finished the backup: adopting it");
                 adopted = Some((manifest, place));
@@ -54,7 +62,7 @@ pub(super) async fn adopt(
                     warn!(object.key = %key, "an earlier attempt's leftovers stay: {}", fault.report());
                 }
             }
-            Err(fault) if fault.code() == STORAGE_STALLED && place.id() == storage.id() => {
+            Err(fault) if place.id() == storage.id() && ends_the_attempt(&fault) => {
                 return Err(fault);
             }
             Err(fault) => {
@@ -63,6 +71,10 @@ pub(super) async fn adopt(
         }
     }
     Ok(adopted)
+}
+
+fn ends_the_attempt(fault: &Fault) -> bool {
+    [STORAGE_STALLED, "storage_missing", "storage_replaced"].contains(&fault.code())
 }
 
 async fn open(
@@ -143,6 +155,8 @@ pub async fn clear(left: &Leftover, served: &Served, queue: &Queue) -> Result<bo
                 .caused_by(error)
         })?;
         clear_object(left, &storage, &key, queue).await?;
+        // Where it has gone meanwhile, what it holds has not.
+        storage.confirm().await?;
     }
     info!(
         job.id = %left.job,

@@ -102,9 +102,11 @@ pub(super) async fn publish<P: Proof>(
     match in_time(limit, written).await {
         Ok(()) => Ok(manifest),
         Err(fault) => {
-            // The answer may be wrong: what can be read back whole is a backup.
+            // The answer may be wrong: what can be read back whole is a backup, where it can be found.
             let kept = publication.storage.find_backup(&key, limit).await;
-            if let Ok(Some(manifest)) = kept {
+            if let Ok(Some(manifest)) = kept
+                && let Ok(()) = in_time(limit, publication.storage.confirm()).await
+            {
                 warn!(
                     "the manifest is there although its write failed: {}",
                     fault.report()

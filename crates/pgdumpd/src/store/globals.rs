@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::manifest::Globals;
+use super::small::Small;
 use super::{Manifest, ObjectKey, Storage};
 use crate::fault::Fault;
 use crate::hex::hex;
@@ -45,15 +46,13 @@ impl Storage {
             )
         };
         match self.read_small(&wanted.key, wanted.size_bytes).await {
-            Ok(Some(text))
+            Ok(Small::Whole(text))
                 if Globals::of(&manifest.object.key, &text, wanted.passwords) == *wanted =>
             {
-                Ok(Some(text))
+                Ok(Some(text.to_vec()))
             }
+            Ok(Small::Missing) => Err(damaged("cannot be found")),
             Ok(_) => Err(damaged("is not what its manifest says")),
-            Err(fault) if fault.code() == "storage_missing" => {
-                Err(damaged("cannot be found").caused_by(fault))
-            }
             Err(fault) => Err(fault),
         }
     }

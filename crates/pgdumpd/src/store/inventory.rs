@@ -1,14 +1,13 @@
 //! Everything that lies in a storage, whatever it is.
 
-use std::io;
-use std::path::Path;
-
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use object_store::{ObjectMeta, ObjectStore as _};
-use walkdir::{DirEntry, WalkDir};
 
-use super::name::Name;
+use super::key::ObjectKey;
+use super::name::{Name, PartKind};
+use super::remote::Remote;
+use super::walk::Reach;
 use super::{Place, Storage, blocking, faults, marker, object_path, remote_marker};
 use crate::fault::Fault;
 
@@ -24,63 +23,87 @@ pub struct FoundObject {
 }
 
 impl Storage {
-    /// Lists everything below a prefix that ends at a slash; temporary files, too, which other listings hide.
+    /// Lists everything below a prefix that ends at a slash; temporary files, too.
     ///
     /// # Errors
     /// The storage's.
     pub async fn all_objects(&self, prefix: Option<&str>) -> Result<Vec<FoundObject>, Fault> {
-        let prefix = prefix.map(|prefix| prefix.trim_end_matches('/').to_owned());
+        self.objects_below(prefix, Reach::All).await
+    }
+
+    /// The archives whose manifests lie below a prefix that ends at a slash, or anywhere below a queue's id.
+    pub(super) async fn archives_below(
+        &self,
+        prefix: Option<&str>,
+    ) -> Result<Vec<ObjectKey>, Fault> {
+        let objects = self.objects_below(prefix, Reach::Queues).await?;
+        let archive = |object: FoundObject| match Name::of(&object.key) {
+            Name::Part(part) if part.kind == PartKind::Manifest && !part.temporary => {
+                Some(part.archive)
+            }
+            _ => None,
+        };
+        Ok(objects.into_iter().filter_map(archive).collect())
+    }
+
+    async fn objects_below(
+        &self,
+        prefix: Option<&str>,
+        reach: Reach,
+    ) -> Result<Vec<FoundObject>, Fault> {
+        let prefix = prefix.unwrap_or_default().trim_end_matches('/');
         let mut found = match &self.place {
             Place::Local { root, .. } => {
-                let root = root.clone();
+                let (root, prefix) = (root.clone(), prefix.to_owned());
                 blocking(move || {
                     let what = || format!("cannot list {}", root.path().display());
-                    walk(root.path(), &prefix.unwrap_or_default())
+                    root.walk(&prefix, reach)
                         .map_err(|e| faults::of_io(what(), root.path(), e))
                 })
                 .await?
             }
-            Place::Remote(_) => {
-                let prefix = prefix.as_deref().map(object_path).transpose()?;
-                let listed = self.objects_below(prefix.as_ref()).await?;
-                let found = listed.into_iter().map(|object| FoundObject {
-                    key: object.location.to_string(),
-                    size_bytes: object.size,
-                    modified_at: object.last_modified,
-                });
-                found.collect()
-            }
+            Place::Remote(remote) => self.list_remote(remote, prefix).await?,
         };
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
     }
 
-    /// Everything visible below a prefix. A list that breaks is made again: object_store does so for its beginning alone.
-    pub(super) async fn objects_below(
-        &self,
-        prefix: Option<&object_store::path::Path>,
-    ) -> Result<Vec<ObjectMeta>, Fault> {
-        let list = || self.objects.list(prefix).try_collect();
-        let listed = match &self.place {
-            Place::Local { .. } => list().await,
-            Place::Remote(remote) => remote.retry.run("list", list).await,
+    /// A list that breaks is made again: object_store does so for its beginning alone.
+    async fn list_remote(&self, remote: &Remote, prefix: &str) -> Result<Vec<FoundObject>, Fault> {
+        let prefix = match prefix {
+            "" => None,
+            prefix => Some(object_path(prefix)?),
         };
+        let list = || remote.objects.list(prefix.as_ref()).try_collect();
         let what = || format!("cannot list storage \"{}\"", self.name);
-        listed.map_err(|e| faults::of_object_store(what(), e))
+        let listed: Vec<_> = remote
+            .retry
+            .run("list", list)
+            .await
+            .map_err(|e| faults::of_object_store(what(), e))?;
+        let found = listed.into_iter().map(|object: ObjectMeta| FoundObject {
+            key: object.location.to_string(),
+            size_bytes: object.size,
+            modified_at: object.last_modified,
+        });
+        Ok(found.collect())
     }
 
-    /// Makes sure that the storage is still there, and still the same: an empty mount point holds nothing, and proves
-    /// nothing gone.
+    /// Makes sure that the storage is still there, under its path or url, and still the same: an empty mount point holds
+    /// nothing, and proves nothing gone. The marker is read now, through the path that the configuration names.
     ///
     /// # Errors
-    /// As [`Storage::open_existing`].
+    /// A transient `storage_missing` or `storage_replaced`; else as [`Storage::open_existing`], transient as well.
     pub async fn confirm(&self) -> Result<(), Fault> {
         match &self.place {
             Place::Local { root, .. } => {
                 let (root, id) = (root.clone(), self.id);
-                blocking(move || marker::expect(&root, Some(id)).map(drop)).await
+                blocking(move || marker::confirm(&root, id)).await
             }
-            Place::Remote(remote) => remote_marker::expect(remote, Some(self.id)).await.map(drop),
+            Place::Remote(remote) if remote.is_marked => {
+                remote_marker::expect(remote, Some(self.id)).await.map(drop)
+            }
+            Place::Remote(_) => Ok(()),
         }
     }
 
@@ -94,45 +117,4 @@ impl Storage {
         }
         Ok(())
     }
-}
-
-/// What a fresh file system has of its own, which only root may enter.
-const NOT_OURS_TO_READ: &str = "lost+found";
-
-/// Follows links, as object_store's own listings do, and goes round in no circles. What goes while it is looked at is
-/// left out.
-fn walk(root: &Path, below: &str) -> io::Result<Vec<FoundObject>> {
-    let begin = root.join(below);
-    // Without it everything would seem to be gone.
-    if !root.is_dir() {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    let mut found = Vec::new();
-    let entries = WalkDir::new(&begin).follow_links(true).into_iter();
-    for entry in entries.filter_entry(|e| e.depth() != 1 || e.file_name() != NOT_OURS_TO_READ) {
-        let seen = match entry {
-            Ok(entry) => look(root, &entry),
-            Err(error) if error.loop_ancestor().is_some() => Ok(None),
-            Err(error) => Err(error.into()),
-        };
-        match seen {
-            Ok(object) => found.extend(object),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
-}
-
-fn look(root: &Path, entry: &DirEntry) -> io::Result<Option<FoundObject>> {
-    if entry.file_type().is_dir() {
-        return Ok(None);
-    }
-    let about = entry.metadata()?;
-    let key = entry.path().strip_prefix(root).unwrap_or(entry.path());
-    Ok(Some(FoundObject {
-        key: key.to_string_lossy().into_owned(),
-        size_bytes: about.len(),
-        modified_at: about.modified()?.into(),
-    }))
 }

@@ -132,15 +132,6 @@ impl ObjectKey {
     pub(super) fn path(&self) -> Path {
         checked_path(&self.0)
     }
-
-    pub(super) fn manifest_path(&self) -> Path {
-        checked_path(&self.manifest())
-    }
-
-    /// The archive's key, from the path of a manifest; none if this is no manifest's path.
-    pub(super) fn of_manifest(path: &Path) -> Option<Self> {
-        Self::parse(path.as_ref().strip_suffix(MANIFEST_SUFFIX)?).ok()
-    }
 }
 
 impl fmt::Display for ObjectKey {
@@ -240,10 +231,6 @@ mod tests {
             assert_eq!(encrypted.globals(), format!("{}.age", key.globals()));
             for key in [&key, &encrypted] {
                 assert_eq!(ObjectKey::parse(key.as_str()).unwrap(), *key);
-                assert_eq!(
-                    ObjectKey::of_manifest(&key.manifest_path()).as_ref(),
-                    Some(key)
-                );
             }
             let segment = key.as_str().split('/').nth(1).unwrap().len();
             assert!((1..=LONGEST_TARGET).contains(&segment), "{target:?}");

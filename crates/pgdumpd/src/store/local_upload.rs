@@ -6,9 +6,8 @@
 //! it leaves when it is dropped is removed at some later time, if the runtime still lives; here the writing
 //! thread itself removes it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -50,8 +49,8 @@ impl LocalUpload {
         min_free: u64,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, Fault> {
-        let target = root.join(key.as_str());
         let (file, temporary) = root.create_temporary(key.as_str()).map_err(|error| {
+            let target = root.join(key.as_str());
             faults::of_io(
                 format!("cannot create {}", target.display()),
                 root.path(),
@@ -63,7 +62,6 @@ impl LocalUpload {
             key: key.clone(),
             file,
             temporary,
-            target,
             min_free,
             written: 0,
         };
@@ -127,8 +125,8 @@ struct Writer {
     root: Root,
     key: ObjectKey,
     file: File,
-    temporary: PathBuf,
-    target: PathBuf,
+    /// Its key while it is written.
+    temporary: String,
     min_free: u64,
     written: u64,
 }
@@ -183,24 +181,29 @@ impl Writer {
                 self.written
             )));
         }
-        fs::rename(&self.temporary, &self.target)?;
-        root::sync_directory(root::parent(&self.target)).inspect_err(|_| {
+        let key = self.key.as_str();
+        self.root.rename(&self.temporary, key)?;
+        let synced = self.root.sync_directory(root::parent(key));
+        synced.inspect_err(|_| {
             // Not known to be durable, so it must not stay; without a manifest it is no backup anyway.
-            let _ = root::remove_if_there(&self.target);
+            let _ = self.root.remove_if_there(key);
         })
     }
 
     fn failed(&self, what: &str, error: io::Error) -> Fault {
         log_leftover(self.clean_up());
-        let what = format!("{what} {}", self.target.display());
+        let what = format!("{what} {}", self.root.join(self.key.as_str()).display());
         faults::of_io(what, self.root.path(), error)
     }
 
     fn clean_up(&self) -> Result<(), Fault> {
-        root::remove_if_there(&self.temporary).map_err(|error| {
-            let what = format!("cannot remove {}", self.temporary.display());
-            Fault::transient(LEFTOVER, what).caused_by(error)
-        })?;
+        self.root
+            .remove_if_there(&self.temporary)
+            .map_err(|error| {
+                let temporary = self.root.join(&self.temporary);
+                let what = format!("cannot remove {}", temporary.display());
+                Fault::transient(LEFTOVER, what).caused_by(error)
+            })?;
         // An empty directory is untidy, not wrong.
         let _ = self.root.remove_empty_directory(self.key.as_str());
         Ok(())

@@ -1,12 +1,11 @@
 //! The small file that makes a directory a storage and gives it an id, `pgdumpd-storage.json`.
 
-use std::fs;
-use std::io;
-
+use rustix::fs::Dir;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::faults;
+use super::local_read::Entry;
 use super::root::Root;
 use crate::fault::Fault;
 
@@ -17,8 +16,23 @@ const FORMAT: u32 = 1;
 /// What to do where a storage is not there.
 pub(super) const MISSING_HINT: &str = "See whether the file system that holds it is mounted. A new storage is made \
      by the daemon, when it starts or reloads, unless the configuration has the storage_id of another.";
-/// What a fresh file system may contain without being somebody else's.
-const IGNORED: &[&str] = &["lost+found"];
+/// More than any marker.
+pub(super) const LARGEST: u64 = 64 << 10;
+/// What file systems and the servers of shares keep in the root of a mount by themselves. Nobody's data lies there, so
+/// that it neither makes a directory somebody's own nor is looked into.
+const OF_THE_FILE_SYSTEM: &[&str] = &[
+    // ext2 to ext4; only root may enter it.
+    "lost+found",
+    // NetApp and ZFS: every older state of the whole directory once more.
+    ".snapshot",
+    ".zfs",
+    // Synology and QNAP: thumbnails, deleted files, older states.
+    "@eaDir",
+    "#recycle",
+    "#snapshot",
+    "@Recycle",
+    "@Recently-Snapshot",
+];
 
 /// What the file says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -93,6 +107,34 @@ pub(super) fn expect(root: &Root, expected: Option<Uuid>) -> Result<Uuid, Fault>
     }
 }
 
+/// Makes sure that an opened storage still lies under its path, and is the one with this id.
+///
+/// A storage that is mounted elsewhere by now can still be written to through the open directory; nobody would find what
+/// is written there.
+pub(super) fn confirm(root: &Root, id: Uuid) -> Result<(), Fault> {
+    let found = Root::open(root.path()).and_then(|now| {
+        expect(&now, Some(id))?;
+        let same = root.is_same_as(&now);
+        let path = root.path().display();
+        same.map_err(|e| faults::of_io(format!("cannot look at {path}"), root.path(), e))
+    });
+    match found {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let what = format!(
+                "{} is another directory by now, with the id of the storage that was opened",
+                root.path().display()
+            );
+            Err(Fault::transient("storage_replaced", what).hint(
+                "It was mounted once more, or another copy of it was: two storages must not have one id. The next \
+                 attempt uses what is there now.",
+            ))
+        }
+        // It was there a moment ago: whatever hides it, such as a mount point of root's, may go again.
+        Err(fault) => Err(fault.tried_again()),
+    }
+}
+
 /// Where no storage is; without a hint yet.
 pub(super) fn missing(place: &str) -> Fault {
     let what = format!("{place} is no storage: it has no {NAME}");
@@ -106,28 +148,20 @@ pub(super) fn replaced(place: &str, found: Uuid, expected: Uuid) -> Fault {
 }
 
 fn read(root: &Root) -> Result<Option<Uuid>, Fault> {
-    let path = root.join(NAME);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(faults::of_io(
-                format!("cannot read {}", path.display()),
-                &path,
-                error,
-            ));
-        }
-    };
-    parse(&path.display().to_string(), &text).map(Some)
+    let path = root.join(NAME).display().to_string();
+    let found = root
+        .read(NAME, LARGEST)
+        .map_err(|e| faults::of_io(format!("cannot read {path}"), root.path(), e))?;
+    match found {
+        Entry::None => Ok(None),
+        Entry::File(text) if text.len() as u64 <= LARGEST => parse(&path, &text).map(Some),
+        Entry::File(_) => Err(invalid(format!("{path} is too large"))),
+        Entry::Special => Err(invalid(format!("{path} is not a regular file"))),
+    }
 }
 
 /// The id in a marker's text; `shown` names the marker.
 pub(super) fn parse(shown: &str, text: &[u8]) -> Result<Uuid, Fault> {
-    let invalid = |what: String| {
-        Fault::permanent("storage_marker_invalid", what).hint(
-            "Restore the file from a copy, or write it again with the storage_id of any manifest in the storage.",
-        )
-    };
     let marker: Marker = serde_json::from_slice(text)
         .map_err(|e| invalid(format!("{shown} cannot be read")).caused_by(e))?;
     if marker.format > FORMAT {
@@ -137,6 +171,13 @@ pub(super) fn parse(shown: &str, text: &[u8]) -> Result<Uuid, Fault> {
         )));
     }
     Ok(marker.storage_id)
+}
+
+/// A marker that cannot be used.
+pub(super) fn invalid(what: String) -> Fault {
+    Fault::permanent("storage_marker_invalid", what).hint(
+        "Restore the file from a copy, or write it again with the storage_id of any manifest in the storage.",
+    )
 }
 
 /// Why a directory without a marker must not become a storage, if it must not.
@@ -157,25 +198,34 @@ pub(super) fn foreign_fault(place: &str, entry: &str) -> Fault {
     ))
 }
 
-/// The name of something in the root that neither is ours nor belongs to a fresh file system.
+/// The name of something in the root that makes it somebody else's.
 fn foreign_entry(root: &Root) -> Result<Option<String>, Fault> {
-    let cannot = |error| {
-        faults::of_io(
-            format!("cannot list {}", root.path().display()),
-            root.path(),
-            error,
-        )
-    };
-    for entry in fs::read_dir(root.path()).map_err(cannot)? {
-        let name = entry
-            .map_err(cannot)?
-            .file_name()
-            .to_string_lossy()
-            .into_owned();
-        // A temporary marker: another daemon is opening this storage too, or died in doing so.
-        if !IGNORED.contains(&name.as_str()) && !name.starts_with(NAME) {
-            return Ok(Some(name));
+    let list = || {
+        for entry in Dir::new(root.directory("")?)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            // A temporary marker: another daemon is opening this storage too, or died in doing so.
+            let is_ours = name.starts_with(NAME) || name == "." || name == "..";
+            if is_ours || is_of_the_file_system(&name) {
+                continue;
+            }
+            if !is_placeholder(&name) || root.size_of(&name)? != Some(0) {
+                return Ok(Some(name));
+            }
         }
-    }
-    Ok(None)
+        Ok(None)
+    };
+    let what = || format!("cannot list {}", root.path().display());
+    list().map_err(|error| faults::of_io(what(), root.path(), error))
+}
+
+/// Whether a name in the root of a mount is there by itself, and nobody's data.
+pub(super) fn is_of_the_file_system(name: &str) -> bool {
+    OF_THE_FILE_SYSTEM.contains(&name)
+}
+
+/// Whether something empty of this name is there only so that the directory, or prefix, is. A console that makes a
+/// folder stores an object under the prefix itself, whose name from there is empty. What holds a single byte, and any
+/// other name, is somebody's.
+pub(super) fn is_placeholder(name: &str) -> bool {
+    ["", ".keep", ".gitkeep", "_$folder$"].contains(&name)
 }

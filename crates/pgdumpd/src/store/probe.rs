@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::key::{ARCHIVE_SUFFIX, ObjectKey};
 use super::remote::Remote;
+use super::small::Small;
 use super::unfinished::UnfinishedUpload;
 use super::{Place, Storage, blocking, faults};
 use crate::fault::Fault;
@@ -101,7 +102,7 @@ impl Storage {
         let read = self.read_small(&key, content.len() as u64).await;
         // Deleted whatever was read; the first failure is the one told.
         let removed = self.remove(key.clone()).await;
-        if read? != Some(content) {
+        if !matches!(read?, Small::Whole(read) if read == content) {
             let what = format!("{key} read back is not what was written");
             return Err(Fault::permanent("storage_failed", what)
                 .hint("Check the file system and its disk: it does not keep what it is given."));

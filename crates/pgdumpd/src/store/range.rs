@@ -11,10 +11,13 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStoreExt as _};
+use object_store::{GetOptions, GetRange};
 
 use super::key::ObjectKey;
+use super::local_read::Entry;
+use super::read::OBJECT_MISSING;
 use super::remote::Remote;
+use super::root::Root;
 use super::{Place, Storage, blocking, faults};
 use crate::fault::Fault;
 
@@ -55,14 +58,7 @@ impl Storage {
     /// # Errors
     /// The storage's.
     pub async fn object_size(&self, key: &ObjectKey) -> Result<Option<u64>, Fault> {
-        match self.objects.head(&key.path()).await {
-            Ok(found) => Ok(Some(found.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => {
-                let what = format!("cannot look at {key}");
-                Err(faults::of_object_store(what, error))
-            }
-        }
+        self.size_of(key.as_str()).await
     }
 
     /// Begins to read a part of an object. An object that ends before the range does gives what it has.
@@ -74,10 +70,9 @@ impl Storage {
         let from = match &self.place {
             Place::Local { root, .. } => {
                 let path = root.join(key.as_str());
-                let (opened, told) = (path.clone(), what.clone());
-                let open = move || File::open(&opened).map_err(|e| faults::of_io(told, &opened, e));
+                let (root, key) = (root.clone(), key.clone());
                 From::File {
-                    file: Arc::new(blocking(open).await?),
+                    file: Arc::new(blocking(move || open(&root, &key)).await?),
                     path,
                     left: range,
                 }
@@ -96,6 +91,25 @@ impl Storage {
             }
         };
         Ok(Pieces { what, from })
+    }
+}
+
+/// Opens an object in a local directory.
+pub(super) fn open(root: &Root, key: &ObjectKey) -> Result<File, Fault> {
+    let path = root.join(key.as_str());
+    let what = || format!("cannot read {}", path.display());
+    let opened = root.open_file(key.as_str());
+    match opened.map_err(|e| faults::of_io(what(), root.path(), e))? {
+        Entry::File(file) => Ok(file),
+        Entry::Special => {
+            let what = format!("{} is not a regular file", path.display());
+            Err(Fault::permanent(OBJECT_MISSING, what))
+        }
+        Entry::None => Err(faults::of_io(
+            what(),
+            root.path(),
+            io::ErrorKind::NotFound.into(),
+        )),
     }
 }
 

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
-use object_store::ObjectStoreExt;
-use object_store::path::Path;
 use pgdump_archive::Index;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +16,8 @@ use super::manifest::{Manifest, Object, invalid};
 use super::manifest_text;
 use super::moved::Moved;
 use super::patience::in_time;
-use super::{Place, Storage, blocking, faults, object_path};
+use super::small::Small;
+use super::{Place, Storage, blocking, faults, range};
 use crate::fault::Fault;
 use crate::hex::hex;
 
@@ -93,16 +92,16 @@ impl Storage {
     }
 
     async fn manifest_text(&self, key: &ObjectKey) -> Result<Option<Bytes>, Fault> {
-        let cannot = |e| faults::of_object_store(format!("cannot read {}", key.manifest()), e);
-        let found = match self.objects.get(&key.manifest_path()).await {
-            Ok(found) => found,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(cannot(error)),
+        let what = match self
+            .read_small(&key.manifest(), manifest_text::LARGEST)
+            .await?
+        {
+            Small::Whole(text) => return Ok(Some(text)),
+            Small::Missing => return Ok(None),
+            Small::TooLarge => "is too large",
+            Small::NotAFile => "is not a regular file",
         };
-        if found.meta.size > manifest_text::LARGEST {
-            return Err(invalid(key, "is too large"));
-        }
-        found.bytes().await.map(Some).map_err(cannot)
+        Err(invalid(key, what))
     }
 
     /// Every manifest in the storage, newest start first, unreadable ones at the end with the reason.
@@ -121,17 +120,12 @@ impl Storage {
     /// When the storage cannot be listed.
     pub async fn list_target(&self, queue_id: Uuid, target: &str) -> Result<Vec<Listed>, Fault> {
         let prefix = ObjectKey::prefix(queue_id, target);
-        let prefix = object_path(prefix.trim_end_matches('/'))?;
         self.list_below(Some(&prefix)).await
     }
 
-    async fn list_below(&self, prefix: Option<&Path>) -> Result<Vec<Listed>, Fault> {
-        let objects = self.objects_below(prefix).await?;
-        let keys: Vec<Result<ObjectKey, Fault>> = objects
-            .into_iter()
-            .filter_map(|object| ObjectKey::of_manifest(&object.location).map(Ok))
-            .collect();
-        let mut listed: Vec<Listed> = stream::iter(keys)
+    async fn list_below(&self, prefix: Option<&str>) -> Result<Vec<Listed>, Fault> {
+        let keys = self.archives_below(prefix).await?;
+        let mut listed: Vec<Listed> = stream::iter(keys.into_iter().map(Ok::<_, Fault>))
             .map_ok(|key| async move {
                 let manifest = self.read_manifest(&key).await.transpose();
                 // None: deleted since it was listed.
@@ -171,17 +165,12 @@ impl Storage {
         job: Uuid,
     ) -> Result<Vec<ObjectKey>, Fault> {
         let prefix = ObjectKey::prefix(queue_id, target);
-        let prefix = object_path(prefix.trim_end_matches('/'))?;
         self.keys_below(Some(&prefix), job).await
     }
 
-    async fn keys_below(&self, prefix: Option<&Path>, job: Uuid) -> Result<Vec<ObjectKey>, Fault> {
-        let objects = self.objects_below(prefix).await?;
-        let mut keys: Vec<ObjectKey> = objects
-            .iter()
-            .filter_map(|object| ObjectKey::of_manifest(&object.location))
-            .filter(|key| key.is_of(job))
-            .collect();
+    async fn keys_below(&self, prefix: Option<&str>, job: Uuid) -> Result<Vec<ObjectKey>, Fault> {
+        let mut keys = self.archives_below(prefix).await?;
+        keys.retain(|key| key.is_of(job));
         keys.sort_unstable();
         Ok(keys)
     }
@@ -238,19 +227,15 @@ impl Storage {
     pub(super) async fn expect_object(&self, manifest: &Manifest) -> Result<(), Fault> {
         let key = &manifest.object.key;
         let wanted = manifest.object.size_bytes;
-        match self.objects.head(&key.path()).await {
-            Ok(found) if found.size == wanted => Ok(()),
-            Ok(found) => Err(Fault::transient(
+        match self.object_size(key).await? {
+            Some(size) if size == wanted => Ok(()),
+            Some(size) => Err(Fault::transient(
                 OBJECT_MISSING,
-                format!("{key} has {} bytes, not {wanted}", found.size),
+                format!("{key} has {size} bytes, not {wanted}"),
             )),
-            Err(object_store::Error::NotFound { .. }) => Err(Fault::transient(
+            None => Err(Fault::transient(
                 OBJECT_MISSING,
                 format!("{key} is not there"),
-            )),
-            Err(error) => Err(faults::of_object_store(
-                format!("cannot look at {key}"),
-                error,
             )),
         }
     }
@@ -259,13 +244,14 @@ impl Storage {
     async fn sha256(&self, object: &Object, patience: Duration) -> Result<String, Fault> {
         let key = &object.key;
         if let Place::Local { root, .. } = &self.place {
-            let (root, path) = (root.clone(), root.join(key.as_str()));
+            let (root, key) = (root.clone(), key.clone());
             let reading = Reading::default();
             let _leave = reading.left.clone().drop_guard();
             let read = reading.clone();
             let hashing = blocking(move || {
-                let what = || format!("cannot read {}", path.display());
-                sha256_of_file(&path, &read).map_err(|e| faults::of_io(what(), root.path(), e))
+                let file = range::open(&root, &key)?;
+                let what = || format!("cannot read {key}");
+                sha256_of_file(file, &read).map_err(|e| faults::of_io(what(), root.path(), e))
             });
             return reading.bytes.in_time(patience, hashing).await;
         }
@@ -278,17 +264,6 @@ impl Storage {
         }
         Ok(hex(&hash.finalize()))
     }
-
-    /// A small object's bytes, as they lie in the store now; none of one that is larger than `most`.
-    pub(super) async fn read_small(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>, Fault> {
-        let cannot = |e| faults::of_object_store(format!("cannot read {key}"), e);
-        let found = self.objects.get(&object_path(key)?).await.map_err(cannot)?;
-        if found.meta.size > most {
-            return Ok(None);
-        }
-        let bytes = found.bytes().await.map_err(cannot)?;
-        Ok(Some(bytes.to_vec()))
-    }
 }
 
 /// How far a thread has read, and whether anybody still wants to know.
@@ -298,8 +273,7 @@ struct Reading {
     left: CancellationToken,
 }
 
-fn sha256_of_file(path: &std::path::Path, reading: &Reading) -> io::Result<String> {
-    let mut file = File::open(path)?;
+fn sha256_of_file(mut file: File, reading: &Reading) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

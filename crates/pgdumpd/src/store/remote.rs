@@ -36,6 +36,8 @@ pub(super) struct Remote {
     /// For a look at what an upload has left.
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) list: Option<UploadList>,
+    /// Whether a marker says which storage it is.
+    pub(super) is_marked: bool,
     /// Whether the store drops unfinished uploads without being told to.
     pub(super) forgets_by_itself: bool,
     pub(super) limits: UploadLimits,
@@ -63,7 +65,10 @@ impl Remote {
             list: None,
             moved: Moved::default(),
         };
-        Self::of(address.to_owned(), clients, LIMITS, DEADLINE)
+        Self {
+            is_marked: false,
+            ..Self::of(address.to_owned(), clients, LIMITS, DEADLINE)
+        }
     }
 
     fn of(address: String, clients: Clients, limits: UploadLimits, deadline: Duration) -> Self {
@@ -73,6 +78,7 @@ impl Remote {
             moved: clients.moved,
             objects: clients.objects,
             list: clients.list,
+            is_marked: true,
             forgets_by_itself: false,
             limits,
             retry: Retry { deadline },

@@ -7,6 +7,7 @@
 //! learns so when it next opens the storage, which it then refuses as another one until it is told to reload. Nothing is
 //! lost in that case but an attempt.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -15,14 +16,12 @@ use uuid::Uuid;
 
 use super::faults;
 use super::link_error::LinkError;
-use super::marker::{self, Marker, NAME};
+use super::marker::{self, LARGEST, Marker, NAME};
 use super::remote::Remote;
 use crate::fault::Fault;
 
 /// Longer than a small object takes to be written.
 const SETTLE: Duration = Duration::from_secs(2);
-/// More than any marker.
-const LARGEST: u64 = 64 << 10;
 
 /// The storage's id; written first where nothing is there yet.
 pub(super) async fn read_or_create(remote: &Remote) -> Result<Uuid, Fault> {
@@ -83,7 +82,7 @@ async fn read(remote: &Remote) -> Result<Option<Uuid>, Fault> {
     };
     if found.meta.size > LARGEST {
         let what = format!("{NAME} in {} is too large", remote.address);
-        return Err(Fault::permanent("storage_marker_invalid", what));
+        return Err(marker::invalid(what));
     }
     let text = found.bytes().await.map_err(cannot)?;
     let shown = format!("{NAME} in {}", remote.address);
@@ -119,7 +118,11 @@ async fn write(remote: &Remote, marker: &Marker) -> Result<(), Fault> {
 /// Why a place without a marker must not become a storage, if it must not.
 async fn foreign(remote: &Remote) -> Result<Option<Fault>, Fault> {
     let cannot = |e| faults::of_object_store(format!("cannot list {}", remote.address), e);
+    let foreign = remote.objects.list(None).try_filter(|object| {
+        let only_a_place = object.size == 0 && marker::is_placeholder(object.location.as_ref());
+        std::future::ready(!only_a_place)
+    });
     // The first will do: a bucket may hold millions.
-    let first = remote.objects.list(None).try_next().await.map_err(cannot)?;
+    let first = pin!(foreign).try_next().await.map_err(cannot)?;
     Ok(first.map(|object| marker::foreign_fault(&remote.address, object.location.as_ref())))
 }

@@ -1,7 +1,5 @@
 //! What may be taken out of a storage: whole backups, and what unfinished attempts left.
 
-use object_store::ObjectStoreExt;
-
 use super::key::ObjectKey;
 use super::{Place, Storage, blocking, faults, object_path};
 use crate::fault::Fault;
@@ -75,15 +73,17 @@ impl Storage {
     }
 
     /// Deletes a backup: first its manifest, so that it is no backup any more, then what it spoke of. Finding part of it
-    /// gone is fine, so that a deletion that was interrupted can be repeated.
+    /// gone is fine, so that a deletion that was interrupted can be repeated: but where the storage itself has gone
+    /// meanwhile, nothing is known to be deleted.
     ///
     /// # Errors
-    /// When either could not be removed.
+    /// When either could not be removed; as [`Storage::confirm`].
     pub async fn delete_backup(&self, key: &ObjectKey) -> Result<(), Fault> {
         self.remove(key.manifest()).await?;
         self.remove(key.globals()).await?;
         self.remove(key.as_str().to_owned()).await?;
-        self.remove_directory(key).await
+        self.remove_directory(key).await?;
+        self.confirm().await
     }
 
     /// Whether this archive has a manifest, readable or not.
@@ -91,14 +91,7 @@ impl Storage {
     /// # Errors
     /// When the storage fails.
     pub async fn has_manifest(&self, key: &ObjectKey) -> Result<bool, Fault> {
-        match self.objects.head(&key.manifest_path()).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(faults::of_object_store(
-                format!("cannot look at {}", key.manifest()),
-                error,
-            )),
-        }
+        Ok(self.size_of(&key.manifest()).await?.is_some())
     }
 
     /// Whether its manifest can be read, and the object is not there.

@@ -200,7 +200,8 @@ async fn delete_says_what_it_would_remove_and_then_removes_it() {
     );
     world.assert_clean(1).await;
     let said = world.say(&["delete", &id, "--yes"]).code(0);
-    assert!(said.out.starts_with("removed "), "{}", said.out);
+    // By this command, or by a daemon that was faster.
+    assert!(said.out.contains("removed "), "{}", said.out);
     assert_eq!(world.files(), Vec::<String>::new());
     let status = world.say(&["status", &id, "--json"]).code(0).json();
     assert_eq!(status["copies"], "0 of 1");

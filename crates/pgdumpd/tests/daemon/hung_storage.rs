@@ -71,6 +71,12 @@ async fn a_storage_that_still_hangs_is_not_asked_again() {
     let _daemon = world.daemon().await;
     let id = world.enqueue().await;
     world.requeued(id).await;
+    // Else it may be tried again by itself meanwhile.
+    sqlx::query("UPDATE pgdumpd.backup_jobs SET run_at = run_at + interval '1 hour' WHERE id = $1")
+        .bind(id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
     // Longer than a slow answer takes.
     tokio::time::sleep(Duration::from_secs(6)).await;
     world.make_due(id).await;

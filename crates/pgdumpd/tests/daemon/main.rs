@@ -35,6 +35,7 @@ mod roles;
 mod scenes;
 mod schedules;
 mod shutdown;
+mod storage_away;
 mod storage_faults;
 mod stored;
 mod target_faults;

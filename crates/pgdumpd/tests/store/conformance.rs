@@ -274,9 +274,10 @@ async fn an_upload_under_way_is_found_and_removed(storage: &Storage) {
         let id = upload.id().map(str::to_owned);
         let listed = storage.unfinished_uploads(queue).await.unwrap();
         if let Some(listed) = &listed {
-            assert_eq!(listed.len(), 1, "{listed:?}");
-            assert_eq!(listed[0].key, ours.as_str());
-            assert_eq!(Some(&listed[0].upload_id), id.as_ref());
+            // An answer that was lost may have begun one more.
+            assert!(listed.iter().all(|upload| upload.key == ours.as_str()));
+            let mut ids = listed.iter().map(|upload| &upload.upload_id);
+            assert!(ids.any(|listed| Some(listed) == id.as_ref()), "{listed:?}");
         }
         let id = id.filter(|_| by_id);
         storage.remove_partial(&ours, id.as_deref()).await.unwrap();
@@ -286,7 +287,7 @@ async fn an_upload_under_way_is_found_and_removed(storage: &Storage) {
             // Whoever was cut off cannot make it visible any more.
             upload.commit().await.unwrap_err();
             let listed = storage.unfinished_uploads(other).await.unwrap();
-            assert_eq!(listed.map(|listed| listed.len()), Some(1));
+            assert!(listed.is_some_and(|listed| !listed.is_empty()));
         } else {
             // Gone already, as the store in memory says.
             upload.abort().await.ok();
