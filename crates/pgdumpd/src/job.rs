@@ -17,6 +17,7 @@ mod manifest;
 mod measure;
 mod noting;
 mod publish;
+mod relations;
 mod reporter;
 mod settle;
 mod stop;

@@ -9,11 +9,13 @@ mod databases;
 mod fault;
 pub mod guard;
 mod look;
+mod relations;
 mod sample;
 mod sessions;
 mod size;
 
 pub use look::{Blocker, CopyProgress, LockWait, SessionLook};
+pub use relations::{NamedTable, TableFile};
 pub use sample::{Sample, Sampler};
 pub use size::{Sizes, TableSize};
 

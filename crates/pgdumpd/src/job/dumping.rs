@@ -14,6 +14,7 @@ use super::flowing::counts;
 use super::halt::HaltSwitch;
 use super::measure::Watch;
 use super::noting::Noting;
+use super::relations::Relations;
 use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use crate::config::TargetConfig;
@@ -60,6 +61,13 @@ pub(super) struct Dumped {
     pub(super) streamed: Streamed,
     pub(super) upload: Upload,
     pub(super) plan: Plan,
+}
+
+/// One run of pg_dump, and what it is watched with.
+struct Run<'a> {
+    plan: &'a Plan,
+    relations: Relations<'a>,
+    meter: Arc<Meter>,
 }
 
 /// What one run of pg_dump came to.
@@ -119,6 +127,13 @@ impl Dumping<'_> {
             abort(upload).await;
             return Err(stop);
         }
+        let run = match self.look(&plan).await {
+            Ok(run) => run,
+            Err(stop) => {
+                abort(upload).await;
+                return Err(stop);
+            }
+        };
         let (mut dump, output) = match PgDump::start(&plan) {
             Ok(started) => started,
             Err(fault) => {
@@ -128,20 +143,21 @@ impl Dumping<'_> {
         };
         info!(pg_dump.pid = dump.pid(), "pg_dump started");
         self.reporter.enter(Phase::Catalog);
-        let meter = Meter::new();
-        let end = self
-            .flow(&plan, &mut dump, output, &mut upload, mode, &meter)
-            .await;
+        let end = self.flow(&run, &mut dump, output, &mut upload, mode).await;
         let mut ended = match end {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
-                let counts = counts(&meter.snapshot(), &meter.counted_from(0));
+                let counts = counts(&run.meter.snapshot(), &run.meter.counted_from(0));
                 self.reporter.advance(1.0, None, counts);
                 self.reporter.enter(Phase::Finishing);
                 match self.clean_exit(&mut dump).await {
                     Ok(_) if self.partial && is_empty(&streamed) => {
                         Err(failed(Step::Dump, nothing_matched()))
                     }
-                    exit => exit.map(|exit| Ok((exit, streamed))),
+                    Ok(exit) => {
+                        let verdict = self.verdict(&run.relations, &streamed).await;
+                        verdict.map(|()| Ok((exit, streamed)))
+                    }
+                    Err(stop) => Err(stop),
                 }
             }
             End::Flowed(Ok(Outcome::Unreadable { reason })) => Ok(Err(reason)),
@@ -186,6 +202,29 @@ impl Dumping<'_> {
         }
     }
 
+    /// Looks at the target's tables, which has to come before pg_dump.
+    async fn look<'t>(&'t self, plan: &'t Plan) -> Result<Run<'t>, Stop> {
+        let withholds_names = self.reporter.names_are_withheld();
+        let look = Relations::look(self.target, plan.application_name(), withholds_names);
+        let relations = tokio::select! {
+            () = self.switch.token().cancelled() => return Err(Stop::Halted),
+            look = look => look.in_step(Step::Dump)?,
+        };
+        Ok(Run {
+            plan,
+            relations,
+            meter: Meter::new(),
+        })
+    }
+
+    /// Whether the tables that were dumped are those that pg_dump found.
+    async fn verdict(&self, relations: &Relations<'_>, streamed: &Streamed) -> Result<(), Stop> {
+        tokio::select! {
+            () = self.switch.token().cancelled() => Err(Stop::Halted),
+            verdict = relations.verdict(streamed) => verdict.in_step(Step::Dump),
+        }
+    }
+
     /// Waits until the storage has all, when pg_dump and its locks are gone. However much is still on its way, this ends:
     /// a request that does not get on fails.
     async fn flush(&self, upload: &mut Upload) -> Result<(), Stop> {
@@ -198,13 +237,13 @@ impl Dumping<'_> {
     /// Lets the bytes flow until they end, a guard fires, or the job is to stop.
     async fn flow(
         &self,
-        plan: &Plan,
+        run: &Run<'_>,
         dump: &mut PgDump,
         output: DumpOutput,
         upload: &mut Upload,
         mode: Mode,
-        meter: &Arc<Meter>,
     ) -> End {
+        let Run { plan, meter, .. } = run;
         let watch = Watch {
             target: self.target,
             config: self.config,
@@ -225,12 +264,14 @@ impl Dumping<'_> {
             mode,
             encrypt_to: encryption.map(|own| own.encrypt_to.clone()),
         };
+        let replaced = run.relations.watch(Arc::clone(&meter));
         let mut flow = std::pin::pin!(pipeline::run(&mut source, &mut sink, how, meter, &stop));
         let end = tokio::select! {
             biased;
             flowed = &mut flow => return End::Flowed(flowed),
             () = self.switch.token().cancelled() => End::Halted,
             fault = watch.run() => End::Guarded(fault),
+            fault = replaced => End::Guarded(fault),
         };
         // pg_dump first: its session holds locks.
         dump.terminate();

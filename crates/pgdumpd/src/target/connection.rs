@@ -3,8 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{ConnectOptions, FromRow, PgConnection};
+use futures_util::TryStreamExt as _;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::query::QueryAs;
+use sqlx::{ConnectOptions, FromRow, PgConnection, Postgres};
 
 use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
@@ -83,6 +85,29 @@ impl Connections {
         let rows = self.within_limit(what, rows).await?;
         self.put_back(lent);
         Ok(rows)
+    }
+
+    /// Runs a statement that gives any number of rows, and shows each to `take` as it comes.
+    pub(super) async fn each<T>(
+        &self,
+        what: &str,
+        query: QueryAs<'_, Postgres, T, PgArguments>,
+        mut take: impl FnMut(T) + Send,
+    ) -> Result<(), Fault>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut lent = self.lend().await?;
+        let rows = async {
+            let mut rows = query.fetch(&mut lent);
+            while let Some(row) = rows.try_next().await? {
+                take(row);
+            }
+            Ok(())
+        };
+        self.within_limit(what, rows).await?;
+        self.put_back(lent);
+        Ok(())
     }
 
     /// Runs a statement on the sessions with these application names, that gives at most one row.

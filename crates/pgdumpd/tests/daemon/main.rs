@@ -28,6 +28,7 @@ mod many;
 mod outage;
 mod progress;
 mod rebuild;
+mod relations;
 mod remote;
 mod remote_faults;
 mod retention;

@@ -1,0 +1,23 @@
+-- What each table is called and what its file is, once the dump of the session $1 has its locks.
+SELECT class.oid::int8 AS oid,
+       class.relfilenode::int8 AS file_node,
+       schema.oid::int8 AS schema_oid,
+       -- The bytes as a client gets them: in a database without an encoding they may be no text at all.
+       pg_catalog.namesend(schema.nspname) AS schema,
+       pg_catalog.namesend(class.relname) AS name,
+       -- A new file begins uncounted; VACUUM FULL and CLUSTER write down what they moved into it.
+       class.reltuples < 0 AS uncounted,
+       -- Whether the row's last change was over before the dump's snapshot began: a transaction older than any that
+       -- the snapshot saw running. Not known once the session is gone.
+       coalesce(age(class.xmin) > dump.age, false) AS older_than_dump
+FROM pg_catalog.pg_class AS class
+JOIN pg_catalog.pg_namespace AS schema ON schema.oid = class.relnamespace
+CROSS JOIN (
+    -- Parallel workers show their leader's name; the oldest counts.
+    SELECT max(age(session.backend_xmin)) AS age
+    FROM pg_catalog.pg_stat_activity AS session
+    WHERE session.application_name = $1 AND session.usename = current_user
+) AS dump
+WHERE class.relkind = 'r'
+  AND class.relpersistence <> 't'
+  AND class.oid >= 16384
