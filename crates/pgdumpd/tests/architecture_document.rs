@@ -98,7 +98,7 @@ fn every_invariant_names_a_test() {
         .split("\n\n")
         .filter(|paragraph| paragraph.starts_with("Invariant:"))
         .collect();
-    assert_eq!(invariants.len(), 11);
+    assert!(invariants.len() >= 12, "{}", invariants.len());
     for invariant in invariants {
         assert!(invariant.contains(".rs::"), "{invariant}");
     }
