@@ -79,9 +79,20 @@ impl Database {
 
     /// A pool of at most 10 superuser connections.
     pub async fn pool(&self) -> PgPool {
+        self.pool_with(self.options()).await
+    }
+
+    /// The same, for a test's own statements beside a [`hostile_public`](crate::hostile_public): nothing of `public` is
+    /// found unless it is named.
+    pub async fn qualified_pool(&self) -> PgPool {
+        let options = self.options().options([("search_path", "pg_catalog")]);
+        self.pool_with(options).await
+    }
+
+    async fn pool_with(&self, options: PgConnectOptions) -> PgPool {
         PgPoolOptions::new()
             .max_connections(10)
-            .connect_with(self.options())
+            .connect_with(options)
             .await
             .unwrap_or_else(|error| panic!("cannot connect to {}: {error}", self.name))
     }

@@ -22,3 +22,9 @@ pub async fn fill_large_objects(db: &Database, count: u32, bytes: u32) {
     ))
     .await;
 }
+
+/// Fills `public` with functions and operators that fit better than PostgreSQL's own where a session follows its search
+/// path: each fails when it is called, and says who called it.
+pub async fn hostile_public(db: &Database) {
+    db.execute(include_str!("sql/hostile_public.sql")).await;
+}

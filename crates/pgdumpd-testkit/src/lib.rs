@@ -47,7 +47,7 @@ pub use database::{Database, Role};
 pub use eventually::eventually;
 pub use fake_pg_dump::{FakePgDump, Run, Then};
 pub use faulty_s3::{FaultyS3, S3Fault, S3Operation, SeenRequest};
-pub use fill::{fill, fill_large_objects};
+pub use fill::{fill, fill_large_objects, hostile_public};
 pub use hung_mount::HungMount;
 pub use judge::contents;
 pub use manifest_text::manifest_text;

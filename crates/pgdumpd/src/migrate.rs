@@ -12,6 +12,7 @@ use tokio::time::sleep;
 mod error;
 mod grants;
 mod history;
+mod ownership;
 mod print;
 
 pub use error::MigrateError;
@@ -19,9 +20,14 @@ pub use grants::Grants;
 pub use history::{MIGRATIONS, Migration, VERSION};
 pub use print::print;
 
+use ownership::Schema;
+
 /// How long one statement may wait for a lock before everything is let go and tried again: whatever queues
 /// behind a waiting ALTER TABLE waits no longer than this.
 const LOCK_TIMEOUT: &str = "2s";
+
+/// Of the transaction, not of the session: what others created in `public` must neither run nor be bound for ever.
+const SAFE_PATH: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
 
 /// How often, and with which pauses, that is tried again.
 const TRIES: u32 = 15;
@@ -44,13 +50,14 @@ pub struct Applied {
 pub async fn migrate(pool: &PgPool, grants: &Grants) -> Result<Applied, MigrateError> {
     // A connection of its own, closed at the end: a future dropped in mid-transaction leaves nothing behind.
     let mut connection = pool.acquire().await?.detach();
-    let row = sqlx::raw_sql("SELECT current_setting('server_encoding') AS encoding")
+    let row = sqlx::raw_sql("SELECT pg_catalog.current_setting('server_encoding') AS encoding")
         .fetch_one(&mut connection)
         .await?;
     let found: String = row.try_get("encoding")?;
     if found != "UTF8" {
         return Err(MigrateError::Encoding { found });
     }
+    ownership::expect_ours(&mut connection).await?;
     let mut versions = Vec::new();
     let mut applied = history::applied(&mut connection).await?;
     history::check(&applied)?;
@@ -99,8 +106,9 @@ async fn patiently(connection: &mut PgConnection, step: Step<'_>) -> Result<bool
 
 async fn once(connection: &mut PgConnection, step: Step<'_>) -> Result<bool, MigrateError> {
     let mut transaction = connection.begin().await?;
-    let settings =
-        format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0");
+    let settings = format!(
+        "{SAFE_PATH}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0"
+    );
     sqlx::raw_sql(sqlx::AssertSqlSafe(settings))
         .execute(&mut *transaction)
         .await?;
@@ -108,19 +116,21 @@ async fn once(connection: &mut PgConnection, step: Step<'_>) -> Result<bool, Mig
     sqlx::raw_sql(history::LOCK)
         .execute(&mut *transaction)
         .await?;
+    // Again, now that no other migration can run.
+    let schema = ownership::expect_ours(&mut transaction).await?;
     match step {
         Step::Migrate(migration) => {
-            let schema = "SELECT to_regnamespace('pgdumpd') IS NULL AS missing";
-            let row = sqlx::raw_sql(schema).fetch_one(&mut *transaction).await?;
-            if row.try_get("missing")? {
+            if schema == Schema::Missing {
                 // Not IF NOT EXISTS, which asks for the right to create schemas even where this one exists.
                 sqlx::raw_sql("CREATE SCHEMA pgdumpd")
                     .execute(&mut *transaction)
                     .await?;
             }
-            sqlx::raw_sql(history::CREATE)
-                .execute(&mut *transaction)
-                .await?;
+            if schema != Schema::Queue {
+                sqlx::raw_sql(history::CREATE)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
             // Somebody may have been faster, before the lock was ours.
             let applied = history::applied(&mut transaction).await?;
             if applied.iter().any(|row| row.version == migration.version) {

@@ -60,6 +60,15 @@ const APPLICATION_NAME: &str = "pgdumpd";
 /// Connections for everything but heartbeats: claims, ends and upkeep are short and seldom overlap.
 const CONNECTIONS: u32 = 4;
 
+/// Of every direct session on the queue: nothing that others created in `public` is called, and what database or role
+/// say by default does not matter.
+pub(crate) const SAFE_SESSION: [(&str, &str); 4] = [
+    ("search_path", "pg_catalog,pg_temp"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("idle_session_timeout", "0"),
+];
+
 /// How long any one statement may take, by the server's watch; ours waits a little longer.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -106,9 +115,13 @@ impl Queue {
         }
         let listen = match &config.listen_url {
             _ if !config.listen => None,
-            Some(direct) => Some(direct.connect_options(APPLICATION_NAME)),
+            Some(direct) => Some(
+                direct
+                    .connect_options(APPLICATION_NAME)
+                    .options(SAFE_SESSION),
+            ),
             None if config.pooled => None,
-            None => Some(url.connect_options(APPLICATION_NAME)),
+            None => Some(url.connect_options(APPLICATION_NAME).options(SAFE_SESSION)),
         };
         let queue = Self::open(
             Link::new(main, config.pooled, STATEMENT_TIMEOUT),
@@ -206,10 +219,12 @@ fn session(url: &DatabaseUrl, pooled: bool, limit: Duration) -> PgConnectOptions
     if pooled {
         options.statement_cache_capacity(0).extra_float_digits(None)
     } else {
-        options.options([
-            ("statement_timeout", limit.as_millis().to_string()),
-            ("lock_timeout", limit.as_millis().to_string()),
-            ("idle_in_transaction_session_timeout", "60000".to_owned()),
-        ])
+        options
+            .options([
+                ("statement_timeout", limit.as_millis().to_string()),
+                ("lock_timeout", limit.as_millis().to_string()),
+                ("idle_in_transaction_session_timeout", "60000".to_owned()),
+            ])
+            .options(SAFE_SESSION)
     }
 }

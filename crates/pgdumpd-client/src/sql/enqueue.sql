@@ -9,6 +9,6 @@ FROM pgdumpd.enqueue_backup(
     run_at => $5::timestamptz,
     idempotency_key => $6::text,
     max_attempts => $7::integer,
-    -- make_interval is strict: a null stays a null, which is the target's own limit.
-    timeout => make_interval(secs => $8::double precision)
+    -- Qualified, because the session is the caller's. make_interval is strict: a null stays a null, which is the target's own limit.
+    timeout => pg_catalog.make_interval(secs => $8::double precision)
 )

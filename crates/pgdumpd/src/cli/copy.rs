@@ -6,6 +6,8 @@ use uuid::Uuid;
 use super::exit::{Advised, Exit};
 use super::{out, queue_pool, watch};
 use crate::config::Config;
+use crate::queue::CopyRow;
+use crate::store::ObjectKey;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -29,6 +31,20 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
             args.id
         ));
         return Ok(Exit::NotFound);
+    }
+    let ours = |copy: &CopyRow| {
+        ObjectKey::parse(&copy.object_key).is_ok_and(|key| key.is_of_queue(queue.id()))
+    };
+    if !held.iter().any(ours) {
+        return Err(Advised::new(
+            format!(
+                "{}: the backup belongs to another queue than {}",
+                args.id,
+                queue.id()
+            ),
+            "This queue was adopted, and the backup is the original's: copy it there.",
+        )
+        .into());
     }
     let wanted = wanted(config, args).await?;
     let mut told = Vec::new();

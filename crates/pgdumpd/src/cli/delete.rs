@@ -92,6 +92,8 @@ impl Found {
 /// is away, is deleted by the daemons.
 async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit> {
     let queue = queue_pool::queue(&config.queue).await?;
+    let places = queue.places_of_backup(id).await?;
+    expect_ours(&queue, &places)?;
     let Some(asked) = queue.request_deletion(id, yes).await? else {
         watch::eprintln_line(&format!("{id}: the queue has no backup of this id"));
         return Ok(Exit::NotFound);
@@ -103,7 +105,6 @@ async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit
         )
         .into());
     }
-    let was_somewhere = !queue.places_of_backup(id).await?.is_empty();
     // Before the search, so that none is made meanwhile.
     let stopped = stop_copies(&queue, id, yes).await?;
     let search = Search {
@@ -114,7 +115,7 @@ async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit
         places: queue.places_of_backup(id).await?,
     };
     let outcome = search.remove_all(yes).await?;
-    if outcome.removed == 0 && outcome.left == 0 && was_somewhere && yes {
+    if outcome.removed == 0 && outcome.left == 0 && !places.is_empty() && yes {
         out::line(format!("{id}: removed by a daemon"))?;
     } else if outcome.removed == 0 && outcome.left == 0 {
         watch::eprintln_line(&format!("{id}: no storage holds a backup of this job"));
@@ -202,7 +203,6 @@ impl Search<'_> {
             let key = ObjectKey::parse(&place.object_key)?;
             // Its deletion was interrupted: to be finished.
             if !keys.contains(&key) {
-                self.expect_ours(&key)?;
                 keys.push(key);
             }
         }
@@ -217,16 +217,23 @@ impl Search<'_> {
         }
         Ok((storage.id(), removed))
     }
+}
 
-    /// A clone that was adopted knows the original's backups, which are not its own.
-    fn expect_ours(&self, key: &ObjectKey) -> Result<(), Advised> {
-        if key.is_of_queue(self.queue.id()) {
-            return Ok(());
-        }
-        Err(Advised::new(
-            format!("{key} belongs to another queue than {}", self.queue.id()),
-            "Delete it on the queue that it belongs to, or by `pgdumpd delete --storage NAME --key KEY`.",
-        ))
+/// A clone that was adopted knows the original's backups, which are not its own.
+fn expect_ours(queue: &Queue, places: &[Place]) -> Result<(), Advised> {
+    let foreign = |place: &&Place| {
+        ObjectKey::parse(&place.object_key).is_ok_and(|key| !key.is_of_queue(queue.id()))
+    };
+    match places.iter().find(foreign) {
+        None => Ok(()),
+        Some(place) => Err(Advised::new(
+            format!(
+                "{} belongs to another queue than {}",
+                place.object_key,
+                queue.id()
+            ),
+            "This queue was adopted, and the backup is the original's: delete it there, or by `pgdumpd delete --storage NAME --key KEY`.",
+        )),
     }
 }
 

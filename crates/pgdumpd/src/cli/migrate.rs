@@ -15,6 +15,9 @@ pub(super) struct Args {
     /// Print all of it as SQL for a DBA, without touching any database
     #[arg(long)]
     pub(super) print: bool,
+    /// Take every right on the queue from this role
+    #[arg(long, value_name = "ROLE")]
+    revoke: Vec<String>,
     /// Let this role enqueue backups, and see and cancel its own
     #[arg(long, value_name = "ROLE")]
     grant_producer: Vec<String>,
@@ -32,6 +35,7 @@ pub(super) struct Args {
 impl Args {
     fn grants(&self) -> Grants {
         Grants {
+            revoked: self.revoke.clone(),
             producers: self.grant_producer.clone(),
             readers: self.grant_reader.clone(),
             daemons: self.grant_daemon.clone(),

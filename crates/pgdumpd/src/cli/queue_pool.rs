@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use crate::config::{Config, QueueConfig};
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Queue, QueueError, SAFE_SESSION};
 
 /// A person waits.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -15,9 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Connects with the queue's own credentials, for the commands that an application's role may use, too.
 pub(super) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
     let mut options = config.queue.url.connect_options("pgdumpd");
-    if config.queue.pooled {
-        options = options.statement_cache_capacity(0);
-    }
+    options = if config.queue.pooled {
+        options.statement_cache_capacity(0)
+    } else {
+        options.options(SAFE_SESSION)
+    };
     reach(&options)
         .await
         .with_context(|| format!("cannot connect to the queue at {}", config.queue.url))?;

@@ -28,6 +28,12 @@ pub enum MigrateError {
         /// Of the database.
         found: String,
     },
+    /// The schema, or something in it, was made by another role, whose code would run with the rights of this one.
+    #[error("the schema pgdumpd is not this role's own: {what}")]
+    ForeignSchema {
+        /// What is foreign.
+        what: String,
+    },
     /// Somebody held a lock all the time.
     #[error("a lock that the migration needs was not to be had in {tries} tries")]
     Locked {
@@ -69,6 +75,9 @@ impl MigrateError {
             ),
             Self::Encoding { .. } => Some(
                 "Give the queue a database made with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0: progress and errors hold names from any database.".into(),
+            ),
+            Self::ForeignSchema { .. } => Some(
+                "Nothing was changed. Migrate as the role that made the queue. Where another role made the schema or what is in it, find out why: its owner could run code as whoever migrates.".into(),
             ),
             Self::Locked { .. } => Some(
                 "Look for long transactions on the tables of schema pgdumpd in pg_stat_activity, then run `pgdumpd migrate` again.".into(),

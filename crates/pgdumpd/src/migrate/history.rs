@@ -7,11 +7,11 @@ use super::MigrateError;
 
 /// Held while a migration or a grant runs. The number is the first eight bytes of SHA-256("pgdumpd migrate"),
 /// so that no application's own lock is likely to be the same.
-pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(2015450147409832101)";
+pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(2015450147409832101)";
 
 /// The history's own table.
 pub(super) const CREATE: &str = "\
-CREATE TABLE IF NOT EXISTS pgdumpd.schema_migrations (
+CREATE TABLE pgdumpd.schema_migrations (
     version    bigint      PRIMARY KEY,
     name       text        NOT NULL,
     checksum   text        NOT NULL,
@@ -48,6 +48,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(5, "schedules", "0005_schedules.sql"),
     migration!(6, "copies", "0006_copies.sql"),
     migration!(10, "deletions", "0010_deletions.sql"),
+    migration!(11, "rights", "0011_rights.sql"),
 ];
 
 /// The schema version that this build needs.
@@ -84,7 +85,8 @@ pub(super) struct AppliedRow {
 pub(super) async fn applied(
     connection: &mut PgConnection,
 ) -> Result<Vec<AppliedRow>, MigrateError> {
-    const EXISTS: &str = "SELECT to_regclass('pgdumpd.schema_migrations') IS NOT NULL AS present";
+    const EXISTS: &str =
+        "SELECT pg_catalog.to_regclass('pgdumpd.schema_migrations') IS NOT NULL AS present";
     const ROWS: &str =
         "SELECT version, name, checksum FROM pgdumpd.schema_migrations ORDER BY version";
     let row = sqlx::raw_sql(EXISTS).fetch_one(&mut *connection).await?;

@@ -94,13 +94,17 @@ impl Link {
     }
 }
 
+/// What a direct session is given as it starts.
+const BEGIN: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path = pg_catalog, pg_temp";
+
 /// sqlx prepares and executes in two round trips; a transaction keeps a pooler from sending the second to
 /// another server. A failure leaves it open: the connection is then closed, not returned.
 async fn in_a_transaction(
     connection: &mut PgConnection,
     statement: Statement<'_>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     let rows = statement
         .persistent(false)
         .fetch_all(&mut *transaction)

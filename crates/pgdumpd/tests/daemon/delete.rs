@@ -201,6 +201,36 @@ async fn a_cancelled_copy_that_was_whole_is_noted() {
 }
 
 #[tokio::test]
+async fn an_adopted_clone_neither_deletes_nor_copies_the_originals_backups() {
+    let world = copying(&["offsite"]).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    daemon.stop().await;
+    let files = World::files_in(&world.place("offsite"));
+    let original = world.queue_id().await.to_string();
+    world
+        .say(&["adopt", "--queue-id", &original, "--force"])
+        .code(0);
+    let argument = id.to_string();
+    for command in [
+        &["delete", &argument, "--yes"][..],
+        &["copy", &argument, "--to", "offsite"],
+    ] {
+        let said = world.say(command).code(1);
+        assert!(said.err.contains("another queue"), "{}", said.err);
+        assert!(said.err.contains("adopted"), "{}", said.err);
+    }
+    let _clone = world.daemon().await;
+    world.back_up().await;
+    assert!(
+        files
+            .iter()
+            .all(|file| world.place("offsite").join(file).exists())
+    );
+}
+
+#[tokio::test]
 async fn a_job_that_has_not_ended_is_not_deleted() {
     let world = World::new().await;
     let id = world.enqueue().await;

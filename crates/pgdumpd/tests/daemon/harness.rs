@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pgdumpd::store::Manifest;
 use pgdumpd_client::{BackupRequest, Cancelled, JobState, JobStatus};
-use pgdumpd_testkit::{Cluster, Database, FakePgDump, cluster, eventually};
+use pgdumpd_testkit::{Cluster, Database, FakePgDump, cluster, eventually, hostile_public};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Executor as _, PgPool};
 use tempfile::TempDir;
@@ -37,8 +37,9 @@ impl World {
     pub(crate) async fn on(queues: &Cluster, cluster: &'static Cluster) -> Self {
         let queue = queues.database().await;
         let shop = cluster.database().await;
+        hostile_public(&queue).await;
         let dir = TempDir::with_prefix("pgdumpd-test-").unwrap();
-        let pool = queue.pool().await;
+        let pool = queue.qualified_pool().await;
         pgdumpd::migrate::migrate(&pool, &Default::default())
             .await
             .unwrap();

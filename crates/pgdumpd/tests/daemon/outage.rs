@@ -197,7 +197,7 @@ async fn without_notifications_everything_works_by_polling() {
         ))
         .await;
     // The settings of a database hold for new sessions.
-    world.pool = world.queue.pool().await;
+    world.pool = world.queue.qualified_pool().await;
     let off: String = sqlx::query_scalar("SHOW pgdumpd.notify")
         .fetch_one(&world.pool)
         .await

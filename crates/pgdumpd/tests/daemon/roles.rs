@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use pgdumpd_testkit::{Database, contents};
+use pgdumpd_testkit::{Database, contents, hostile_public};
 
 use crate::harness::{World, quoted};
 
@@ -89,6 +89,8 @@ async fn what_migrate_prints_is_what_migrate_does() {
     world.say(&[&["migrate"], &grant[..]].concat()).code(0);
 
     let printed = world.cluster.database().await;
+    // As the world's own queue has it.
+    hostile_public(&printed).await;
     let sql = world
         .say(&[&["migrate", "--print"], &grant[..]].concat())
         .code(0);

@@ -10,7 +10,9 @@ use pgdumpd_testkit::cluster;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, LEASE, config, failure, fixture, names, progress, success};
+use crate::fixture::{
+    Fixture, LEASE, config, failure, fixture, names, progress, qualified, success,
+};
 
 /// The statements of the last daemon that knew no copies.
 mod before {
@@ -117,7 +119,7 @@ impl Fixture {
     }
 
     async fn login(&self, role: &pgdumpd_testkit::Role) -> PgPool {
-        PgPool::connect(&self.db.url_as(&role.name)).await.unwrap()
+        qualified(&self.db.url_as(&role.name)).await
     }
 }
 
@@ -708,7 +710,7 @@ async fn twenty_thousand_waiting_copies_cost_a_claim_of_a_backup_nothing() {
     let backup = f.backed_up("app", &[]).await;
     f.db.execute(&format!(
         "INSERT INTO pgdumpd.backup_jobs (kind, copy_of, copy_to)
-         SELECT 'copy', '{backup}', 'storage' || n FROM generate_series(1, 20000) AS n;
+         SELECT 'copy', '{backup}', pg_catalog.format('storage%s', n) FROM generate_series(1, 20000) AS n;
          ANALYZE pgdumpd.backup_jobs"
     ))
     .await;

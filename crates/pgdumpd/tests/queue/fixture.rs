@@ -6,7 +6,8 @@ use pgdumpd::config::QueueConfig;
 use pgdumpd::database_url::DatabaseUrl;
 use pgdumpd::migrate::{self, Grants};
 use pgdumpd::queue::{ClaimedJob, Failure, Progress, Queue, Success};
-use pgdumpd_testkit::{Database, Role, cluster};
+use pgdumpd_testkit::{Database, Role, cluster, hostile_public};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use uuid::Uuid;
 
@@ -27,7 +28,8 @@ pub(crate) async fn fixture() -> Fixture {
     let cluster = cluster().await;
     let db = cluster.database().await;
     let (daemon, producer) = (cluster.role("").await, cluster.role("").await);
-    let admin = db.pool().await;
+    hostile_public(&db).await;
+    let admin = db.qualified_pool().await;
     let grants = Grants {
         producers: vec![producer.name.clone()],
         daemons: vec![daemon.name.clone()],
@@ -46,6 +48,17 @@ pub(crate) async fn fixture() -> Fixture {
         queue,
         worker,
     }
+}
+
+/// Connections for the tests' own statements, which nothing of `public` is to disturb.
+pub(crate) async fn qualified(url: &str) -> PgPool {
+    let options: PgConnectOptions = url.parse().unwrap();
+    let options = options.options([("search_path", "pg_catalog")]);
+    PgPoolOptions::new()
+        .max_connections(10)
+        .connect_with(options)
+        .await
+        .unwrap()
 }
 
 pub(crate) fn config(url: &str) -> QueueConfig {

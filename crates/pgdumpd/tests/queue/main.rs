@@ -9,6 +9,7 @@ mod claims;
 mod copies;
 mod documents;
 mod fixture;
+mod hostile;
 mod identity;
 mod links;
 mod migrations;

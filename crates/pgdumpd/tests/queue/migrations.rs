@@ -40,6 +40,7 @@ async fn history(db: &Database) -> Vec<(i64, String, String)> {
 async fn grants() -> Grants {
     let cluster = cluster().await;
     Grants {
+        revoked: Vec::new(),
         producers: vec![cluster.role("").await.name, cluster.role("").await.name],
         readers: vec![cluster.role("").await.name],
         operators: vec![cluster.role("").await.name],

@@ -276,7 +276,7 @@ async fn a_second_producer_can_neither_see_nor_cancel_the_first_ones_jobs() {
     for relation in ["backup_jobs", "backup_status", "backup_monitoring"] {
         let count = format!("SELECT count(*)::text FROM pgdumpd.{relation} WHERE id = '{id}'");
         let count = if relation == "backup_jobs" {
-            count.replace("count(*)", "count(id)")
+            count.replace("count(*)", "pg_catalog.count(id)")
         } else {
             count
         };
@@ -353,6 +353,55 @@ async fn a_reader_sees_everything_and_changes_nothing() {
     refused(&pool, &format!("SELECT pgdumpd.cancel_backup('{id}')")).await;
     refused(&pool, "SELECT pgdumpd.enqueue_backup('app')").await;
     refused(&pool, "SELECT id FROM pgdumpd.backup_jobs FOR UPDATE").await;
+}
+
+/// How many jobs the role sees, in the table and in the view; none where it may not look.
+async fn sees(pool: &PgPool) -> [Option<i64>; 2] {
+    let mut seen = [None; 2];
+    for (seen, sql) in seen.iter_mut().zip([
+        "SELECT pg_catalog.count(id) FROM pgdumpd.backup_jobs",
+        "SELECT pg_catalog.count(id) FROM pgdumpd.backup_status",
+    ]) {
+        *seen = sqlx::query_scalar(sql).fetch_one(pool).await.ok();
+    }
+    seen
+}
+
+#[tokio::test]
+async fn rights_are_taken_back_and_a_lesser_grant_takes_what_it_has_not() {
+    let f = fixture().await;
+    for _ in 0..3 {
+        f.enqueue("app", &[]).await;
+    }
+    let role = cluster().await.role("").await;
+    let pool = login(&f, &role).await;
+    let call = async |function: &str| {
+        let sql = format!("SELECT pgdumpd.{function}('{}')", role.name);
+        sqlx::query(AssertSqlSafe(sql))
+            .execute(&f.admin)
+            .await
+            .unwrap();
+    };
+    for (function, seen, may_enqueue) in [
+        ("grant_operator", [Some(3); 2], true),
+        ("grant_producer", [Some(0); 2], true),
+        ("grant_daemon", [Some(3); 2], true),
+        ("grant_reader", [Some(3); 2], false),
+        ("revoke_role", [None; 2], false),
+        ("revoke_role", [None; 2], false),
+        ("grant_producer", [Some(0); 2], true),
+    ] {
+        call(function).await;
+        assert_eq!(sees(&pool).await, seen, "{function}");
+        // Whoever may call it is refused for another reason.
+        let refused = code(&pool, "SELECT pgdumpd.enqueue_backup('')").await;
+        let may_not = refused.as_deref() == Some(INSUFFICIENT_PRIVILEGE);
+        assert_eq!(may_not, !may_enqueue, "{function}: {refused:?}");
+    }
+    // Other roles keep theirs.
+    assert!(f.claim(&["app"]).await.is_some());
+    let producer = login(&f, &f.producer).await;
+    allowed(&producer, "SELECT pgdumpd.enqueue_backup('app')").await;
 }
 
 #[tokio::test]
