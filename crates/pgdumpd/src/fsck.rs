@@ -13,7 +13,6 @@ mod repair;
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
 pub use self::finding::{Finding, Remedy};
@@ -23,10 +22,7 @@ pub use self::repair::{Repaired, repair};
 use crate::fault::Fault;
 use crate::finding::Severity;
 use crate::queue::{Audit, Queue, QueueError};
-use crate::store::{Manifest, Name, ObjectKey, PartKind, Storage};
-
-/// Manifests read at once: hides a remote store's round trips.
-const MANIFESTS_AT_ONCE: usize = 16;
+use crate::store::{Listed, Name, PartKind, Storage};
 
 /// Why a storage was not judged.
 #[derive(Debug, thiserror::Error)]
@@ -87,28 +83,23 @@ async fn look(storage: &Storage, queue_id: Uuid) -> Result<Shelf, Fault> {
                     && part.kind == PartKind::Manifest
                     && !part.temporary =>
             {
-                Some(part.archive)
+                Some((part.archive, object.size_bytes))
             }
             _ => None,
         });
-    let read = stream::iter(keys.collect::<Vec<_>>())
-        .map(|key| async move {
-            match storage.read_manifest(&key).await {
-                // Deleted since it was listed.
-                Ok(None) => Ok(None),
-                Ok(Some(manifest)) => Ok(Some((key, Ok(manifest)))),
-                Err(fault) if fault.code().starts_with("manifest_") => Ok(Some((key, Err(fault)))),
-                Err(fault) => Err(fault),
-            }
-        })
-        .buffer_unordered(MANIFESTS_AT_ONCE);
-    let manifests: Vec<Option<(ObjectKey, Result<Manifest, Fault>)>> = read.try_collect().await?;
+    let mut manifests = BTreeMap::new();
+    for Listed { key, manifest } in storage.read_manifests(keys.collect()).await {
+        match manifest {
+            Err(fault) if !fault.code().starts_with("manifest_") => return Err(fault),
+            read => manifests.insert(key, read),
+        };
+    }
     storage.confirm().await?;
     Ok(Shelf {
         name: storage.name().to_owned(),
         id: storage.id(),
         objects,
-        manifests: manifests.into_iter().flatten().collect::<BTreeMap<_, _>>(),
+        manifests,
         uploads: storage.unfinished_uploads(queue_id).await?,
     })
 }

@@ -46,6 +46,7 @@ use object_store::multipart::MultipartStore;
 use pgdump_archive::Index;
 use uuid::Uuid;
 
+pub use self::comparison::Counts;
 pub use self::globals::GLOBALS_DAMAGED;
 pub use self::inventory::FoundObject;
 pub use self::key::{InvalidKey, ObjectKey};

@@ -11,6 +11,8 @@ mod decoding;
 #[cfg(test)]
 mod encoding;
 #[cfg(test)]
+mod head_checks;
+#[cfg(test)]
 mod real_archives;
 #[cfg(test)]
 mod recompression;

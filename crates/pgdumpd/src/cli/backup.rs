@@ -11,7 +11,7 @@ use crate::config::{Config, StorageConfig};
 use crate::fault::chain;
 use crate::queue::CopyRow;
 use crate::store::{ObjectKey, Storage};
-use crate::stored::Stored;
+use crate::stored::{Stored, compare_with_row};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
@@ -34,7 +34,12 @@ impl Which {
         mut act: impl AsyncFnMut(&mut Stored, &[Damaged]) -> anyhow::Result<Exit>,
     ) -> anyhow::Result<Exit> {
         let mut copies = match &self.storage {
-            Some(name) => Copies::in_storage(open(config, name).await?, self.id),
+            Some(name) => {
+                watch::eprintln_line(
+                    "with --storage the queue is not asked: what its row says of the backup is not compared",
+                );
+                Copies::in_storage(open(config, name).await?, self.id)
+            }
             None => Copies::by_queue(config, self.id).await?,
         };
         while let Some(mut stored) = copies.next(config).await? {
@@ -88,7 +93,8 @@ impl Copies {
         })
     }
 
-    /// The next one that can be read. What cannot is told; where that is all, its error is the result.
+    /// The next one that can be read. One that cannot is named on standard error; where none can, the first error is the
+    /// result.
     async fn next(&mut self, config: &Config) -> anyhow::Result<Option<Stored>> {
         if let Some(storage) = self.storage.take() {
             return Ok(Stored::search(storage, self.id).await?);
@@ -123,7 +129,15 @@ async fn is_gone(stored: &Stored) -> bool {
 async fn of_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Option<Stored>> {
     let storage = open_copy(config, copy).await?;
     let key = ObjectKey::parse(&copy.object_key)?;
-    Ok(Stored::open(storage, &key).await?)
+    let found = Stored::open(storage, &key).await?;
+    if let Some(stored) = &found {
+        compare_with_row(
+            &stored.manifest,
+            copy.size_bytes.try_into().ok(),
+            &copy.noted,
+        )?;
+    }
+    Ok(found)
 }
 
 /// Opens the storage that holds a copy, and no other that has its name here.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::fault::Fault;
 use crate::store::{GLOBALS_DAMAGED, MANIFEST_INVALID};
+use crate::stored::BACKUP_DIFFERS;
 
 /// How a command ended. The numbers are documented in `pgdumpd --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +50,10 @@ impl Advised {
 }
 
 /// The codes of faults that say that a backup is damaged.
-const DAMAGE: [&str; 4] = [
+const DAMAGE: [&str; 5] = [
     "archive_damaged",
     "archive_truncated",
+    BACKUP_DIFFERS,
     GLOBALS_DAMAGED,
     MANIFEST_INVALID,
 ];

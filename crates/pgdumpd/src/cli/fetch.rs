@@ -105,9 +105,10 @@ async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exi
         return Ok(complain(stored, &verdict));
     }
     let size_bytes = stored.manifest.archive_bytes();
+    let exit = warn(&verdict.differences);
     if json {
         out::json(&json!({ "file": output, "size_bytes": size_bytes }))?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     out::line(format!(
         "{}: {}, verified",
@@ -116,7 +117,18 @@ async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exi
     ))?;
     let restore = restore_command(stored, output);
     out::line(format!("restore it with: {restore}"))?;
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// Says in what the manifest differs from an archive that is what was stored: it may be of another database.
+fn warn(differences: &[String]) -> Exit {
+    for difference in differences {
+        super::watch::eprintln_line(&format!("the manifest is damaged: {difference}"));
+    }
+    match differences.is_empty() {
+        true => Exit::Done,
+        false => Exit::CheckFailed,
+    }
 }
 
 async fn globals(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
@@ -146,6 +158,7 @@ async fn tables(
     json: bool,
 ) -> anyhow::Result<Exit> {
     let fetched = stored::fetch_tables(stored, wanted, output).await?;
+    let exit = warn(&fetched.differences);
     if json {
         let tables: Vec<_> = fetched
             .tables
@@ -160,7 +173,7 @@ async fn tables(
             "empty_tables": fetched.empty_tables,
             "left_out": fetched.left_out,
         }))?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     out::line(format!(
         "{}: {}, verified; {} of {} were read",
@@ -185,7 +198,7 @@ async fn tables(
     }
     let restore = restore_command(stored, output);
     out::line(format!("restore it with: {restore}"))?;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 fn restore_command(stored: &Stored, output: &Path) -> String {

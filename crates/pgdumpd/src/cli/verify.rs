@@ -42,7 +42,10 @@ async fn verify(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
         Err(fault) if fault.code() == GLOBALS_DAMAGED => Err(fault.to_string()),
         read => Ok(read?.is_some()),
     };
-    let good = stored.matches(&verdict) && globals.is_ok() && stored.index_damage.is_none();
+    let good = stored.matches(&verdict)
+        && verdict.differences.is_empty()
+        && globals.is_ok()
+        && stored.index_damage.is_none();
     if args.json {
         out::json(&json!({
             "backup_id": stored.manifest.backup_id,
@@ -111,6 +114,9 @@ pub(super) fn complaints(stored: &Stored, verdict: &Verdict) -> Vec<String> {
     }
     if let Some(fault) = &stored.index_damage {
         lines.push(format!("  damaged: the index: {}", fault.report()));
+    }
+    for difference in &verdict.differences {
+        lines.push(format!("  differs: {difference}"));
     }
     for damage in &verdict.damaged {
         let what = damage

@@ -9,6 +9,7 @@ use super::finding::{Finding, Remedy};
 use crate::fault::Fault;
 use crate::queue::{Audit, AuditedAttempt, AuditedCopy};
 use crate::store::{FoundObject, Manifest, Name, ObjectKey, Part, PartKind, UnfinishedUpload};
+use crate::stored::{BACKUP_DIFFERS, compare_with_row};
 
 /// What one storage holds.
 #[derive(Debug)]
@@ -241,7 +242,18 @@ impl Judge<'_> {
                     copy.size_bytes
                 )),
             ),
-            (Some(copy), _) if copy.stored => {}
+            (Some(copy), _) if copy.stored => {
+                if let Err(fault) = compare_with_row(manifest, None, &copy.noted) {
+                    judged.findings.push(
+                        self.error(BACKUP_DIFFERS, key, job)
+                            .of_size(size, None)
+                            .says(fault.report())
+                            .advises(
+                                "Find out who put it there. `pgdumpd fetch ID` takes the backup from another storage that holds it.",
+                            ),
+                    );
+                }
+            }
             (Some(_), _) => judged.findings.push(without_row().says(
                 "the queue says that it is deleted: a valid backup all the same",
             ).advises("`pgdumpd delete --key` removes it; `pgdumpd fetch --storage` brings it back.")),

@@ -19,7 +19,8 @@ use super::{earlier, manifest};
 use crate::daemon::{Served, Services};
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, CopyOrder, CopyRow, Progress, Success};
-use crate::store::{GLOBALS_DAMAGED, Manifest, Storage, Upload, in_time};
+use crate::store::{Copied, GLOBALS_DAMAGED, Manifest, Storage, Upload, in_time};
+use crate::stored::{BACKUP_DIFFERS, compare_with_row};
 
 pub(super) use flow::Compared;
 use flow::{Broken, ComparedPart, Flow, Part};
@@ -80,7 +81,14 @@ impl Copying<'_> {
         if let Some((manifest, place)) =
             self.unless_halted(adopted).await?.in_step(Step::Prepare)?
         {
-            return Ok(self.success(&manifest, &place));
+            match self.expect_same(&manifest).await? {
+                Ok(()) => return Ok(self.success(&manifest, &place)),
+                Err(fault) => warn!(
+                    object.key = %manifest.object.key,
+                    "an earlier attempt's copy is not adopted: {}",
+                    fault.report()
+                ),
+            }
         }
         let sent = self.send_from_anywhere(&storage).await?;
         self.publish(sent, &storage).await
@@ -264,6 +272,20 @@ impl Copying<'_> {
         Ok(self.success(&written, storage))
     }
 
+    /// Whether what an earlier attempt left is a copy of the backup that the queue knows.
+    async fn expect_same(&self, manifest: &Manifest) -> Result<Result<(), Fault>, Stop> {
+        let made_here = |copied: &Copied| copied.job_id == self.job.lease.job;
+        if manifest.backup_id != self.order.of || !manifest.copied.as_ref().is_some_and(made_here) {
+            let text = format!("{} is not of this copy", manifest.object.key.manifest());
+            return Ok(Err(Fault::permanent("copy_source_damaged", text)));
+        }
+        let held = self.held().await?;
+        let size = Some(manifest.object.size_bytes);
+        Ok(held
+            .iter()
+            .try_for_each(|held| compare_with_row(manifest, size, &held.noted)))
+    }
+
     /// The stored copies of the backup, by the queue.
     async fn held(&self) -> Result<Vec<CopyRow>, Stop> {
         loop {
@@ -327,6 +349,7 @@ async fn abort_all(uploads: Vec<Upload>) {
 /// a mount that is not there, is waited for. What the source has lost, it has lost.
 fn passing(fault: Fault) -> Fault {
     let lasting = [
+        BACKUP_DIFFERS,
         "copy_same_storage",
         "copy_source_damaged",
         "copy_source_missing",

@@ -7,8 +7,9 @@ use tracing::{info, warn};
 
 use crate::daemon::Served;
 use crate::fault::Fault;
-use crate::queue::{ClaimedJob, Leftover, Queue};
+use crate::queue::{ClaimedJob, EarlierAttempt, Leftover, Noted, Queue};
 use crate::store::{Manifest, ObjectKey, STORAGE_STALLED, Storage, in_time};
+use crate::stored::compare_with_row;
 use crate::target::{Target, application_name};
 use crate::telemetry::BACKUP_DELETED;
 
@@ -52,6 +53,10 @@ pub(super) async fn adopt(
         };
         match found {
             Ok(Some(manifest)) if adopted.is_none() => {
+                if let Err(fault) = expect_own(job, earlier, &manifest) {
+                    warn!(object.key = %key, "an earlier attempt's backup is not adopted: {}", fault.report());
+                    continue;
+                }
                 info!(object.key = %key, "an earlier attempt had finished the backup: adopting it");
                 adopted = Some((manifest, place));
             }
@@ -75,6 +80,25 @@ pub(super) async fn adopt(
 
 fn ends_the_attempt(fault: &Fault) -> bool {
     [STORAGE_STALLED, "storage_missing", "storage_replaced"].contains(&fault.code())
+}
+
+/// Whether a backup is the one that this attempt stored. Of a copy the queue is asked for more, by whoever adopts it.
+fn expect_own(
+    job: &ClaimedJob,
+    earlier: &EarlierAttempt,
+    manifest: &Manifest,
+) -> Result<(), Fault> {
+    if manifest.copied.is_some() {
+        return Ok(());
+    }
+    let noted = Noted {
+        target: Some(job.target.clone()),
+        requested_by: Some(job.requested_by.clone()),
+        attempt: Some(earlier.attempt),
+        claimed_at: Some(earlier.started_at),
+        sha256: None,
+    };
+    compare_with_row(manifest, None, &noted)
 }
 
 async fn open(

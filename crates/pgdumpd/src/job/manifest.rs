@@ -1,7 +1,7 @@
 //! Puts a backup's manifest together from what its steps proved.
 
 use chrono::{DateTime, Utc};
-use pgdump_archive::{ArchiveVersion, DataKind, IndexEntry};
+use pgdump_archive::ArchiveVersion;
 use pgdumpd_client::BackupSpec;
 use uuid::Uuid;
 
@@ -13,8 +13,8 @@ use crate::pipeline::{ArchiveEnd, Streamed};
 use crate::queue::{ClaimedJob, Worker};
 use crate::spec;
 use crate::store::{
-    Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Globals, Manifest, Object,
-    ObjectKey, PgDump, Restore,
+    Archive, ArchiveState, Copied, Counts, Daemon, Database, Encryption, FORMAT, Globals, Manifest,
+    Object, ObjectKey, PgDump, Restore,
 };
 use crate::target::Target;
 
@@ -65,7 +65,7 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
         finished_at: Utc::now(),
         database: Database {
             name: plan.url().database().to_owned(),
-            server_version: target.server_version().to_owned(),
+            server_version: server_version(target, streamed),
             system_identifier: target.system_identifier().map(|id| id.to_string()),
         },
         pg_dump: PgDump {
@@ -103,6 +103,14 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
             host: facts.worker.host.clone(),
         },
         copied: None,
+    }
+}
+
+/// As the archive says it; as the server said it to us where the archive could not be read.
+fn server_version(target: &Target, streamed: &Streamed) -> String {
+    match streamed.end() {
+        ArchiveEnd::Proved(proved) => proved.header().server_version.to_string(),
+        ArchiveEnd::Unread(_) => target.server_version().to_owned(),
     }
 }
 
@@ -147,10 +155,7 @@ fn archive(plan: &Plan, streamed: &Streamed) -> Archive {
             (ArchiveState::Unread, Some(unread.reason().to_owned()), None)
         }
     };
-    let index = streamed.index();
-    let sum = |number: fn(&IndexEntry) -> Option<u64>| {
-        index.and_then(|index| index.entries.iter().map(number).sum())
-    };
+    let counts = streamed.index().map(Counts::of);
     Archive {
         state,
         unread_reason,
@@ -161,12 +166,9 @@ fn archive(plan: &Plan, streamed: &Streamed) -> Archive {
         dump_bytes: streamed.dump_bytes(),
         entries: proved.map(|proved| proved.proof().entries as u64),
         tables: proved.map(|proved| proved.proof().tables as u64),
-        rows: sum(|entry| match entry.kind {
-            DataKind::Table => entry.rows,
-            _ => Some(0),
-        }),
-        large_objects: sum(|entry| Some(entry.large_objects.unwrap_or(0))),
-        raw_bytes: sum(|entry| Some(entry.raw_bytes)),
+        rows: counts.and_then(|counts| counts.rows),
+        large_objects: counts.and_then(|counts| counts.large_objects),
+        raw_bytes: counts.and_then(|counts| counts.raw_bytes),
     }
 }
 

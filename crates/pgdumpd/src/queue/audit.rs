@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Queue, QueueError};
+use super::{Noted, Queue, QueueError};
 
 const ATTEMPTS: &str = include_str!("sql/audit_attempts.sql");
 const COPIES: &str = include_str!("sql/audit_copies.sql");
@@ -49,6 +49,8 @@ pub struct AuditedCopy {
     pub size_bytes: u64,
     /// Whether it is there, as far as the queue knows.
     pub stored: bool,
+    /// What else is known of the backup.
+    pub noted: Noted,
 }
 
 /// All of it, and when.
@@ -92,6 +94,7 @@ impl Queue {
                 object_key: row.try_get("object_key")?,
                 size_bytes: row.try_get::<i64, _>("size_bytes")?.unsigned_abs(),
                 stored: row.try_get("stored")?,
+                noted: Noted::read(row)?,
             })
         });
         Ok(Audit {

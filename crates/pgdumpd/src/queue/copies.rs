@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Queue, QueueError};
+use super::{Noted, Queue, QueueError};
 
 const COPIES: &str = include_str!("sql/copies_of.sql");
 const STORED_BACKUPS: &str = include_str!("sql/stored_backups.sql");
@@ -26,6 +26,8 @@ pub struct CopyRow {
     pub size_bytes: i64,
     /// When it was stored.
     pub stored_at: DateTime<Utc>,
+    /// What else is known of the backup.
+    pub noted: Noted,
 }
 
 /// A copy that was asked for and has not ended.
@@ -99,6 +101,7 @@ impl Queue {
                     object_key: row.try_get("object_key")?,
                     size_bytes: row.try_get("size_bytes")?,
                     stored_at: row.try_get("stored_at")?,
+                    noted: Noted::read(row)?,
                 })
             })
             .collect()

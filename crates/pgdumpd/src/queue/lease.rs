@@ -71,6 +71,8 @@ pub struct EarlierAttempt {
     pub token: Uuid,
     /// Its attempt number.
     pub attempt: i16,
+    /// When it was claimed, by the queue's clock.
+    pub started_at: DateTime<Utc>,
     /// The storage it wrote to, once it had begun.
     pub storage: Option<String>,
     /// That storage's id.

@@ -1,9 +1,61 @@
 //! Compares what a manifest says with what else is known of the same backup.
 
+use pgdump_archive::{DataKind, Index, IndexEntry};
+
 use super::key::ObjectKey;
-use super::manifest::{Manifest, invalid};
+use super::manifest::{Archive, Manifest, invalid};
 use super::name::{Name, Part};
 use crate::fault::Fault;
+
+/// What an index counts of its archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Blocks of tables' data.
+    pub tables: u64,
+    /// Rows of all of them; none where not all can be counted.
+    pub rows: Option<u64>,
+    /// Large objects.
+    pub large_objects: Option<u64>,
+    /// Bytes of rows and large objects before compression.
+    pub raw_bytes: Option<u64>,
+}
+
+impl Counts {
+    /// Of an archive with this index; any numbers in it are safe.
+    pub fn of(index: &Index) -> Self {
+        let is_table = |entry: &&IndexEntry| entry.kind == DataKind::Table;
+        let sum = |number: fn(&IndexEntry) -> Option<u64>| {
+            let mut numbers = index.entries.iter().map(number);
+            numbers.try_fold(0_u64, |sum, number| sum.checked_add(number?))
+        };
+        Self {
+            tables: index.entries.iter().filter(is_table).count() as u64,
+            rows: sum(|entry| match entry.kind {
+                DataKind::Table => entry.rows,
+                _ => Some(0),
+            }),
+            large_objects: sum(|entry| Some(entry.large_objects.unwrap_or(0))),
+            raw_bytes: sum(|entry| Some(entry.raw_bytes)),
+        }
+    }
+
+    /// The fields in which a manifest differs: what it says, and what these are.
+    pub fn differences(&self, archive: &Archive) -> Vec<(&'static str, Option<u64>, Option<u64>)> {
+        [
+            ("archive.tables", archive.tables, Some(self.tables)),
+            ("archive.rows", archive.rows, self.rows),
+            (
+                "archive.large_objects",
+                archive.large_objects,
+                self.large_objects,
+            ),
+            ("archive.raw_bytes", archive.raw_bytes, self.raw_bytes),
+        ]
+        .into_iter()
+        .filter(|(_, said, counted)| said != counted)
+        .collect()
+    }
+}
 
 impl Manifest {
     /// Whether everything that a key says is what the manifest says, too.

@@ -8,6 +8,8 @@ use super::{Manifest, ObjectKey, Storage};
 use crate::fault::Fault;
 use crate::hex::hex;
 
+/// No globals are larger, whatever a manifest says: 64 MiB are the most that are dumped, and encrypted they grow a little.
+const LARGEST: u64 = 65 << 20;
 /// The code of globals that are not what their manifest says.
 pub const GLOBALS_DAMAGED: &str = "globals_damaged";
 
@@ -45,7 +47,10 @@ impl Storage {
                 "The archive is another object and may be whole: take the roles from another backup of the server.",
             )
         };
-        match self.read_small(&wanted.key, wanted.size_bytes).await {
+        match self
+            .read_small(&wanted.key, wanted.size_bytes.min(LARGEST))
+            .await
+        {
             Ok(Small::Whole(text))
                 if Globals::of(&manifest.object.key, &text, wanted.passwords) == *wanted =>
             {

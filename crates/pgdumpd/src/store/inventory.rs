@@ -31,15 +31,16 @@ impl Storage {
         self.objects_below(prefix, Reach::All).await
     }
 
-    /// The archives whose manifests lie below a prefix that ends at a slash, or anywhere below a queue's id.
+    /// The archives whose manifests lie below a prefix that ends at a slash, or anywhere below a queue's id, each with
+    /// its manifest's size.
     pub(super) async fn archives_below(
         &self,
         prefix: Option<&str>,
-    ) -> Result<Vec<ObjectKey>, Fault> {
+    ) -> Result<Vec<(ObjectKey, u64)>, Fault> {
         let objects = self.objects_below(prefix, Reach::Queues).await?;
         let archive = |object: FoundObject| match Name::of(&object.key) {
             Name::Part(part) if part.kind == PartKind::Manifest && !part.temporary => {
-                Some(part.archive)
+                Some((part.archive, object.size_bytes))
             }
             _ => None,
         };

@@ -57,7 +57,10 @@ impl Root {
             Entry::Special => return Ok(Entry::Special),
             Entry::None => return Ok(Entry::None),
         };
-        let mut content = Vec::new();
+        // No more than the file has: a vector that grows takes up to twice as much.
+        let length = file.metadata()?.len().min(most);
+        let mut content =
+            Vec::with_capacity(usize::try_from(length).map_or(0, |length| length + 1));
         file.take(most.saturating_add(1))
             .read_to_end(&mut content)?;
         Ok(Entry::File(content))

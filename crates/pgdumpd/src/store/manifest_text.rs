@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::checksum::{self, Checked};
+use super::comparison::Counts;
 use super::key::ObjectKey;
 use super::manifest::{FORMAT, LONGEST_WARNING, MAX_WARNINGS, Manifest, invalid};
 use crate::fault::Fault;
@@ -84,6 +85,12 @@ impl Manifest {
         index
             .check_layout(self.archive_bytes())
             .map_err(|error| invalid(key, "has an index that does not fit").caused_by(error))?;
+        if let Some((field, ..)) = Counts::of(&index).differences(&self.archive).first() {
+            return Err(invalid(
+                key,
+                &format!("has an index that does not fit {field}"),
+            ));
+        }
         Ok(index)
     }
 

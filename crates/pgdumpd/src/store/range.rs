@@ -14,6 +14,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange};
 
 use super::key::ObjectKey;
+use super::link_error::LinkError;
 use super::local_read::Entry;
 use super::read::OBJECT_MISSING;
 use super::remote::Remote;
@@ -123,10 +124,27 @@ impl Remainder {
             if_match: self.e_tag.clone(),
             ..GetOptions::default()
         };
-        let found = self.remote.objects.get_opts(&self.path, options).await?;
-        self.e_tag.clone_from(&found.meta.e_tag);
-        self.stream = Some(found.into_stream());
+        match self.remote.objects.get_opts(&self.path, options).await {
+            Ok(found) => {
+                self.e_tag.clone_from(&found.meta.e_tag);
+                self.stream = Some(found.into_stream());
+            }
+            Err(error) if self.begins_behind_the_end(&error).await => {
+                self.left.start = self.left.end;
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
+    }
+
+    /// Whether a store refused a range because the object ends before it: that is damage, and not the store's fault.
+    async fn begins_behind_the_end(&mut self, error: &object_store::Error) -> bool {
+        let passing = LinkError::inside(error).is_some_and(LinkError::may_pass);
+        if passing || matches!(error, object_store::Error::NotFound { .. }) {
+            return false;
+        }
+        let found = self.remote.size_of(&self.path).await;
+        found.is_ok_and(|size| size.is_some_and(|size| size <= self.left.start))
     }
 
     async fn next(&mut self) -> object_store::Result<Option<Bytes>> {

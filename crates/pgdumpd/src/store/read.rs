@@ -5,9 +5,10 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use pgdump_archive::Index;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -21,8 +22,10 @@ use super::{Place, Storage, blocking, faults, range};
 use crate::fault::Fault;
 use crate::hex::hex;
 
-/// Manifests read at once when listing: hides a remote store's round trips; their indexes are skipped.
+/// Manifests read at once: hides a remote store's round trips.
 const MANIFESTS_AT_ONCE: usize = 16;
+/// What they may take in memory together, in KiB, however many are read: one of the largest, or many usual ones.
+const MANIFESTS_KIB: u32 = 256 << 10;
 /// The code of an object that is not there, or not of the size it should have.
 pub(super) const OBJECT_MISSING: &str = "object_missing";
 
@@ -124,25 +127,42 @@ impl Storage {
     }
 
     async fn list_below(&self, prefix: Option<&str>) -> Result<Vec<Listed>, Fault> {
-        let keys = self.archives_below(prefix).await?;
-        let mut listed: Vec<Listed> = stream::iter(keys.into_iter().map(Ok::<_, Fault>))
-            .map_ok(|key| async move {
-                let manifest = self.read_manifest(&key).await.transpose();
-                // None: deleted since it was listed.
-                Ok(manifest.map(|manifest| Listed {
-                    key,
-                    manifest: manifest.map(Manifest::without_sealed_part),
-                }))
-            })
-            .try_buffer_unordered(MANIFESTS_AT_ONCE)
-            .try_filter_map(|listed| async move { Ok(listed) })
-            .try_collect()
-            .await?;
+        let found = self.archives_below(prefix).await?;
+        let mut listed = self.read_all(found, Depth::Fields).await;
         listed.sort_by(|a, b| {
             let started = |l: &Listed| l.manifest.as_ref().ok().map(|m| m.started_at);
             started(b).cmp(&started(a)).then_with(|| a.key.cmp(&b.key))
         });
         Ok(listed)
+    }
+
+    /// The manifests beside these archives, each with its own size, in no order; one with an index that is of no use
+    /// counts as unreadable. Those that are gone are left out.
+    pub async fn read_manifests(&self, found: Vec<(ObjectKey, u64)>) -> Vec<Listed> {
+        self.read_all(found, Depth::Index).await
+    }
+
+    async fn read_all(&self, found: Vec<(ObjectKey, u64)>, depth: Depth) -> Vec<Listed> {
+        let memory = Semaphore::new(MANIFESTS_KIB as usize);
+        let read = stream::iter(found).map(async |(key, size)| {
+            // Never closed.
+            let _held = memory.acquire_many(depth.memory_kib(size)).await;
+            let manifest = self.read_to(depth, &key).await.transpose()?;
+            let manifest = manifest.map(Manifest::without_sealed_part);
+            Some(Listed { key, manifest })
+        });
+        let read = read.buffer_unordered(MANIFESTS_AT_ONCE);
+        read.filter_map(std::future::ready).collect().await
+    }
+
+    async fn read_to(&self, depth: Depth, key: &ObjectKey) -> Result<Option<Manifest>, Fault> {
+        match depth {
+            Depth::Fields => self.read_manifest(key).await,
+            Depth::Index => match self.read_manifest_with_index(key).await? {
+                Some((manifest, index)) => index.map(|_| Some(manifest)),
+                None => Ok(None),
+            },
+        }
     }
 
     /// The keys of every backup of one job that the storage holds: one, but where an attempt's backup did not check
@@ -169,8 +189,9 @@ impl Storage {
     }
 
     async fn keys_below(&self, prefix: Option<&str>, job: Uuid) -> Result<Vec<ObjectKey>, Fault> {
-        let mut keys = self.archives_below(prefix).await?;
-        keys.retain(|key| key.is_of(job));
+        let found = self.archives_below(prefix).await?;
+        let keys = found.into_iter().map(|(key, _)| key);
+        let mut keys: Vec<_> = keys.filter(|key| key.is_of(job)).collect();
         keys.sort_unstable();
         Ok(keys)
     }
@@ -263,6 +284,28 @@ impl Storage {
             hash.update(&chunk);
         }
         Ok(hex(&hash.finalize()))
+    }
+}
+
+/// How much of a manifest is made of its text.
+#[derive(Debug, Clone, Copy)]
+enum Depth {
+    /// The index is passed over.
+    Fields,
+    Index,
+}
+
+impl Depth {
+    /// What reading a manifest of this size takes while it is read: the text, its sealed part once more, and an index,
+    /// which takes no more than its JSON twice.
+    fn memory_kib(self, size: u64) -> u32 {
+        let times = match self {
+            Self::Fields => 2,
+            Self::Index => 4,
+        };
+        // What is larger is not read.
+        let kib = size.min(manifest_text::LARGEST).div_ceil(1024) * times;
+        u32::try_from(kib).map_or(MANIFESTS_KIB, |kib| kib.min(MANIFESTS_KIB))
     }
 }
 

@@ -117,10 +117,6 @@ impl Manifest {
         if secrets.backup_id != self.backup_id || secrets.object.as_ref().is_some_and(of_another) {
             return Err(invalid(key, "has a sealed part of another backup"));
         }
-        let index = secrets.index.as_deref();
-        let index = index
-            .map(|index| self.checked_index(index.get()))
-            .transpose();
         self.pg_dump.arguments = secrets.pg_dump.arguments;
         self.spec = secrets.spec;
         self.archive.entries = secrets.archive.entries;
@@ -129,7 +125,10 @@ impl Manifest {
         self.archive.large_objects = secrets.archive.large_objects;
         self.archive.raw_bytes = secrets.archive.raw_bytes;
         self.warnings = secrets.warnings;
-        Ok(index)
+        let index = secrets.index.as_deref();
+        Ok(index
+            .map(|index| self.checked_index(index.get()))
+            .transpose())
     }
 
     /// Leaves the sealed part out: a listing of many backups must not hold the indexes of all.

@@ -117,17 +117,7 @@ impl Ciphertext {
                 };
                 let range = self.at..self.requested;
                 let read = self.storage.read_range(&self.key, range);
-                match self.runtime.block_on(read) {
-                    Ok(request) => self.request.insert(request),
-                    // A store refuses a range that begins behind the object's end.
-                    Err(fault) => {
-                        let size = self.storage.object_size(&self.key);
-                        return match self.runtime.block_on(size) {
-                            Ok(Some(size)) if size <= self.at => Ok(None),
-                            _ => Err(fault),
-                        };
-                    }
-                }
+                self.request.insert(self.runtime.block_on(read)?)
             }
         };
         let next = self.runtime.block_on(request.next())?;

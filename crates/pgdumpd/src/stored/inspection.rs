@@ -1,11 +1,12 @@
 //! Looks at an archive's bytes, from the first to the last, and says what of it is damaged.
 
 use pgdump_archive::{
-    BlockCheck, BlockDamage, Compression, Index, IndexEntry, IndexError, IndexingParser, Parser,
+    BlockCheck, BlockDamage, Compression, HeadCheck, Index, IndexEntry, IndexError, IndexingParser,
     TableName,
 };
 use sha2::{Digest as _, Sha256};
 
+use super::contents::Contents;
 use crate::hex::hex;
 
 /// What is wrong with one part of an archive.
@@ -30,6 +31,11 @@ pub struct Verdict {
     pub good: Option<usize>,
     /// Whether it is encrypted and was compared as it lies, without a look inside.
     pub unopened: bool,
+    /// What the manifest says otherwise than the archive, which is whole.
+    pub differences: Vec<String>,
+    /// What the archive says of itself; none where it was not read, or is damaged.
+    #[serde(skip)]
+    pub contents: Option<Contents>,
 }
 
 /// Takes an archive's bytes in order.
@@ -51,9 +57,9 @@ enum Parts {
 struct Indexed {
     index: Index,
     compression: Compression,
-    head: Parser,
+    /// None once something is wrong with it.
+    head: Option<HeadCheck>,
     head_damage: Option<String>,
-    head_hash: Vec<u8>,
     /// Which entry the bytes that come next are of.
     at: usize,
     block: Option<BlockCheck>,
@@ -66,11 +72,10 @@ impl Inspection {
     /// Of an archive whose blocks lie where the index says.
     pub fn indexed(index: Index, compression: Compression) -> Self {
         Self::of(Parts::Indexed(Box::new(Indexed {
+            head: Some(HeadCheck::new(&index)),
             index,
             compression,
-            head: Parser::new(),
             head_damage: None,
-            head_hash: Vec::new(),
             at: 0,
             block: None,
             block_damage: None,
@@ -114,20 +119,23 @@ impl Inspection {
 
     /// There are no more bytes.
     pub fn finish(self) -> Verdict {
-        let (damaged, good) = match self.parts {
+        let (damaged, good, contents) = match self.parts {
             Parts::Indexed(indexed) => {
-                let (damaged, good) = indexed.finish(self.position);
-                (damaged, Some(good))
+                let (damaged, good, contents) = indexed.finish(self.position);
+                (damaged, Some(good), contents)
             }
             Parts::Whole(parser, error) => {
-                let error = error.or_else(|| parser.finish().err());
+                let contents = error.map_or_else(|| Contents::of_whole(*parser), Err);
                 let damage = |error| Damage {
                     table: None,
                     what: crate::fault::chain(&error),
                 };
-                (error.map(damage).into_iter().collect(), None)
+                match contents {
+                    Ok(contents) => (Vec::new(), None, contents),
+                    Err(error) => (vec![damage(error)], None, None),
+                }
             }
-            Parts::Unread => (Vec::new(), None),
+            Parts::Unread => (Vec::new(), None, None),
         };
         Verdict {
             size_bytes: self.position,
@@ -135,6 +143,8 @@ impl Inspection {
             damaged,
             good,
             unopened: false,
+            differences: Vec::new(),
+            contents,
         }
     }
 }
@@ -164,10 +174,11 @@ impl Indexed {
     }
 
     fn head(&mut self, bytes: &[u8]) {
-        self.head_hash.extend_from_slice(bytes);
-        if self.head_damage.is_none() {
-            let read = self.head.push(bytes, &mut |_| {});
-            self.head_damage = read.err().map(|error| crate::fault::chain(&error));
+        if let Some(head) = &mut self.head
+            && let Err(damage) = head.push(bytes)
+        {
+            self.head_damage = Some(crate::fault::chain(&damage));
+            self.head = None;
         }
     }
 
@@ -205,14 +216,18 @@ impl Indexed {
         self.at += 1;
     }
 
-    fn finish(mut self, position: u64) -> (Vec<Damage>, usize) {
-        let same = pgdump_archive::Checksum::of(&self.head_hash) == self.index.head_xxh3_128;
-        let head = self.head_damage.take();
-        let head = head.or_else(|| (!same).then(|| "is not what the index says".to_owned()));
-        let mut damaged: Vec<Damage> = head
-            .map(|what| Damage { table: None, what })
-            .into_iter()
-            .collect();
+    fn finish(mut self, position: u64) -> (Vec<Damage>, usize, Option<Contents>) {
+        let mut damaged = Vec::new();
+        let mut contents = None;
+        let head_damage = match self.head.take().map(HeadCheck::finish) {
+            Some(Ok((header, toc))) => {
+                contents = Some(Contents::of_index(&header, &toc, &self.index));
+                None
+            }
+            Some(Err(damage)) => Some(crate::fault::chain(&damage)),
+            None => self.head_damage.take(),
+        };
+        damaged.extend(head_damage.map(|what| Damage { table: None, what }));
         damaged.append(&mut self.damaged);
         // A block that was begun, and those that never came.
         for entry in self.index.entries.iter().skip(self.at) {
@@ -222,7 +237,11 @@ impl Indexed {
                 what: if begun { "is cut off" } else { "is missing" }.to_owned(),
             });
         }
-        (damaged, self.good)
+        if !damaged.is_empty() {
+            // What is damaged is said; what it says of itself is worth nothing.
+            contents = None;
+        }
+        (damaged, self.good, contents)
     }
 }
 

@@ -1,16 +1,16 @@
 //! Brings a few tables of a backup back, as a small archive that restores by itself.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::path::Path;
 
 use pgdump_archive::{
-    Checksum, DumpId, Header, IndexEntry, Parser, Selection, TableName, Toc, encode,
+    DumpId, HeadCheck, HeadDamage, Header, Index, IndexEntry, Selection, TableName, Toc, encode,
 };
 
 use super::Stored;
 use super::archive_reader::ArchiveReader;
 use super::block::read_block;
+use super::contents::HeadContents;
 use super::inspection::name_of;
 use super::new_file::NewFile;
 use crate::fault::{Fault, chain};
@@ -24,6 +24,8 @@ pub struct Fetched {
     pub empty_tables: Vec<String>,
     /// What acts on the tables and was left out.
     pub left_out: Vec<String>,
+    /// What the manifest says otherwise than header and table of contents.
+    pub differences: Vec<String>,
     /// The file's size.
     pub size_bytes: u64,
     /// What was read of the stored object.
@@ -47,7 +49,8 @@ pub async fn fetch_tables(
             .hint("Fetch the whole backup, and choose tables with pg_restore --table."));
     };
     let compression = stored.compression()?;
-    let (header, toc) = head(&reader, index.head_bytes, index.head_xxh3_128).await?;
+    let (header, toc) = head(&reader, index).await?;
+    let differences = HeadContents::new(&header, &toc).differences(&stored.manifest);
     let Selection {
         toc: selected,
         tables: _,
@@ -92,6 +95,7 @@ pub async fn fetch_tables(
             .collect(),
         empty_tables: empty_tables.iter().filter_map(name).collect(),
         left_out: left_out.iter().map(ToString::to_string).collect(),
+        differences,
         size_bytes: at,
         read_bytes: reader.read_bytes(),
     })
@@ -100,27 +104,15 @@ pub async fn fetch_tables(
 /// Header and table of contents of the whole archive.
 async fn head(
     reader: &ArchiveReader<'_>,
-    length: u64,
-    checksum: Checksum,
+    index: &Index,
 ) -> Result<(Header, std::sync::Arc<Toc>), Fault> {
-    let damaged = |what: &str| damaged("the table of contents", what);
-    let range: Range<u64> = 0..length;
-    let mut pieces = reader.read(range).await?;
-    let mut bytes = Vec::new();
+    let damaged = |damage: HeadDamage| damaged("the table of contents", &chain(&damage));
+    let mut pieces = reader.read(0..index.head_bytes).await?;
+    let mut check = HeadCheck::new(index);
     while let Some(piece) = pieces.next().await? {
-        bytes.extend_from_slice(&piece);
+        check.push(&piece).map_err(damaged)?;
     }
-    if Checksum::of(&bytes) != checksum {
-        return Err(damaged("is not what the index says"));
-    }
-    let mut parser = Parser::new();
-    parser
-        .push(&bytes, &mut |_| {})
-        .map_err(|error| damaged(&chain(&error)))?;
-    match (parser.header(), parser.toc()) {
-        (Some(header), Some(toc)) => Ok((header.clone(), std::sync::Arc::clone(toc))),
-        _ => Err(damaged("is cut off")),
-    }
+    check.finish().map_err(damaged)
 }
 
 /// The small archive's header and table of contents, with the offsets that its blocks will have.

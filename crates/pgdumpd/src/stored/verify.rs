@@ -1,7 +1,7 @@
 //! Reads a stored backup again and compares it with its manifest.
 
 use bytes::Bytes;
-use pgdump_archive::{Checksum, Index};
+use pgdump_archive::{HeadCheck, Index};
 use tokio::sync::mpsc;
 
 use super::archive_reader::{ArchiveReader, Whole};
@@ -9,7 +9,7 @@ use super::block::{damage_of, read_block};
 use super::inspection::name_of;
 use super::{Damage, Inspection, Stored, Verdict};
 use crate::encryption::is_damage;
-use crate::fault::Fault;
+use crate::fault::{Fault, chain};
 use crate::store::{ArchiveState, Pieces};
 
 /// Pieces that wait to be inspected, of 1 MiB at most.
@@ -24,6 +24,23 @@ pub async fn verify(stored: &Stored) -> Result<Verdict, Fault> {
         return read_as_it_lies(stored, async |_| Ok(())).await;
     }
     read_through(stored, async |_| Ok(())).await
+}
+
+/// Compares what was read with the manifest, where nothing is damaged.
+fn compare(stored: &Stored, archive_bytes: u64, verdict: &mut Verdict) {
+    if !stored.matches(verdict) {
+        return;
+    }
+    let manifest = &stored.manifest;
+    if let Some(contents) = &verdict.contents {
+        verdict.differences = contents.differences(manifest);
+    }
+    if manifest.archive_bytes() != archive_bytes {
+        verdict.differences.push(format!(
+            "archive.size_bytes is {} in the manifest, and the archive has {archive_bytes} bytes",
+            manifest.archive_bytes()
+        ));
+    }
 }
 
 /// Reads the whole object and gives each piece on, without a look inside.
@@ -52,6 +69,7 @@ pub(super) async fn read_through(
         None => Source::Stored(object(stored).await?),
     };
     let mut verdict = inspect(inspection, &mut source, keep).await?;
+    let archive_bytes = verdict.size_bytes;
     if let Source::Decrypted(whole) = source {
         let through = whole.end().await?;
         verdict.size_bytes = through.size_bytes;
@@ -71,6 +89,7 @@ pub(super) async fn read_through(
             }
         }
     }
+    compare(stored, archive_bytes, &mut verdict);
     Ok(verdict)
 }
 
@@ -148,15 +167,17 @@ async fn judge_blocks(stored: &Stored, index: &Index) -> Result<(Vec<Damage>, us
 async fn judge_head(reader: &ArchiveReader<'_>, index: &Index) -> Result<Option<Damage>, Fault> {
     let read = async {
         let mut part = reader.read(0..index.head_bytes).await?;
-        let mut head = Vec::new();
+        let mut check = HeadCheck::new(index);
         while let Some(piece) = part.next().await? {
-            head.extend_from_slice(&piece);
+            if let Err(damage) = check.push(&piece) {
+                return Ok(Err(damage));
+            }
         }
-        Ok(head)
+        Ok(check.finish().map(drop))
     };
     let what = match read.await {
-        Ok(head) if Checksum::of(&head) == index.head_xxh3_128 => return Ok(None),
-        Ok(_) => "is not what the index says".to_owned(),
+        Ok(Ok(())) => return Ok(None),
+        Ok(Err(damage)) => chain(&damage),
         Err(fault) => damage_of(fault)?,
     };
     Ok(Some(Damage { table: None, what }))

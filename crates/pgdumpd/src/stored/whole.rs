@@ -50,6 +50,7 @@ pub async fn fetch_whole(stored: &Stored, to: &Path) -> Result<Verdict, Fault> {
         return Ok(verdict);
     }
     if let Some(index) = &stored.index {
+        // No longer than a table of contents may be: the verdict says that it ends there.
         let length = usize::try_from(index.head_bytes).unwrap_or(usize::MAX);
         let head = file.read_start(length).await?;
         let filled = fill_offsets(&head, index, Limits::default()).map_err(|error| {

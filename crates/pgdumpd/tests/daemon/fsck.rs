@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::TimeDelta;
 use pgdumpd::config::{PlaceConfig, StorageConfig};
 use pgdumpd::finding::Severity;
 use pgdumpd::fsck::{Finding, Remedy, repair};
@@ -74,7 +75,10 @@ pub(crate) async fn second_backup(world: &World, job: Uuid, first: &Path) -> Pat
     std::fs::write(&second, &bytes).unwrap();
     std::fs::copy(manifest_of(first), manifest_of(&second)).unwrap();
     let key = second.strip_prefix(world.storage()).unwrap().to_owned();
+    let claimed = world.manifest(first).claimed_at.unwrap() + TimeDelta::microseconds(1);
     change_manifest(&second, |manifest| {
+        manifest["attempt"] = json!(2);
+        manifest["claimed_at"] = json!(claimed);
         manifest["object"] =
             json!({ "key": key, "size_bytes": bytes.len(), "sha256": "0".repeat(64) });
         manifest["started_at"] = manifest["finished_at"].clone();
@@ -83,13 +87,14 @@ pub(crate) async fn second_backup(world: &World, job: Uuid, first: &Path) -> Pat
     });
     sqlx::query(
         "INSERT INTO pgdumpd.backup_attempts
-             (lease_token, job_id, attempt, worker_id, ended_at, outcome, storage, storage_id, object_key)
-         SELECT $1, job_id, 2, worker_id, now(), 'lost', storage, storage_id, $2
+             (lease_token, job_id, attempt, worker_id, started_at, ended_at, outcome, storage, storage_id, object_key)
+         SELECT $1, job_id, 2, worker_id, $4, now(), 'lost', storage, storage_id, $2
          FROM pgdumpd.backup_attempts WHERE job_id = $3",
     )
     .bind(token)
     .bind(key.to_str().unwrap())
     .bind(job)
+    .bind(claimed)
     .execute(&world.pool)
     .await
     .unwrap();

@@ -24,6 +24,7 @@ mod harness;
 mod hung_storage;
 mod loops;
 mod main_job;
+mod manifests;
 mod many;
 mod outage;
 mod progress;

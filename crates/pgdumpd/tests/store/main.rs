@@ -5,6 +5,7 @@
     reason = "test code: a broken environment ends the test"
 )]
 
+mod any_manifest;
 mod archive;
 mod azure;
 mod conformance;

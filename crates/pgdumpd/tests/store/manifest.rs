@@ -7,7 +7,7 @@ use pgdumpd::store::{MAX_WARNINGS, Manifest, ObjectKey, Storage};
 use pgdumpd_testkit::manifest_text;
 use serde_json::{Value, json};
 
-use crate::support::{back_up, content, manifest_of, new_key, store};
+use crate::support::{back_up, content, count, manifest_of, new_key, store};
 
 async fn memory() -> Storage {
     let objects = std::sync::Arc::new(object_store::memory::InMemory::new());
@@ -156,7 +156,8 @@ async fn the_index_is_written_beside_the_fields_and_documented_and_one_that_does
     let storage = memory().await;
     let key = new_key();
     store(&storage, &key, &content.clone().into()).await;
-    let manifest = manifest_of(&key, &content);
+    let mut manifest = manifest_of(&key, &content);
+    count(&mut manifest, &index);
     storage
         .write_manifest(&manifest, Some(&index))
         .await

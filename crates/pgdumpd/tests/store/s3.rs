@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use pgdumpd::config::{
     Credentials, PlaceConfig, Provider, RemoteConfig, S3, Secret, StorageConfig, UploadLimits,
 };
 use pgdumpd::store::{ObjectKey, Storage};
+use pgdumpd::stored::{self, Stored};
 use pgdumpd_testkit::{S3Server, s3_server};
 
 use crate::conformance::conforms;
+use crate::support::back_up_archive;
 
 /// The configuration of a storage at an S3 server, in small parts.
 pub(crate) fn remote(server: &S3Server, bucket: &str, prefix: &str) -> RemoteConfig {
@@ -127,4 +129,60 @@ async fn daemons_that_make_one_storage_at_once_end_with_one_id() {
         .unwrap_err();
     assert_eq!(fault.code(), "storage_missing");
     assert!(fault.is_transient());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_was_cut_to_nothing_is_damaged_and_the_server_is_not_at_fault() {
+    let server = s3_server().await;
+    let (bucket, prefix) = (server.bucket().await, uuid::Uuid::new_v4().to_string());
+    let config = storage_config(remote(server, &bucket, &prefix));
+    let storage = Storage::open("s3", &config).await.unwrap();
+    let (manifest, content) =
+        back_up_archive(&storage, &[("orders", 3, 40), ("lines", 5, 7)]).await;
+    let key = &manifest.object.key;
+    let stored = Stored::open(storage.clone(), key).await.unwrap().unwrap();
+    let verdict = stored::verify(&stored).await.unwrap();
+    assert!(
+        stored.matches(&verdict) && verdict.differences.is_empty(),
+        "{verdict:?}"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("tables");
+    let last = stored
+        .index
+        .as_ref()
+        .unwrap()
+        .entries
+        .last()
+        .unwrap()
+        .clone();
+    let tables = [pgdump_archive::TableName::new("app", "lines")];
+    let path = object_store::path::Path::parse(key.as_str()).unwrap();
+    // Before the last table, and to nothing.
+    for length in [usize::try_from(last.offset_bytes).unwrap(), 0] {
+        let cut = content.slice(..length);
+        let put = objects(server, &bucket, &prefix);
+        put.put(&path, cut.into()).await.unwrap();
+        let verdict = stored::verify(&stored).await.unwrap();
+        assert!(!stored.matches(&verdict));
+        assert_eq!(verdict.size_bytes, length as u64);
+        assert!(!verdict.damaged.is_empty(), "{verdict:?}");
+        let behind = storage.read_range(key, last.range().unwrap()).await;
+        assert_eq!(behind.unwrap().next().await.unwrap(), None);
+        let verdict = stored::fetch_whole(&stored, &to).await.unwrap();
+        assert!(!stored.matches(&verdict) && !to.exists());
+    }
+    let fault = stored::fetch_tables(&stored, &tables, &to)
+        .await
+        .unwrap_err();
+    assert_eq!(fault.code(), "archive_damaged", "{}", fault.report());
+    // One that is not there at all is missing, not damaged.
+    objects(server, &bucket, &prefix)
+        .delete(&object_store::path::Path::parse(key.as_str()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        stored::verify(&stored).await.unwrap_err().code(),
+        "storage_missing"
+    );
 }

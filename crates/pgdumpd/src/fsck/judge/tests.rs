@@ -2,6 +2,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
+use crate::queue::Noted;
 
 /// One attempt's traces, in the storage and in the queue.
 #[derive(Debug, Clone)]
@@ -113,6 +114,7 @@ proptest! {
                     object_key: key.to_string(),
                     size_bytes: 5,
                     stored,
+                    noted: Noted::default(),
                 });
             }
             kept.insert(key.to_string(), trace.clone());
@@ -187,6 +189,7 @@ fn seen(archive: bool) -> Judged {
         object_key: key.to_string(),
         size_bytes: 5,
         stored: true,
+        noted: Noted::default(),
     };
     let audit = Audit {
         now,

@@ -8,6 +8,7 @@ use super::Copying;
 use crate::fault::Fault;
 use crate::queue::CopyRow;
 use crate::store::{Manifest, ObjectKey, Storage, in_time};
+use crate::stored::compare_with_row;
 
 /// How often the queue is asked whether a backup that is gone was deleted, and between which pauses: whoever deletes
 /// it notes that a moment later.
@@ -66,6 +67,7 @@ impl Copying<'_> {
             let text = format!("{} is the manifest of another backup", key.manifest());
             return Err(Fault::permanent("copy_source_damaged", text));
         }
+        compare_with_row(&manifest, held.size_bytes.try_into().ok(), &held.noted)?;
         Ok(Some(Source {
             storage,
             manifest,
