@@ -1,5 +1,5 @@
 -- Every copy that is noted, with what the queue knows of the backup, for `pgdumpd fsck`.
-SELECT c.job_id, c.storage, c.storage_id, c.object_key, c.size_bytes, c.state = 'stored' AS stored,
+SELECT c.job_id, c.storage, c.storage_id, c.object_key, c.size_bytes, c.state,
        j.target, j.requested_by, a.attempt,
        -- What --rebuild has made of a manifest is compared with nothing: it may not know when the attempt was claimed.
        CASE WHEN a.worker_id <> '00000000-0000-0000-0000-000000000000' THEN a.started_at END AS claimed_at,

@@ -1,4 +1,4 @@
--- The copies of a job's backup that are stored, with what the queue knows of the backup. $1 job.
+-- The copies of a job's backup that are stored, not those that are being deleted, with what the queue knows of the backup. $1 job.
 SELECT c.storage, c.storage_id, c.object_key, c.size_bytes, c.stored_at,
        j.target, j.requested_by, a.attempt,
        -- What --rebuild has made of a manifest is compared with nothing: it may not know when the attempt was claimed.
