@@ -1,10 +1,11 @@
-//! How fast the parser alone goes over an uncompressed archive, from memory and on one core.
+//! How fast the parser alone goes over an uncompressed archive, from memory and on one core; and how fast where it also
+//! makes an index, which counts rows and columns.
 //!
 //! Without compression pg_dump writes each row as a chunk of its own, so that short rows are the
 //! hard case: a length to read for every few bytes.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pgdump_archive::{Event, Parser};
+use pgdump_archive::{Event, IndexingParser, Parser};
 
 /// Larger than the caches that one core has for itself.
 const DATA_BYTES: usize = 64 << 20;
@@ -31,12 +32,15 @@ fn archive(row_bytes: usize) -> Vec<u8> {
     bytes.extend([string("0"), string("0"), string("t"), string("TABLE DATA")].concat());
     bytes.extend(int(3));
     // Definition to access method, relkind, owner, oids, no dependencies, no offset.
-    bytes.extend([&NULL.repeat(6)[..], &int(0), &NULL, &string("false")].concat());
+    bytes.extend([&NULL.repeat(2)[..], &string("COPY t (a, b) FROM stdin;\n")].concat());
+    bytes.extend([&NULL.repeat(3)[..], &int(0), &NULL, &string("false")].concat());
     bytes.extend([&NULL[..], &[1], &[0; 8]].concat());
     // The block.
     bytes.extend([&[1][..], &int(1)].concat());
-    let chunk = [&int(row_bytes)[..], &vec![b'a'; row_bytes]].concat();
+    let row = [&vec![b'a'; row_bytes - 3][..], b"\tb\n"].concat();
+    let chunk = [&int(row_bytes)[..], &row].concat();
     bytes.extend(chunk.repeat(DATA_BYTES / chunk.len()));
+    bytes.extend([&int(5)[..], b"\\.\n\n\n"].concat());
     bytes.extend(int(0));
     bytes
 }
@@ -56,6 +60,15 @@ fn parse(archive: &[u8]) -> usize {
     data_bytes
 }
 
+fn index(archive: &[u8]) -> usize {
+    let mut parser = IndexingParser::new();
+    for piece in archive.chunks(PIECE_BYTES) {
+        parser.push(piece, &mut |_| {}).expect("a good archive");
+    }
+    let (_, index) = parser.finish().expect("a whole archive");
+    index.entries.len()
+}
+
 fn rows(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parser");
     for row_bytes in [20, 100, 1000] {
@@ -65,6 +78,11 @@ fn rows(criterion: &mut Criterion) {
             BenchmarkId::new("rows", row_bytes),
             &archive,
             |bencher, archive| bencher.iter(|| parse(archive)),
+        );
+        group.bench_with_input(
+            BenchmarkId::new("indexed rows", row_bytes),
+            &archive,
+            |bencher, archive| bencher.iter(|| index(archive)),
         );
     }
 }

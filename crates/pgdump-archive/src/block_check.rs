@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    ArchiveError, Compression, DataKind, DataOffset, DecodeError, IndexEntry, IndexError,
-    IndexingParser, Section, Text, Toc, TocEntry,
+    ArchiveError, Compression, CopyDamage, DataKind, DataOffset, DecodeError, IndexEntry,
+    IndexError, IndexingParser, Section, Text, Toc, TocEntry,
 };
 
 /// What is wrong with a block.
@@ -26,6 +26,9 @@ pub enum BlockDamage {
     /// Its data cannot be decompressed.
     #[error(transparent)]
     Data(DecodeError),
+    /// Its data is not what COPY and pg_dump write.
+    #[error(transparent)]
+    Copy(CopyDamage),
     /// All of it can be read, but it is not what was indexed.
     #[error("{what} is not what the index says")]
     Differs {
@@ -148,12 +151,13 @@ fn damage(error: IndexError) -> BlockDamage {
     match error {
         IndexError::Archive(error) => BlockDamage::Structure(error),
         IndexError::Data { source, .. } => BlockDamage::Data(source),
+        IndexError::Copy { source, .. } => BlockDamage::Copy(source),
     }
 }
 
 /// As much of the entry that owns the block as the parser looks at.
 fn owner(entry: &IndexEntry) -> TocEntry {
-    let text = |text: &str| Text::new(text.replace('\0', "\u{fffd}").as_bytes());
+    let text = |text: &str| Text::from_escaped(&text.replace('\0', "\u{fffd}"));
     let description = match entry.kind {
         DataKind::Table => TocEntry::TABLE_DATA,
         DataKind::LargeObjects => TocEntry::LARGE_OBJECTS,

@@ -68,6 +68,29 @@ pub enum ArchiveError {
         name: String,
     },
 
+    /// Two entries of the table of contents have one dump id: pg_restore would take one for the other.
+    #[error("two entries of the table of contents have the dump id {dump_id}")]
+    DuplicateEntry {
+        /// Where the table of contents ends.
+        offset: u64,
+        /// The dump id.
+        dump_id: DumpId,
+    },
+
+    /// Two entries of the table of contents are the data of one table: with several jobs, pg_restore loses the rows
+    /// of one of them.
+    #[error("the table of contents has the data of {name} twice (dump ids {first} and {second})")]
+    DuplicateTableData {
+        /// Where the table of contents ends.
+        offset: u64,
+        /// The table.
+        name: String,
+        /// One entry.
+        first: DumpId,
+        /// The other one.
+        second: DumpId,
+    },
+
     /// Bytes after the last data block.
     #[error("the archive is complete at byte {offset}, but more bytes follow")]
     TrailingBytes {

@@ -27,8 +27,8 @@ pub struct Index {
 pub struct IndexEntry {
     /// The entry of the table of contents that owns the block.
     pub dump_id: DumpId,
-    /// The table's schema. Bytes that are not UTF-8 are replaced, here and in the name: the table
-    /// of contents has them as they are.
+    /// The table's schema. Bytes that are not UTF-8 are written as [`Text`](crate::Text) writes
+    /// them, here and in the name.
     pub schema: Option<String>,
     /// The table's name; for large objects what pg_dump calls the entry.
     pub name: String,

@@ -4,7 +4,8 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::checksum::Checksummer;
-use crate::tally::{Block, Tally, newlines};
+use crate::copy::{CopyDamage, Signs};
+use crate::tally::{Block, Tally};
 use crate::{
     ArchiveError, Compression, DataKind, DecodeError, Decoder, DumpId, Event, Header, Index,
     IndexEntry, Limits, Parser, Proof, SoFar, Toc, TocEntry,
@@ -26,6 +27,16 @@ pub enum IndexError {
         name: String,
         /// What is wrong with the data.
         source: DecodeError,
+    },
+    /// The data of one entry is not what COPY and pg_dump write: it would not restore.
+    #[error("the data of {name} (dump id {dump_id}) is not whole")]
+    Copy {
+        /// The entry.
+        dump_id: DumpId,
+        /// The entry's name.
+        name: String,
+        /// What is wrong with the data.
+        source: CopyDamage,
     },
 }
 
@@ -179,7 +190,7 @@ impl IndexingParser {
             } else {
                 0
             },
-            newlines: if open { self.watch.newlines } else { 0 },
+            newlines: if open { self.watch.signs.newlines } else { 0 },
         }
     }
 
@@ -196,7 +207,7 @@ struct Watch {
     toc: Option<Arc<Toc>>,
     decoder: Option<Decoder>,
     tally: Tally,
-    newlines: u64,
+    signs: Signs,
     /// The entry whose block is at hand, and what it holds.
     at: Option<(DumpId, DataKind)>,
     /// The stored bytes of the block at hand, so far.
@@ -216,7 +227,7 @@ impl Default for Watch {
             toc: None,
             decoder: None,
             tally: Tally::default(),
-            newlines: 0,
+            signs: Signs::default(),
             at: None,
             block: Checksummer::default(),
             block_start: 0,
@@ -266,18 +277,18 @@ impl Watch {
             Event::DataStart { dump_id, kind } => {
                 self.at = Some((dump_id, kind));
                 self.tally.start();
-                self.newlines = 0;
+                self.signs = Signs::default();
                 if self.decoder.is_none() {
                     self.decoder = Some(Decoder::new(self.compression)?);
                 }
             }
             Event::LargeObjectStart { oid } => self.tally.start_object(oid),
             Event::Data(stored) => {
-                let (tally, lines) = (&mut self.tally, &mut self.newlines);
+                let (tally, signs) = (&mut self.tally, &mut self.signs);
                 if let Some(decoder) = &mut self.decoder {
                     decoder.push(stored, &mut |raw| {
                         tally.add(raw);
-                        *lines += newlines(raw);
+                        signs.add(Signs::of(raw));
                     })?;
                 }
             }
@@ -303,7 +314,7 @@ impl Watch {
         self.hash(input, used.unwrap_or(input.len()).min(input.len()));
         let offset = mem::replace(&mut self.block_start, end_offset);
         let block = Block {
-            newlines: self.newlines,
+            signs: self.signs,
             stored_bytes,
             offset,
             bytes: end_offset.saturating_sub(offset),
@@ -313,7 +324,17 @@ impl Watch {
         if let Some((dump_id, kind)) = self.at.take()
             && let Some(owner) = self.toc.as_ref().and_then(|toc| toc.get(dump_id))
         {
-            self.entries.push(totals.entry(owner, kind, block));
+            match totals.entry(owner, kind, block) {
+                Ok(entry) => self.entries.push(entry),
+                Err(source) => {
+                    let name = owner.qualified_name();
+                    self.failed = Some(IndexError::Copy {
+                        dump_id,
+                        name,
+                        source,
+                    });
+                }
+            }
         }
     }
 

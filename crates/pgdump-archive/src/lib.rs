@@ -3,6 +3,7 @@
 mod block_check;
 mod checksum;
 mod codec;
+mod copy;
 mod decode;
 mod encode;
 mod error;
@@ -26,6 +27,7 @@ mod version;
 pub use block_check::{BlockCheck, BlockDamage, Difference, check_block};
 pub use checksum::{Checksum, InvalidChecksum};
 pub use codec::{Codec, InvalidCodec};
+pub use copy::CopyDamage;
 pub use decode::{DecodeError, Decoder};
 pub use encode::{EncodeError, encode};
 pub use error::{ArchiveError, Awaited, Bound};

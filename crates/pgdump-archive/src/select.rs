@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::toc::identifier;
+use crate::toc::quoted;
 use crate::{DataOffset, DumpId, Toc, TocEntry};
 use closure::Closure;
 
@@ -14,7 +14,8 @@ mod role;
 
 pub use left_out::{LeftOut, Reason};
 
-/// A table's name, as PostgreSQL's catalog has it: not quoted, not folded.
+/// A table's name, as PostgreSQL's catalog has it: not quoted, not folded. Bytes that are not UTF-8
+/// are written as [`Text`](crate::Text) writes them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
     /// The schema.
@@ -34,8 +35,7 @@ impl TableName {
 /// `schema.name`, each part quoted where SQL needs it (but for keywords).
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (schema, name) = (self.schema.as_bytes(), self.name.as_bytes());
-        write!(f, "{}.{}", identifier(schema), identifier(name))
+        write!(f, "{}.{}", quoted(&self.schema), quoted(&self.name))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Adds up the raw data of one block.
 
 use crate::checksum::Checksummer;
+use crate::copy::{self, CopyDamage, Signs};
 use crate::index::IndexEntry;
 use crate::{Checksum, DataKind, TocEntry};
 
@@ -85,10 +86,19 @@ impl Totals {
             .flatten()
     }
 
-    /// The index entry of the block.
-    pub(crate) fn entry(&self, owner: &TocEntry, kind: DataKind, block: Block) -> IndexEntry {
+    /// The index entry of the block; what is wrong with it, if it is not what COPY writes.
+    pub(crate) fn entry(
+        &self,
+        owner: &TocEntry,
+        kind: DataKind,
+        block: Block,
+    ) -> Result<IndexEntry, CopyDamage> {
         let is_table = kind == DataKind::Table;
-        IndexEntry {
+        let rows = self.rows(is_table && owner.is_copy(), block.signs.newlines);
+        if is_table {
+            copy::check(owner, rows, block.signs.tabs)?;
+        }
+        Ok(IndexEntry {
             dump_id: owner.dump_id,
             schema: owner
                 .schema
@@ -97,7 +107,7 @@ impl Totals {
                 .map(ToString::to_string),
             name: owner.tag.to_string(),
             kind,
-            rows: self.rows(is_table && owner.is_copy(), block.newlines),
+            rows,
             large_objects: (!is_table).then_some(self.large_objects),
             raw_bytes: self.raw_bytes,
             stored_bytes: block.stored_bytes,
@@ -105,22 +115,17 @@ impl Totals {
             block_bytes: block.bytes,
             raw_xxh3_128: self.checksum,
             block_xxh3_128: block.checksum,
-        }
+        })
     }
 }
 
 /// What is known of a block beside its raw data.
 pub(crate) struct Block {
-    pub(crate) newlines: u64,
+    pub(crate) signs: Signs,
     pub(crate) stored_bytes: u64,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
     pub(crate) checksum: Checksum,
-}
-
-/// How many newlines there are.
-pub(crate) fn newlines(raw: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', raw).count() as u64
 }
 
 #[cfg(test)]
@@ -132,7 +137,9 @@ mod tests {
         tally.start();
         pieces.iter().for_each(|piece| tally.add(piece.as_bytes()));
         let all = pieces.concat();
-        tally.totals().rows(true, newlines(all.as_bytes()))
+        tally
+            .totals()
+            .rows(true, Signs::of(all.as_bytes()).newlines)
     }
 
     #[test]

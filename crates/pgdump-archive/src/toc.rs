@@ -1,7 +1,9 @@
 //! The table of contents.
 
+use std::collections::HashMap;
 use std::fmt;
 
+use crate::text::escape;
 use crate::{DataKind, Text};
 
 /// The table of contents: what the archive holds, in the order in which it is restored.
@@ -28,6 +30,26 @@ impl Toc {
     #[must_use]
     pub fn entries(&self) -> &[TocEntry] {
         &self.entries
+    }
+
+    /// Two entries that are the data of one table, as pg_restore finds them: by the table's entry; and by its oid.
+    pub(crate) fn table_data_twice(&self) -> Option<(&TocEntry, &TocEntry)> {
+        let mut tables = HashMap::new();
+        let data = self.entries.iter().filter(|entry| entry.is_table_data());
+        for entry in data {
+            let of = entry.dependencies.first().and_then(|id| self.get(*id));
+            let of = of.filter(|table| table.description == "TABLE");
+            let keys = [
+                of.map(|table| (true, table.dump_id.get().cast_unsigned())),
+                (entry.oid != 0).then_some((false, entry.oid)),
+            ];
+            for key in keys.into_iter().flatten() {
+                if let Some(other) = tables.insert(key, entry) {
+                    return Some((other, entry));
+                }
+            }
+        }
+        None
     }
 
     /// For changes that leave the dump ids as they are.
@@ -119,6 +141,13 @@ impl TocEntry {
             .is_some_and(|statement| !statement.is_empty())
     }
 
+    /// How many columns a row of COPY data has; `None` where that is not said, as of a table without columns.
+    #[must_use]
+    pub fn copy_columns(&self) -> Option<u64> {
+        let statement = self.copy_statement.as_ref()?;
+        crate::copy::columns(statement.as_bytes())
+    }
+
     /// What the data block of this entry holds, if it owes one.
     #[must_use]
     pub fn data_kind(&self) -> Option<DataKind> {
@@ -132,7 +161,8 @@ impl TocEntry {
     }
 
     /// `schema.name`, each part quoted where an SQL identifier needs it (but for keywords); only
-    /// the name outside any schema. For people; bytes that are not UTF-8 are replaced.
+    /// the name outside any schema. For people; bytes that are not UTF-8 are written as [`Text`]
+    /// writes them.
     #[must_use]
     pub fn qualified_name(&self) -> String {
         match &self.schema {
@@ -150,17 +180,18 @@ impl TocEntry {
 
 /// A name as SQL writes it: quoted where needed, but for keywords. For people.
 pub(crate) fn identifier(name: &[u8]) -> String {
-    let plain = name
-        .first()
-        .is_some_and(|b| b.is_ascii_lowercase() || *b == b'_')
-        && name
-            .iter()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
-    let text = String::from_utf8_lossy(name);
-    if plain {
-        text.into_owned()
+    quoted(&escape(name))
+}
+
+/// The same of a name that is escaped already.
+pub(crate) fn quoted(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
+    if name.bytes().next().is_some_and(plain)
+        && name.bytes().all(|b| plain(b) || b.is_ascii_digit())
+    {
+        name.to_owned()
     } else {
-        format!("\"{}\"", text.replace('"', "\"\""))
+        format!("\"{}\"", name.replace('"', "\"\""))
     }
 }
 
@@ -243,6 +274,7 @@ pub enum DataOffset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ArchiveError, Parser};
 
     #[test]
     fn identifiers_are_quoted_only_where_needed() {
@@ -257,6 +289,50 @@ mod tests {
             ("größe", "\"größe\""),
         ] {
             assert_eq!(identifier(raw.as_bytes()), shown);
+        }
+        assert_eq!(identifier(b"t\xe9l"), r#""t\xE9l""#);
+    }
+
+    /// Reads a golden archive's head again, with its table of contents changed.
+    fn changed(change: impl FnOnce(&mut Vec<TocEntry>)) -> Option<ArchiveError> {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/golden/pg16-pipe-zstd.dump"
+        );
+        let mut parser = Parser::new();
+        parser
+            .push(&std::fs::read(file).unwrap(), &mut |_| {})
+            .unwrap();
+        let mut entries = parser.toc().unwrap().entries().to_vec();
+        change(&mut entries);
+        let by_id = Vec::new();
+        let head = crate::encode(parser.header().unwrap(), &Toc { entries, by_id }).unwrap();
+        Parser::new().push(&head, &mut |_| {}).err()
+    }
+
+    fn data(entries: &mut [TocEntry]) -> [usize; 2] {
+        let mut data = (0..entries.len()).filter(|at| entries[*at].is_table_data());
+        [data.next().unwrap(), data.next().unwrap()]
+    }
+
+    #[test]
+    fn a_table_of_contents_that_pg_restore_would_take_wrongly_is_refused() {
+        assert_eq!(changed(|_| {}), None);
+        let error = changed(|entries| entries[5].dump_id = entries[2].dump_id);
+        assert!(matches!(error, Some(ArchiveError::DuplicateEntry { .. })));
+        let by_oid = changed(|entries| {
+            let [one, other] = data(entries);
+            entries[other].oid = entries[one].oid;
+        });
+        let by_table = changed(|entries| {
+            let [one, other] = data(entries);
+            entries[other].dependencies = entries[one].dependencies.clone();
+        });
+        for error in [by_oid, by_table] {
+            assert!(
+                matches!(error, Some(ArchiveError::DuplicateTableData { .. })),
+                "{error:?}"
+            );
         }
     }
 }

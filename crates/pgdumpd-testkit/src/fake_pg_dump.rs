@@ -35,6 +35,8 @@ pub enum Then {
     CloseAndHang,
     /// Becomes this program, with the arguments given (write no bytes before it).
     Exec(PathBuf),
+    /// The same, with these arguments before those given.
+    ExecWith(PathBuf, Vec<String>),
 }
 
 /// One run of a [`FakePgDump`].
@@ -171,6 +173,12 @@ echo "$$" >"$number.new" && /bin/mv "$number.new" "$number.pid"
             Then::HangIgnoringSignals => writeln!(script, "trap '' TERM INT\nexec /bin/sleep 600"),
             Then::CloseAndHang => writeln!(script, "exec /bin/sleep 600 >&-"),
             Then::Exec(program) => writeln!(script, "exec '{}' \"$@\"", program.display()),
+            Then::ExecWith(program, arguments) => writeln!(
+                script,
+                "exec '{}' '{}' \"$@\"",
+                program.display(),
+                arguments.join("' '")
+            ),
         };
         script
     }

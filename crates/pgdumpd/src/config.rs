@@ -178,6 +178,8 @@ pub struct TargetConfig {
     pub stall_timeout: Duration,
     /// Whether blocks of the tables are read beforehand, so that the percentage is truer.
     pub progress_sample: bool,
+    /// Whether an exclusion that leaves out nothing fails the job.
+    pub strict_filters: bool,
     /// How long a dump may take at most, unless the job says less.
     pub timeout: Option<Duration>,
     /// When the daemons themselves ask for a backup; never, if none.

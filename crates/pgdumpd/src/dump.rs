@@ -4,19 +4,23 @@
 //! One dump is a [`Plan`], started by [`PgDump::start`], which hands back the process and its output. Only
 //! [`PgDump::wait`] makes a [`CleanExit`], and only from exit status 0.
 
+mod encoding;
 mod exit;
 mod globals;
 mod output;
 mod password_file;
+mod pattern;
 mod plan;
 mod process;
 mod program;
 mod redact;
 mod stderr;
 
+pub use encoding::Encoding;
 pub use exit::CleanExit;
 pub use globals::{dump_globals, globals_program};
 pub use output::{DumpOutput, OutputMeter};
+pub use pattern::{Pattern, PatternError};
 pub use plan::Plan;
 pub use process::PgDump;
 pub use program::{Program, find};

@@ -3,6 +3,7 @@
 //! `attempt` takes the steps in order; `heart` renews the lease beside it and throws the `halt` switch;
 //! whatever happens, the job ends here with one outcome written to its row.
 
+mod asked_for;
 mod attempt;
 mod copy;
 mod cost;

@@ -5,16 +5,21 @@
 
 mod check;
 mod connection;
+mod contents;
 mod databases;
 mod fault;
 pub mod guard;
 mod look;
+mod matching;
+mod name;
 mod relations;
 mod sample;
 mod sessions;
 mod size;
 
+pub use contents::{Contents, NamedRelation, Relation};
 pub use look::{Blocker, CopyProgress, LockWait, SessionLook};
+pub use matching::Matches;
 pub use relations::{NamedTable, TableFile};
 pub use sample::{Sample, Sampler};
 pub use size::{Sizes, TableSize};
@@ -42,6 +47,7 @@ pub struct Target {
     connections: Connections,
     major: u32,
     version: String,
+    encoding: String,
     system_identifier: Option<u64>,
 }
 
@@ -53,7 +59,7 @@ impl Target {
     /// `authentication_failed`, `database_missing`, `permission_denied`, `tls_failed`, `server_too_old`.
     pub async fn connect(name: &str, url: &DatabaseUrl) -> Result<Self, Fault> {
         let connections = Connections::new(name, url);
-        let (number, version): (i32, String) = connections
+        let (number, version, encoding): (i32, String, String) = connections
             .one("its version", include_str!("target/sql/version.sql"))
             .await?;
         let major = number.cast_unsigned() / 10_000;
@@ -80,6 +86,7 @@ impl Target {
             connections,
             major,
             version,
+            encoding,
             system_identifier: identifier.map(|(identifier,)| identifier.cast_unsigned()),
         })
     }
@@ -102,6 +109,11 @@ impl Target {
     /// The server's version as it tells it, such as `15.19 (Debian 15.19-1)`.
     pub fn server_version(&self) -> &str {
         &self.version
+    }
+
+    /// The database's encoding, as the server names it: `UTF8`, `LATIN1`, `SQL_ASCII`.
+    pub fn encoding(&self) -> &str {
+        &self.encoding
     }
 
     /// The cluster's own number, where the role may read it. Copies below PostgreSQL share it.

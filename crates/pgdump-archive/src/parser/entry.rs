@@ -86,10 +86,17 @@ impl TocReader {
 
     /// The complete table of contents, which ends at `offset`; can be had once.
     pub(super) fn finish(&mut self, offset: u64) -> Result<Toc, ArchiveError> {
-        Toc::new(mem::take(&mut self.entries)).map_err(|_| ArchiveError::Corrupt {
-            offset,
-            what: "two entries of the table of contents have the same dump id",
-        })
+        let toc = Toc::new(mem::take(&mut self.entries))
+            .map_err(|dump_id| ArchiveError::DuplicateEntry { offset, dump_id })?;
+        match toc.table_data_twice() {
+            None => Ok(toc),
+            Some((first, second)) => Err(ArchiveError::DuplicateTableData {
+                offset,
+                name: first.qualified_name(),
+                first: first.dump_id,
+                second: second.dump_id,
+            }),
+        }
     }
 
     fn hold(&mut self, bytes: usize, cursor: &Cursor<'_>) -> Result<(), Stop> {

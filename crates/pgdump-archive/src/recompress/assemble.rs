@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::pack::{Mark, Packed};
 use crate::checksum::Checksummer;
+use crate::copy::{CopyDamage, Signs};
 use crate::tally::{Block, Totals};
 use crate::{Checksum, DataKind, DumpId, Index, IndexEntry, Proof, SoFar, Toc};
 
-/// Why pieces do not make an archive: an error of the caller, not of any data.
+/// Why pieces do not make an archive: an error of the caller, but for [`Copy`](Self::Copy).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssembleError {
@@ -22,6 +23,16 @@ pub enum AssembleError {
     /// The pieces are not all of the archive that the proof is of.
     #[error("the pieces are not those of the archive that was read")]
     Incomplete,
+    /// The data of one entry is not what COPY and pg_dump write: it would not restore.
+    #[error("the data of {name} (dump id {dump_id}) is not whole")]
+    Copy {
+        /// The entry.
+        dump_id: DumpId,
+        /// The entry's name.
+        name: String,
+        /// What is wrong with the data.
+        source: CopyDamage,
+    },
 }
 
 /// Takes the [`Packed`] pieces of one archive in order, gives their bytes, and makes the index.
@@ -36,7 +47,7 @@ pub struct Assembler {
     block: Checksummer,
     block_start: u64,
     at: Option<(DumpId, DataKind)>,
-    newlines: u64,
+    signs: Signs,
     raw_bytes: u64,
     stored_bytes: u64,
     adler: u32,
@@ -55,6 +66,7 @@ impl Assembler {
     /// # Errors
     ///
     /// [`AssembleError::OutOfOrder`] if another piece is due; then nothing has changed.
+    /// [`AssembleError::Copy`] if a table's data that ends in this piece is damaged; then this archive has no end.
     pub fn push(&mut self, packed: Packed) -> Result<Vec<u8>, AssembleError> {
         let (found, expected) = (packed.sequence, self.next);
         if found != expected {
@@ -73,17 +85,18 @@ impl Assembler {
                 Mark::BlockStart { dump_id, kind } => {
                     self.at = Some((dump_id, kind));
                     self.block_start = self.archive_bytes + hashed as u64;
-                    (self.newlines, self.raw_bytes, self.stored_bytes) = (0, 0, 0);
+                    self.signs = Signs::default();
+                    (self.raw_bytes, self.stored_bytes) = (0, 0);
                 }
                 Mark::Fragment {
                     raw_bytes,
                     stored_bytes,
-                    newlines,
+                    signs,
                     adler,
                     first,
                     last,
                 } => {
-                    self.newlines += newlines;
+                    self.signs.add(signs);
                     self.raw_bytes += raw_bytes;
                     self.stored_bytes += stored_bytes;
                     if let Some(adler) = adler {
@@ -103,7 +116,7 @@ impl Assembler {
                 Mark::BlockEnd(totals) => {
                     self.block.add(&bytes[hashed..end]);
                     hashed = end;
-                    self.end_block(&totals, self.archive_bytes + end as u64);
+                    self.end_block(&totals, self.archive_bytes + end as u64)?;
                 }
             }
         }
@@ -112,9 +125,9 @@ impl Assembler {
         Ok(bytes)
     }
 
-    fn end_block(&mut self, totals: &Totals, end: u64) {
+    fn end_block(&mut self, totals: &Totals, end: u64) -> Result<(), AssembleError> {
         let block = Block {
-            newlines: self.newlines,
+            signs: self.signs,
             stored_bytes: self.stored_bytes,
             offset: self.block_start,
             bytes: end - self.block_start,
@@ -123,8 +136,15 @@ impl Assembler {
         if let Some((dump_id, kind)) = self.at.take()
             && let Some(owner) = self.toc.as_ref().and_then(|toc| toc.get(dump_id))
         {
-            self.entries.push(totals.entry(owner, kind, block));
+            let entry = totals.entry(owner, kind, block);
+            self.entries
+                .push(entry.map_err(|source| AssembleError::Copy {
+                    dump_id,
+                    name: owner.qualified_name(),
+                    source,
+                })?);
         }
+        Ok(())
     }
 
     /// The end: `source` is the proof of what was read, from
@@ -170,7 +190,7 @@ impl Assembler {
         let open = self.at.is_some();
         SoFar {
             raw_bytes: if open { self.raw_bytes } else { 0 },
-            newlines: if open { self.newlines } else { 0 },
+            newlines: if open { self.signs.newlines } else { 0 },
         }
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::codecs::FragmentCodec;
 use super::piece::{Piece, Step};
+use crate::copy::Signs;
 use crate::encode::int;
 use crate::parser::{LARGE_OBJECTS_BLOCK, TABLE_BLOCK};
-use crate::tally::{Totals, newlines};
+use crate::tally::Totals;
 use crate::{Codec, Compression, DataKind, DumpId, Toc};
 
 /// What ends a stream's chunks, and a block's large objects.
@@ -117,7 +118,7 @@ impl Packer {
         packed.mark(Mark::Fragment {
             raw_bytes: raw.len() as u64,
             stored_bytes: stored as u64,
-            newlines: newlines(raw),
+            signs: Signs::of(raw),
             adler,
             first,
             last,
@@ -149,7 +150,7 @@ pub(super) enum Mark {
     Fragment {
         raw_bytes: u64,
         stored_bytes: u64,
-        newlines: u64,
+        signs: Signs,
         /// The Adler-32 of the raw bytes, for gzip; in the last fragment of a stream the last four
         /// bytes are the place for the whole stream's.
         adler: Option<u32>,

@@ -1,7 +1,7 @@
 //! Finds a table by its name, or tells what else there is.
 
 use super::{SelectError, TableName, role};
-use crate::{Toc, TocEntry};
+use crate::{Text, Toc, TocEntry};
 
 /// How alike two names are that may be taken for one another: from 0 to 1 (Jaro-Winkler).
 const ALIKE: f64 = 0.85;
@@ -34,7 +34,8 @@ fn is_table(entry: &TocEntry) -> bool {
 }
 
 fn has(entry: &TocEntry, name: &TableName) -> bool {
-    entry.tag == *name.name && entry.schema.as_ref().is_some_and(|s| *s == *name.schema)
+    entry.tag == Text::from_escaped(&name.name)
+        && entry.schema == Some(Text::from_escaped(&name.schema))
 }
 
 fn other_kind(entry: &TocEntry) -> Option<&'static str> {
@@ -52,7 +53,7 @@ fn other_kind(entry: &TocEntry) -> Option<&'static str> {
 fn similar(toc: &Toc, wanted: &TableName) -> Vec<String> {
     let mut found = Vec::new();
     for entry in toc.entries().iter().filter(|entry| is_table(entry)) {
-        let name = entry.tag.to_string_lossy().to_lowercase();
+        let name = entry.tag.to_string().to_lowercase();
         let schema = entry.schema.as_ref().map(ToString::to_string);
         let full = format!("{}.{name}", schema.unwrap_or_default().to_lowercase());
         if full.len() > MAX_COMPARED_BYTES {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pgdump_archive::{
     ArchiveError, Assembler, DataKind, Event, Header, Index, Packer, Parser, Proof, Recompression,
-    Recompressor, Toc, encode,
+    Recompressor, Toc, TocEntry, encode,
 };
 
 /// The name and the bytes of each golden archive.
@@ -160,6 +160,7 @@ pub(crate) fn large(name: &str) -> Vec<u8> {
         let bytes = u32::try_from(value).expect("small").to_le_bytes();
         [0, bytes[0], bytes[1], bytes[2], bytes[3]]
     };
+    let columns = toc.data_entries().find_map(TocEntry::copy_columns);
     let mut is_first = true;
     for range in blocks(&archive) {
         let block = &archive[range];
@@ -169,7 +170,14 @@ pub(crate) fn large(name: &str) -> Vec<u8> {
             is_first = false;
             for row in 0..40_000 {
                 let width = usize::try_from(next() % 200).expect("small");
-                let text = format!("{row}\t{:x}\t{}\n", next(), "wide ".repeat(width / 5));
+                let mut fields = vec![row.to_string()];
+                fields.resize(
+                    usize::try_from(columns.unwrap_or(1)).expect("small"),
+                    String::new(),
+                );
+                let last = fields.last_mut().expect("a column");
+                *last = format!("{last} {:x} {}", next(), "wide ".repeat(width / 5));
+                let text = fields.join("\t") + "\n";
                 out.extend(int(text.len()));
                 out.extend_from_slice(text.as_bytes());
             }

@@ -189,6 +189,7 @@ pub const KEYS: &[Key] = &[
         Some("15m"),
     ),
     key("targets.*", "progress_sample", Kind::Boolean, Some("true")),
+    key("targets.*", "strict_filters", Kind::Boolean, Some("false")),
     key("targets.*", "timeout", span(1000, 30 * DAY), None),
     key("targets.*", "schedule", Kind::Text, None),
     key("targets.*", "schedule_zone", Kind::Text, Some("UTC")),

@@ -98,6 +98,7 @@ fn read_one(
     let lock_wait_timeout = reader.duration(section, "lock_wait_timeout");
     let stall_timeout = reader.duration(section, "stall_timeout");
     let progress_sample = reader.boolean(section, "progress_sample");
+    let strict_filters = reader.boolean(section, "strict_filters");
     let timeout = reader.optional_duration(section, "timeout");
     let schedule = schedule(reader, section);
     let (keep_last, keep_partial) = kept(reader, section);
@@ -113,6 +114,7 @@ fn read_one(
         lock_wait_timeout,
         stall_timeout,
         progress_sample,
+        strict_filters,
         timeout,
         schedule,
         keep_last,

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::fault::Fault;
 
-use super::stderr::{Record, Warnings};
+use super::stderr::{Line, Record, Warnings};
 
 /// How much of stderr an error carries, in characters.
 const REPORTED: usize = 4_000;
@@ -47,14 +47,10 @@ pub(super) fn judge(
             format!("{program} was stopped by this daemon with {signal}"),
         ));
     }
-    let said = last_error(record);
+    let (said, causes) = last_error(record);
     let fault = match status.signal() {
-        Some(signal) => Fault::transient(
-            "dump_killed",
-            format!("{program} was killed by {}", name(signal)),
-        )
-        .hint("Look for the kernel's out-of-memory killer and for whoever else ends processes on this host."),
-        None => by_text(&said, &format!("{program} ended with {status}")),
+        Some(signal) => killed(program, signal),
+        None => by_causes(causes, &format!("{program} ended with {status}")),
     };
     Err(if said.is_empty() {
         fault
@@ -63,38 +59,73 @@ pub(super) fn judge(
     })
 }
 
-/// The lines from the last error on, in one.
-fn last_error(record: &Record) -> String {
-    let is_error = |line: &String| line.starts_with("error:") || line.starts_with("fatal:");
+fn killed(program: &str, signal: i32) -> Fault {
+    let crashes = [
+        Signal::SEGV,
+        Signal::ABORT,
+        Signal::BUS,
+        Signal::ILL,
+        Signal::FPE,
+    ];
+    let fault = Fault::transient(
+        "dump_killed",
+        format!("{program} was killed by {}", name(signal)),
+    );
+    match Signal::from_named_raw(signal) {
+        Some(signal) if crashes.contains(&signal) => fault.hint(
+            "pg_dump itself crashed: try another minor version of it, and report it to PostgreSQL's developers.",
+        ),
+        _ => fault.hint("Look for the kernel's out-of-memory killer and for whoever else ends processes on this host."),
+    }
+}
+
+/// The lines from the last error on, in one, and what they say of the cause.
+fn last_error(record: &Record) -> (String, Causes) {
+    let is_error = |line: &Line| line.text.starts_with("error:") || line.text.starts_with("fatal:");
     let begin = record.tail.iter().rposition(is_error).unwrap_or(0);
-    // What was only warned of is kept by itself, and may be withheld.
-    let lines: Vec<&str> = record
-        .tail
-        .iter()
-        .skip(begin)
-        .filter(|line| !line.starts_with("warning:") && !line.starts_with("WARNING:"))
-        .map(|line| line.strip_prefix("error:").unwrap_or(line).trim())
-        .collect();
-    lines.join("; ").chars().take(REPORTED).collect()
+    let (mut texts, mut causes) = (Vec::new(), Causes::default());
+    for line in record.tail.iter().skip(begin) {
+        let text = line.text.as_str();
+        // What was only warned of is kept by itself, and may be withheld.
+        if !text.starts_with("warning:") && !text.starts_with("WARNING:") {
+            texts.push(text.strip_prefix("error:").unwrap_or(text).trim());
+            causes.0 |= line.causes.0;
+        }
+    }
+    let said = texts.join("; ").chars().take(REPORTED).collect();
+    (said, causes)
 }
 
 /// A failure as its text gives it away: pg_dump's own words are English (LC_ALL=C), the server's may not be.
-fn by_text(said: &str, message: &str) -> Fault {
-    for cause in CAUSES {
-        if cause.words.iter().any(|words| said.contains(words)) {
-            let fault = if cause.transient {
-                Fault::transient(cause.code, message)
-            } else {
-                Fault::permanent(cause.code, message)
-            };
-            return if cause.hint.is_empty() {
-                fault
-            } else {
-                fault.hint(cause.hint)
-            };
-        }
+fn by_causes(causes: Causes, message: &str) -> Fault {
+    let Some(cause) = CAUSES.get(causes.0.trailing_zeros() as usize) else {
+        return Fault::transient("dump_failed", message);
+    };
+    let fault = match cause.transient {
+        true => Fault::transient(cause.code, message),
+        false => Fault::permanent(cause.code, message),
+    };
+    match cause.hint {
+        "" => fault,
+        hint => fault.hint(hint),
     }
-    Fault::transient("dump_failed", message)
+}
+
+/// Which of [`CAUSES`] a line's words fit, a bit each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Causes(u32);
+
+impl Causes {
+    /// Those of a line as the program wrote it.
+    pub(super) fn of(line: &str) -> Self {
+        let fits = |cause: &Cause| cause.words.iter().any(|words| line.contains(words));
+        let causes = CAUSES.iter().enumerate();
+        Self(
+            causes
+                .filter(|(_, cause)| fits(cause))
+                .fold(0, |bits, (at, _)| bits | 1 << at),
+        )
+    }
 }
 
 struct Cause {
@@ -149,6 +180,16 @@ const CAUSES: &[Cause] = &[
         code: "nothing_matched",
         transient: false,
         hint: "The job's filters match nothing in this database. Patterns fold to lower case unless quoted.",
+    },
+    Cause {
+        words: &[
+            "has no equivalent in encoding",
+            "invalid byte sequence for encoding",
+        ],
+        code: "not_convertible",
+        transient: false,
+        hint: "A value or name has bytes that its database's encoding does not allow, or that UTF-8 lacks: correct it, or leave \
+               the table's rows out with exclude_table_data.",
     },
     Cause {
         words: &["permission denied"],
@@ -217,10 +258,25 @@ mod tests {
 
     fn end(raw: i32, sent: Option<Signal>, lines: &[&str]) -> Result<CleanExit, Fault> {
         let record = Record {
-            tail: lines.iter().map(|line| (*line).to_owned()).collect(),
+            tail: lines.iter().map(|line| line_of(line)).collect(),
             ..Record::default()
         };
         judge("pg_dump", ExitStatus::from_raw(raw), sent, &record)
+    }
+
+    fn line_of(text: &str) -> Line {
+        Line {
+            text: text.to_owned(),
+            causes: Causes::of(text),
+        }
+    }
+
+    #[test]
+    fn a_crash_is_not_taken_for_the_out_of_memory_killer() {
+        const BY_SEGV: i32 = 11;
+        let hint = |raw| end(raw, None, &[]).unwrap_err().advice().map(str::to_owned);
+        assert!(hint(BY_SEGV).unwrap().contains("crashed"));
+        assert!(hint(BY_KILL).unwrap().contains("out-of-memory"));
     }
 
     #[test]

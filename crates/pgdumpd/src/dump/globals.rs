@@ -1,5 +1,6 @@
 //! `pg_dumpall --globals-only`: what restores a server's roles and tablespaces.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -92,19 +93,20 @@ pub fn globals_program(pg_dump: &Program) -> Result<PathBuf, Fault> {
 }
 
 /// They hold no secret and no address.
-fn arguments(plan: &Plan, globals: Globals) -> Vec<String> {
+fn arguments(plan: &Plan, globals: Globals) -> Vec<OsString> {
     // As a connection string, so that no name is taken for one.
     let database = plan.url().database();
     let quoted = database.replace('\\', "\\\\").replace('\'', "\\'");
     let mut arguments = vec![
         "--globals-only".to_owned(),
         "--no-password".to_owned(),
+        format!("--encoding={}", plan.encoding().name()),
         format!("--database=dbname='{quoted}'"),
     ];
     if globals == Globals::WithoutPasswords {
         arguments.push("--no-role-passwords".to_owned());
     }
-    arguments
+    arguments.into_iter().map(OsString::from).collect()
 }
 
 fn is_whole(text: &[u8]) -> bool {

@@ -1,8 +1,10 @@
 //! What one dump will run: program, arguments, environment.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use pgdump_archive::{Codec, Recompression};
+use pgdump_archive::{Codec, Recompression, Text};
 use pgdumpd_client::BackupSpec;
 
 use crate::compression::Compression;
@@ -10,6 +12,7 @@ use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
 
+use super::encoding::Encoding;
 use super::program::Program;
 
 /// How much later than the daemon's own guard pg_dump gives up waiting for a table's lock. The guard knows who
@@ -27,6 +30,7 @@ pub struct Plan {
     compressor: Compressor,
     lock_wait_timeout: Duration,
     server_major: u32,
+    encoding: Encoding,
 }
 
 impl Plan {
@@ -60,7 +64,19 @@ impl Plan {
             spec,
             lock_wait_timeout,
             server_major,
+            encoding: Encoding::Utf8,
         })
+    }
+
+    /// The same dump in this encoding; without, it is UTF-8.
+    #[must_use]
+    pub fn with_encoding(self, encoding: Encoding) -> Self {
+        Self { encoding, ..self }
+    }
+
+    /// The encoding of its names, rows and patterns.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     /// The program that will run.
@@ -113,13 +129,27 @@ impl Plan {
         }
     }
 
-    /// pg_dump's arguments, exactly. They hold no secret and no address.
+    /// pg_dump's arguments for people: bytes that are not UTF-8 are written as `\xHH`.
     pub fn arguments(&self) -> Vec<String> {
+        let arguments = self.command_line().into_iter();
+        arguments
+            .map(|argument| {
+                argument
+                    .into_string()
+                    .unwrap_or_else(|bytes| Text::escape(bytes.as_bytes()).into_owned())
+            })
+            .collect()
+    }
+
+    /// pg_dump's arguments, exactly. They hold no secret and no address.
+    pub fn command_line(&self) -> Vec<OsString> {
         let lock_wait = self.lock_wait_timeout.saturating_add(LOCK_WAIT_MARGIN);
         let lock_wait = lock_wait.as_millis().min(i32::MAX as u128);
-        let mut arguments = vec![
+        let mut arguments = [
             "--format=custom".to_owned(),
             "--no-password".to_owned(),
+            // The database or the role may be set to another one, in which patterns would match nothing.
+            format!("--encoding={}", self.encoding.name()),
             // A misspelt table must not leave a backup without it that says "succeeded".
             "--strict-names".to_owned(),
             format!(
@@ -127,19 +157,33 @@ impl Plan {
                 compress_argument(self.compressor, self.compression)
             ),
             format!("--lock-wait-timeout={lock_wait}"),
-        ];
+        ]
+        .map(OsString::from)
+        .to_vec();
         let spec = &self.spec;
         for (option, patterns) in filters(spec) {
             // One word each: a pattern that begins with a dash stays a pattern.
-            arguments.extend(patterns.iter().map(|pattern| format!("{option}={pattern}")));
+            arguments.extend(patterns.iter().map(|pattern| {
+                let mut argument = OsString::from(format!("{option}="));
+                argument.push(self.encoding.pattern(pattern));
+                argument
+            }));
         }
-        arguments.push("--exclude-schema=pgdumpd".to_owned());
+        arguments.push("--exclude-schema=pgdumpd".into());
         let filters_tables = !(spec.tables.is_empty()
             && spec.exclude_tables.is_empty()
             && spec.exclude_table_data.is_empty());
         if filters_tables {
-            // With --table, pg_dump ignores --exclude-schema.
-            arguments.push("--exclude-table=pgdumpd.*".to_owned());
+            arguments.push("--exclude-table=pgdumpd.*".into());
+        }
+        if !spec.tables.is_empty() {
+            // With --table, pg_dump ignores --exclude-schema: what was to stay out would be in the backup.
+            arguments.extend(spec.exclude_schemas.iter().map(|pattern| {
+                let mut argument = OsString::from("--exclude-table=");
+                argument.push(self.encoding.pattern(pattern));
+                argument.push(".*");
+                argument
+            }));
         }
         arguments
     }
@@ -168,6 +212,11 @@ impl Plan {
             caveats.push(
                 "only chosen schemas or tables: large objects, extensions and publications are left out"
                     .to_owned(),
+            );
+        }
+        if !(self.spec.schemas.is_empty() || self.spec.tables.is_empty()) {
+            caveats.push(
+                "schemas is ignored beside tables, as pg_dump does: only the chosen tables are in the backup".to_owned(),
             );
         }
         caveats

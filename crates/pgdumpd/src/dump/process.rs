@@ -1,5 +1,6 @@
 //! One running pg_dump.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -44,13 +45,13 @@ impl PgDump {
     /// # Errors
     /// A transient `dump_not_started` when the process cannot be made.
     pub fn start(plan: &Plan) -> Result<(Self, DumpOutput), Fault> {
-        Self::start_program(plan.program().path(), &plan.arguments(), plan)
+        Self::start_program(plan.program().path(), &plan.command_line(), plan)
     }
 
     /// Starts a program of pg_dump's kind with a plan's connection.
     pub(super) fn start_program(
         program: &Path,
-        arguments: &[String],
+        arguments: &[OsString],
         plan: &Plan,
     ) -> Result<(Self, DumpOutput), Fault> {
         let not_started = |error: io::Error| {
@@ -180,7 +181,7 @@ impl Drop for PgDump {
 
 fn spawn(
     program: &Path,
-    arguments: &[String],
+    arguments: &[OsString],
     plan: &Plan,
     stdout: OwnedFd,
 ) -> io::Result<(Child, Drain)> {

@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 
+use super::exit::Causes;
 use super::redact::Redactor;
 
 /// A line is cut here while it is read; more of it is only counted as read.
@@ -33,12 +34,23 @@ pub struct Warnings {
 pub(super) struct Record {
     pub(super) warnings: Warnings,
     /// The last lines, oldest first, without the program's name.
-    pub(super) tail: VecDeque<String>,
+    pub(super) tail: VecDeque<Line>,
+}
+
+/// A line that is kept.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Redacted.
+    pub(super) text: String,
+    /// What it says of the cause, before it was redacted: a password may be a usual word.
+    pub(super) causes: Causes,
 }
 
 impl Record {
     fn add(&mut self, line: &[u8], redactor: &Redactor) {
-        let line = redactor.redact(String::from_utf8_lossy(line).trim_end());
+        let line = String::from_utf8_lossy(line);
+        let causes = Causes::of(&line);
+        let line = redactor.redact(line.trim_end());
         let own = ["pg_dump: ", "pg_dumpall: "];
         let line = own
             .iter()
@@ -61,7 +73,7 @@ impl Record {
         if self.tail.len() == KEPT_LINES {
             self.tail.pop_front();
         }
-        self.tail.push_back(line);
+        self.tail.push_back(Line { text: line, causes });
     }
 }
 
@@ -165,6 +177,18 @@ mod tests {
         assert_eq!(warnings.texts[1], "careful");
     }
 
+    /// A missing right stays one where the password is the word `permission`.
+    #[test]
+    fn the_cause_is_judged_before_the_text_is_redacted() {
+        let redactor = Redactor::new(["permission".into()]);
+        let mut record = Record::default();
+        record.add(b"pg_dump: error: permission denied for table t", &redactor);
+        let line = record.tail.back().unwrap();
+        assert_eq!(line.text, "error: ******** denied for table t");
+        assert_eq!(line.causes, Causes::of("permission denied"));
+        assert_ne!(line.causes, Causes::default());
+    }
+
     #[test]
     fn only_the_last_lines_are_kept_and_each_is_cut() {
         let long = "x".repeat(LINE_BYTES);
@@ -172,6 +196,6 @@ mod tests {
         lines.push(&long);
         let tail = record(&lines).tail;
         assert_eq!(tail.len(), KEPT_LINES);
-        assert_eq!(tail.back().unwrap().len(), KEPT_CHARACTERS);
+        assert_eq!(tail.back().unwrap().text.len(), KEPT_CHARACTERS);
     }
 }

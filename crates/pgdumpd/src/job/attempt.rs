@@ -7,6 +7,7 @@ use pgdumpd_client::BackupSpec;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
+use super::asked_for::AskedFor;
 use super::dumping::{Dumped, Dumping};
 use super::halt::{Halt, HaltSwitch};
 use super::publish::{Publication, publish};
@@ -85,6 +86,10 @@ impl Attempt<'_> {
             .in_step(Step::Prepare)?;
 
         let plan = self.plan(&target, target_config, spec.clone()).await?;
+        let asked = self
+            .unless_halted(AskedFor::list(&target, &spec, target_config.strict_filters))
+            .await?
+            .in_step(Step::Prepare)?;
         let globals = globals::dump(&plan, target_config, self.switch).await?;
         let mut key = ObjectKey::new(
             self.services.queue.id(),
@@ -101,6 +106,7 @@ impl Attempt<'_> {
             services: self.services,
             lease: &self.job.lease,
             target: &target,
+            asked: &asked,
             partial: spec::is_partial(&spec),
             config: target_config,
             storage: &storage,
@@ -114,6 +120,7 @@ impl Attempt<'_> {
         let Dumped {
             exit,
             streamed,
+            remarks,
             upload,
             plan,
         } = dumping.run(plan).await?;
@@ -144,6 +151,7 @@ impl Attempt<'_> {
                 globals: globals.as_ref(),
                 exit,
                 streamed,
+                remarks: &remarks,
                 encryption: target_config.encryption.as_ref(),
             })
         })
@@ -206,7 +214,8 @@ impl Attempt<'_> {
             config.compressor,
             config.lock_wait_timeout,
         )
-        .in_step(Step::Prepare)?;
+        .in_step(Step::Prepare)?
+        .with_encoding(dump::Encoding::of_database(target.encoding()));
         for caveat in plan.caveats() {
             warn!("{caveat}");
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::asked_for::AskedFor;
 use super::attempt::STOP_GRACE;
 use super::cost::Costs;
 use super::flowing::counts;
@@ -32,8 +33,8 @@ const SESSION_GRACE: Duration = Duration::from_secs(3);
 const EXIT_GRACE: Duration = Duration::from_secs(60);
 /// Codes of the pipeline that say that the stream ended early.
 const ENDED_EARLY: [&str; 2] = ["archive_incomplete", "dump_read_failed"];
-/// What is not an archive at all: pg_dump may be well, and still be writing into the closed pipe.
-const NO_ARCHIVE: &str = "archive_corrupt";
+/// What would not restore, or is not an archive at all: pg_dump may be well, and still be writing into the closed pipe.
+const NO_ARCHIVE: [&str; 2] = ["archive_corrupt", "archive_ambiguous"];
 /// How long the target may take to say why pg_dump failed: long enough for an address that does not answer.
 const EXPLAIN_LIMIT: Duration = Duration::from_secs(20);
 /// How long a storage may take to remove a partial object. What it does not manage, a later daemon does.
@@ -44,6 +45,8 @@ pub(super) struct Dumping<'a> {
     pub(super) services: &'a Services,
     pub(super) lease: &'a Lease,
     pub(super) target: &'a Target,
+    /// What the dump must hold.
+    pub(super) asked: &'a AskedFor,
     /// Whether filters leave out a part of the database.
     pub(super) partial: bool,
     pub(super) config: &'a TargetConfig,
@@ -59,6 +62,8 @@ pub(super) struct Dumping<'a> {
 pub(super) struct Dumped {
     pub(super) exit: CleanExit,
     pub(super) streamed: Streamed,
+    /// What is to be said of it.
+    pub(super) remarks: Vec<String>,
     pub(super) upload: Upload,
     pub(super) plan: Plan,
 }
@@ -154,8 +159,11 @@ impl Dumping<'_> {
                         Err(failed(Step::Dump, nothing_matched()))
                     }
                     Ok(exit) => {
-                        let verdict = self.verdict(&run.relations, &streamed).await;
-                        verdict.map(|()| Ok((exit, streamed)))
+                        let compared = match self.verdict(&run.relations, &streamed).await {
+                            Ok(()) => self.compared(&plan, &streamed).await,
+                            Err(stop) => Err(stop),
+                        };
+                        compared.map(|remarks| Ok((exit, streamed, remarks)))
                     }
                     Err(stop) => Err(stop),
                 }
@@ -173,10 +181,11 @@ impl Dumping<'_> {
         {
             ended = Err(stop);
         }
-        if let Ok(Ok((exit, streamed))) = ended {
+        if let Ok(Ok((exit, streamed, remarks))) = ended {
             return Ok(Once::Dumped(Box::new(Dumped {
                 exit,
                 streamed,
+                remarks,
                 upload,
                 plan,
             })));
@@ -298,10 +307,27 @@ impl Dumping<'_> {
         }
     }
 
+    /// Whether the archive holds what was asked for, and what is to be said of it.
+    async fn compared(&self, plan: &Plan, streamed: &Streamed) -> Result<Vec<String>, Stop> {
+        let compared = self.asked.compare(self.target, plan, streamed);
+        let remarks = tokio::select! {
+            () = self.switch.token().cancelled() => return Err(Stop::Halted),
+            compared = compared => compared.in_step(Step::Dump)?,
+        };
+        for remark in &remarks {
+            // A sealed backup's log must not name what is inside either.
+            match self.reporter.names_are_withheld() {
+                true => warn!("the backup has a warning that is in its manifest alone"),
+                false => warn!("{remark}"),
+            }
+        }
+        Ok(remarks)
+    }
+
     /// A stream that ended early is pg_dump's doing where pg_dump failed: its own words say why.
     async fn blame(&self, dump: &mut PgDump, fault: Fault) -> Stop {
         if !ENDED_EARLY.contains(&fault.code()) {
-            let step = if fault.code() == NO_ARCHIVE {
+            let step = if NO_ARCHIVE.contains(&fault.code()) {
                 Step::Dump
             } else {
                 Step::Store

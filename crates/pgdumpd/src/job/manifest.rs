@@ -32,6 +32,8 @@ pub(super) struct Facts<'a> {
     pub(super) globals: Option<&'a globals::Dumped>,
     pub(super) exit: &'a CleanExit,
     pub(super) streamed: &'a Streamed,
+    /// What the comparison with the database found to be said.
+    pub(super) remarks: &'a [String],
     pub(super) encryption: Option<&'a EncryptionConfig>,
 }
 
@@ -45,7 +47,8 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
         ..
     } = facts;
     let warnings = facts.exit.warnings();
-    let caveats = plan.caveats();
+    let mut caveats = plan.caveats();
+    caveats.extend_from_slice(facts.remarks);
     let warnings_total = warnings
         .total
         .saturating_add(u32::try_from(caveats.len()).unwrap_or(u32::MAX));

@@ -161,7 +161,7 @@ impl<'a> Relations<'a> {
         let locked = seen.locked.iter().flat_map(|locked| &locked.schemas);
         let renamed: Vec<String> = locked
             .filter(|(oid, name)| now.get(oid) != Some(name))
-            .map(|(_, name)| String::from_utf8_lossy(name).into_owned())
+            .map(|(_, name)| Text::escape(name).into_owned())
             .collect();
         match renamed.is_empty() {
             true => Ok(()),
@@ -270,7 +270,7 @@ fn is_unicode(toc: &Toc) -> bool {
     definition.is_some_and(|text| {
         ["'UTF8'", "'SQL_ASCII'"]
             .iter()
-            .any(|name| text.to_string_lossy().contains(name))
+            .any(|name| text.escaped().contains(name))
     })
 }
 

@@ -107,6 +107,7 @@ impl From<IndexError> for Stop {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Archive(error) => error.into(),
+            error @ IndexError::Copy { .. } => Self::Fault(damaged().caused_by(error)),
             error => Self::Fault(corrupt().caused_by(error)),
         }
     }
@@ -121,10 +122,30 @@ impl From<ArchiveError> for Stop {
             ArchiveError::Truncated { .. } | ArchiveError::MissingData { .. } => {
                 Fault::transient("archive_incomplete", "pg_dump's archive is not whole")
             }
+            ArchiveError::DuplicateEntry { .. }
+            | ArchiveError::DuplicateTableData { .. }
+            | ArchiveError::DuplicateData { .. } => ambiguous(),
             _ => corrupt(),
         };
         Self::Fault(fault.caused_by(error))
     }
+}
+
+/// pg_dump did so with exit status 0, and does it again with the same catalog.
+fn ambiguous() -> Fault {
+    Fault::permanent(
+        "archive_ambiguous",
+        "pg_restore would not restore what pg_dump wrote: it takes one part of the archive for another",
+    )
+    .hint(
+        "Try another minor version of pg_dump, or pg_dump --format=plain by hand, and report it to PostgreSQL's developers.",
+    )
+}
+
+pub(super) fn damaged() -> Fault {
+    Fault::transient("archive_corrupt", "what pg_dump wrote would not restore").hint(
+        "See whether the pg_dump in use is PostgreSQL's own, and whether something between it and pgdumpd changes its output.",
+    )
 }
 
 pub(super) fn corrupt() -> Fault {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use pgdump_archive::{
-    Assembler, Codec, Header, PackError, Packed, Packer, Piece, Proof, RecompressError,
-    Recompression, Recompressor, Toc,
+    AssembleError, Assembler, Codec, Header, PackError, Packed, Packer, Piece, Proof,
+    RecompressError, Recompression, Recompressor, Toc,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::Message;
 use super::end::{ArchiveEnd, Proved, Streamed};
-use super::inspector::{Stop, corrupt};
+use super::inspector::{Stop, corrupt, damaged};
 use super::meter::Meter;
 use super::outlet::Outlet;
 use crate::fault::Fault;
@@ -122,7 +122,7 @@ fn assemble(
                     })?;
                 let bytes = assembler
                     .push(packed)
-                    .map_err(|e| Stop::Fault(internal("a piece is out of order").caused_by(e)))?;
+                    .map_err(|e| Stop::Fault(not_assembled(&e).caused_by(e)))?;
                 meter.counts(assembler.entries(), assembler.so_far());
                 outlet.send(bytes.into())?;
             }
@@ -166,6 +166,13 @@ impl Packers {
             lock().push(packer);
             packed
         })
+    }
+}
+
+fn not_assembled(error: &AssembleError) -> Fault {
+    match error {
+        AssembleError::Copy { .. } => damaged(),
+        _ => internal("a piece is out of order"),
     }
 }
 

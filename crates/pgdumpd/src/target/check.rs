@@ -11,6 +11,7 @@ use crate::finding::{Finding, Severity};
 use crate::globals::Globals;
 
 use super::Target;
+use super::name::names;
 
 struct Refused {
     kind: String,
@@ -23,7 +24,7 @@ impl FromRow<'_, PgRow> for Refused {
         Ok(Self {
             kind: row.try_get("kind")?,
             total: row.try_get("total")?,
-            examples: row.try_get("examples")?,
+            examples: names(row, "examples")?,
         })
     }
 }
@@ -48,6 +49,17 @@ impl FromRow<'_, PgRow> for Server {
     }
 }
 
+impl Refused {
+    /// How many, and which.
+    fn objects(&self) -> String {
+        let more = match self.total > self.examples.len() as i64 {
+            true => ", ...",
+            false => "",
+        };
+        format!("{} ({}{more})", self.total, self.examples.join(", "))
+    }
+}
+
 impl Target {
     /// Finds what would fail, worst first: of this role's privileges, of the server, and of the pg_dump that
     /// [`dump::find`] found for it.
@@ -61,6 +73,7 @@ impl Target {
         for found in [
             self.check_objects().await,
             self.check_server().await,
+            self.check_left_out().await,
             self.check_pooler().await,
         ] {
             match found {
@@ -157,18 +170,19 @@ impl Target {
             .collect())
     }
 
+    /// Rows that a dump cannot hold, whoever dumps.
+    async fn check_left_out(&self) -> Result<Vec<Finding>, Fault> {
+        let what = "which rows a dump leaves out";
+        let left_out: Vec<Refused> = self
+            .connections
+            .all(what, include_str!("sql/check_left_out.sql"))
+            .await?;
+        Ok(left_out.iter().map(rows_left_out).collect())
+    }
+
     fn refusal(&self, refused: &Refused) -> Finding {
         let role = self.url.user();
-        let objects = format!(
-            "{} ({}{})",
-            refused.total,
-            refused.examples.join(", "),
-            if refused.total > refused.examples.len() as i64 {
-                ", ..."
-            } else {
-                ""
-            }
-        );
+        let objects = refused.objects();
         let grant =
             format!("GRANT pg_read_all_data TO {role}; covers every table, sequence and schema.");
         match refused.kind.as_str() {
@@ -258,6 +272,31 @@ impl Target {
             .into_iter()
             .collect())
     }
+}
+
+fn rows_left_out(tables: &Refused) -> Finding {
+    let objects = tables.objects();
+    let (what, hint) = match tables.kind.as_str() {
+        "foreign" => (
+            format!("the rows of foreign tables are not in a backup: {objects}"),
+            "Back up the servers that hold them.",
+        ),
+        "unlogged" => (
+            format!("the server is a standby, where unlogged tables have no rows: {objects}"),
+            "Back up the primary server, if these rows matter.",
+        ),
+        "extension" => (
+            format!(
+                "the rows of tables that belong to an extension are not in a backup: {objects}"
+            ),
+            "The extension fills them when it is created; rows of your own belong into tables of your own.",
+        ),
+        _ => (
+            format!("tables in the system's own schemas are not in a backup: {objects}"),
+            "Move them to another schema.",
+        ),
+    };
+    warning("rows_left_out", what, hint)
 }
 
 fn error(code: &'static str, what: String, hint: impl Into<String>) -> Finding {

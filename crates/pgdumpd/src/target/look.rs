@@ -8,6 +8,7 @@ use sqlx::{FromRow, Row as _};
 use crate::fault::Fault;
 
 use super::Target;
+use super::name::optional_name;
 
 /// How a dump's session fares at this moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,11 +74,11 @@ impl FromRow<'_, PgRow> for Row {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             waits: row.try_get("waits")?,
-            relation: row.try_get("relation")?,
+            relation: optional_name(row, "relation")?,
             since_epoch_us: row.try_get("since_epoch_us")?,
             blockers: row.try_get("blockers")?,
-            copy_schema: row.try_get("copy_schema")?,
-            copy_table: row.try_get("copy_table")?,
+            copy_schema: optional_name(row, "copy_schema")?,
+            copy_table: optional_name(row, "copy_table")?,
             bytes_processed: row.try_get("bytes_processed")?,
             tuples_processed: row.try_get("tuples_processed")?,
         })

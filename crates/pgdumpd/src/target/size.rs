@@ -6,6 +6,7 @@ use sqlx::{FromRow, Row as _};
 use crate::fault::Fault;
 
 use super::Target;
+use super::name::name;
 
 /// The sizes of what a dump may take from a database, in bytes of its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,8 +36,8 @@ pub struct TableSize {
 impl FromRow<'_, PgRow> for TableSize {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            schema: row.try_get("schema")?,
-            name: row.try_get("name")?,
+            schema: name(row, "schema")?,
+            name: name(row, "name")?,
             oid: row.try_get("oid")?,
             bytes: row.try_get("bytes")?,
             estimated_rows: row.try_get("estimated_rows")?,

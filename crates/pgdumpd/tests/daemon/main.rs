@@ -5,6 +5,7 @@
     reason = "test code: a broken environment ends the test"
 )]
 
+mod asked_for;
 mod bad_input;
 mod cancel;
 mod check;
@@ -16,12 +17,14 @@ mod copies_later;
 mod crash;
 mod delete;
 mod dump_faults;
+mod encodings;
 mod encryption;
 mod filters;
 mod fsck;
 mod globals;
 mod harness;
 mod hung_storage;
+mod lies;
 mod loops;
 mod main_job;
 mod manifests;

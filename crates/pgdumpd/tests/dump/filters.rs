@@ -178,6 +178,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     none:
       --format=custom
       --no-password
+      --encoding=UTF8
       --strict-names
       --compress=6
       --lock-wait-timeout=610000
@@ -185,6 +186,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     schemas:
       --format=custom
       --no-password
+      --encoding=UTF8
       --strict-names
       --compress=6
       --lock-wait-timeout=610000
@@ -195,6 +197,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     exclude_schemas:
       --format=custom
       --no-password
+      --encoding=UTF8
       --strict-names
       --compress=6
       --lock-wait-timeout=610000
@@ -203,6 +206,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     tables:
       --format=custom
       --no-password
+      --encoding=UTF8
       --strict-names
       --compress=6
       --lock-wait-timeout=610000
@@ -215,6 +219,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     exclude_tables:
       --format=custom
       --no-password
+      --encoding=UTF8
       --strict-names
       --compress=6
       --lock-wait-timeout=610000
@@ -224,6 +229,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     exclude_table_data:
       --format=custom
       --no-password
+      --encoding=UTF8
       --strict-names
       --compress=6
       --lock-wait-timeout=610000
@@ -233,6 +239,7 @@ async fn the_arguments_of_each_kind_of_filter() {
     schemas and tables:
       --format=custom
       --no-password
+      --encoding=UTF8
       --strict-names
       --compress=6
       --lock-wait-timeout=610000

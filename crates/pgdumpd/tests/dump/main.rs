@@ -8,6 +8,7 @@
 mod filters;
 mod globals;
 mod majors;
+mod patterns;
 mod process;
 mod samples;
 mod support;

@@ -31,7 +31,9 @@ refused AS (
 )
 SELECT kind,
        count(*) AS total,
-       (array_agg(name ORDER BY name))[1:5] AS examples
+       (array_agg(pg_catalog.convert_to(name, names.encoding) ORDER BY name))[1:5] AS examples
 FROM refused
+-- As bytes: where a database does not know its encoding, names need not be UTF-8.
+CROSS JOIN (SELECT (CASE pg_catalog.current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)::name) AS names (encoding)
 GROUP BY kind
 ORDER BY kind
