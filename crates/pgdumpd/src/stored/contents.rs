@@ -145,8 +145,8 @@ fn compare_index(toc: &Toc, index: &Index) -> Option<String> {
 fn is_of(entry: &IndexEntry, owner: &TocEntry) -> bool {
     let schema = owner.schema.as_ref().filter(|schema| !schema.is_empty());
     owner.data_kind() == Some(entry.kind)
-        && owner.tag.to_string_lossy() == entry.name
-        && schema.map(|schema| schema.to_string_lossy().into_owned())
+        && owner.tag.to_string() == entry.name
+        && schema.map(|schema| schema.to_string())
             == entry
                 .schema
                 .as_ref()
