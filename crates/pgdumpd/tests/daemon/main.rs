@@ -15,6 +15,7 @@ mod copies_kept;
 mod copies_later;
 mod crash;
 mod delete;
+mod differences;
 mod dump_faults;
 mod encryption;
 mod filters;
