@@ -8,9 +8,10 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, PgDumpConfig, TargetConfig};
-use crate::daemon::Served;
+use crate::daemon::{Served, differences};
 use crate::dump;
 use crate::finding::{Finding, Severity};
+use crate::former_database;
 use crate::queue::Queue;
 use crate::target::Target;
 
@@ -75,11 +76,15 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
     let mut report = Report::default();
     if let Some(queue) = queue {
         report.add("queue", check_queue(queue).await);
+        for difference in queue.differences(None).await.unwrap_or_default() {
+            let subject = format!("target {}", difference.target);
+            report.add(&subject, [differences::finding(&difference)]);
+        }
     }
     let mut checks: Vec<BoxFuture<'_, (String, Vec<Finding>)>> = Vec::new();
     for (name, target) in &served.targets {
         checks.push(Box::pin(async move {
-            let findings = check_target(name, target, &config.pg_dump);
+            let findings = check_target(name, target, served, queue, &config.pg_dump);
             (format!("target {name}"), in_time(findings).await)
         }));
     }
@@ -101,16 +106,26 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
     report
 }
 
-async fn check_target(name: &str, config: &TargetConfig, pg_dump: &PgDumpConfig) -> Vec<Finding> {
+async fn check_target(
+    name: &str,
+    config: &TargetConfig,
+    served: &Served,
+    queue: Option<&Queue>,
+    pg_dump: &PgDumpConfig,
+) -> Vec<Finding> {
     let target = match Target::connect(name, &config.url).await {
         Ok(target) => target,
         Err(fault) => return vec![(&fault).into()],
     };
+    served.servers.note(&target);
     let mut findings = vec![Finding::ok(format!(
         "{} answers, PostgreSQL {}",
         config.url,
         target.server_version()
     ))];
+    if let Some(queue) = queue {
+        findings.extend(former_database::change(queue, &target).await);
+    }
     let program = dump::find(&pg_dump.directories, target.server_major()).await;
     if let Ok(program) = &program {
         findings.push(Finding::ok(format!(

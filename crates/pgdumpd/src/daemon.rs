@@ -1,16 +1,20 @@
 //! What runs while the daemon runs: the claim loop, the daemon's presence in the queue and the reaper, the
 //! listener for hints, its own checks, reloading, and systemd's watchdog.
 
+pub(crate) mod differences;
 mod hints;
+mod known_servers;
 mod known_storages;
 mod presence;
 mod retention;
 mod scheduler;
 mod served;
 mod sweep;
+mod target_settings;
 mod upkeep;
 mod watchdog;
 
+pub use known_servers::KnownServers;
 pub use known_storages::KnownStorages;
 pub use retention::Retention;
 pub use served::{Served, serve};
@@ -22,7 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,6 +60,7 @@ pub struct Services {
     running: AtomicUsize,
     copying: AtomicUsize,
     hint: watch::Sender<u64>,
+    recheck: Notify,
 }
 
 impl Services {
@@ -117,6 +122,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         running: AtomicUsize::new(0),
         copying: AtomicUsize::new(0),
         hint: watch::Sender::new(0),
+        recheck: Notify::new(),
         queue,
     });
     introduce(&services).await;

@@ -16,6 +16,7 @@ pub mod dump;
 pub mod encryption;
 pub mod fault;
 pub mod finding;
+mod former_database;
 pub mod fsck;
 pub mod globals;
 mod hex;

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Pulse, Services};
+use super::differences::Differences;
+use super::{Pulse, Services, target_settings};
 use crate::lifecycle::{Lifecycle, tell_systemd};
 use crate::queue::QueueError;
 use sd_notify::NotifyState;
@@ -37,6 +38,8 @@ pub(super) async fn run(
     let mut writing = Uninterrupted::new(services.daemon.lease);
     let mut pruned: Option<Instant> = None;
     let mut said = (0, 0);
+    let mut differences = Differences::default();
+    let mut reloads = services.served_changes();
     loop {
         match pulse
             .beat_through(register(&services, drain.is_cancelled()))
@@ -45,6 +48,7 @@ pub(super) async fn run(
             Ok(now) => {
                 let reaps = writing.succeeded(now);
                 pulse.beat_through(tidy(&services, reaps)).await;
+                pulse.beat_through(differences.tell(&services)).await;
                 if pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE_EVERY) {
                     pulse.beat_through(prune(&services)).await;
                     pruned = Some(Instant::now());
@@ -77,6 +81,8 @@ pub(super) async fn run(
         tokio::select! {
             () = rest.cancelled() => return Ok(()),
             () = pulse.beat_through(tokio::time::sleep(tick)) => {}
+            // What targets mean from now on is shown at once.
+            Ok(()) = reloads.changed() => {}
         }
     }
 }
@@ -86,11 +92,14 @@ pub(super) async fn register(
     services: &Services,
     draining: bool,
 ) -> Result<DateTime<Utc>, QueueError> {
-    let targets: Vec<String> = services.served().targets.keys().cloned().collect();
-    let storages: Vec<String> = services.served().storages.keys().cloned().collect();
-    let register = services
-        .queue
-        .register(&services.worker, &targets, &storages, draining);
+    let served = services.served();
+    let targets: Vec<String> = served.targets.keys().cloned().collect();
+    let storages: Vec<String> = served.storages.keys().cloned().collect();
+    let settings = target_settings::of(&served);
+    let register =
+        services
+            .queue
+            .register(&services.worker, &targets, &storages, &settings, draining);
     match tokio::time::timeout(PATIENCE, register).await {
         Ok(registered) => registered,
         Err(_) => Err(QueueError::Timeout(PATIENCE)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use tracing::{debug, warn};
 
+use super::known_servers::KnownServers;
 use super::known_storages::KnownStorages;
 use crate::config::{Config, Databases, StorageConfig, TargetConfig};
 use crate::fault::Fault;
@@ -26,6 +27,8 @@ pub struct Served {
     pub unlisted: BTreeSet<String>,
     /// Which storage each name has turned out to be.
     pub known: Arc<KnownStorages>,
+    /// Which server each target has turned out to be on.
+    pub servers: Arc<KnownServers>,
 }
 
 impl Served {
@@ -105,6 +108,7 @@ pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
         storages: config.storages.clone(),
         unlisted,
         known: before.map_or_else(Arc::default, |before| Arc::clone(&before.known)),
+        servers: before.map_or_else(Arc::default, |before| Arc::clone(&before.servers)),
     }
 }
 

@@ -15,7 +15,8 @@ use crate::lifecycle::Lifecycle;
 /// How soon a server is asked again that could not be asked for its databases.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 
-/// Checks what the daemon will need at the start, at each reload and every `check_interval`, and reads
+/// Checks what the daemon will need at the start, at each reload, when daemons begin or cease to differ and every
+/// `check_interval`, and reads
 /// targets and storages again at SIGHUP. A server's list of databases is read again before each check, and
 /// soon where it could not be read.
 pub(super) async fn run(
@@ -44,6 +45,10 @@ pub(super) async fn run(
                     }
                     Err(error) => error!("the configuration stays as it was: {error}"),
                 }
+            }
+            () = services.recheck.notified() => {
+                checked.set(check_and_rest(Arc::clone(&services), config.clone()));
+                continue;
             }
             () = &mut checked => {}
             () = time_to_ask_again(&before) => {

@@ -209,6 +209,8 @@ fn backup(storage: String, storage_id: Uuid, part: &Part, manifest: Manifest) ->
     KnownBackup {
         id: manifest.backup_id,
         target: manifest.target,
+        database_name: manifest.database.name,
+        system_identifier: manifest.database.system_identifier,
         // Of texts alone.
         spec: serde_json::to_value(&spec).unwrap_or_default(),
         requested_by: manifest.requested_by,

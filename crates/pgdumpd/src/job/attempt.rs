@@ -15,9 +15,11 @@ use super::reporter::{Phase, Reporter};
 use super::stop::{InStep, Step, Stop};
 use super::{earlier, globals, manifest};
 use crate::config::{StorageConfig, TargetConfig};
+use crate::daemon::differences::agree;
 use crate::daemon::{Served, Services};
 use crate::dump::{self, Plan};
 use crate::fault::Fault;
+use crate::former_database;
 use crate::queue::{ClaimedJob, Progress, Success};
 use crate::spec;
 use crate::store::{ArchiveState, Manifest, ObjectKey, Storage, in_time};
@@ -74,6 +76,11 @@ impl Attempt<'_> {
             return Ok(self.success(&manifest, &place, target_config));
         }
         let target = target?.in_step(Step::Connect)?;
+        self.served.servers.note(&target);
+        self.unless_halted(agree(self.services, self.served, &self.job.target))
+            .await?
+            .in_step(Step::Prepare)?;
+        self.unless_halted(self.note_database(&target)).await?;
         self.unless_halted(earlier::end_sessions(self.job, &target))
             .await?;
         let size = self
@@ -157,6 +164,21 @@ impl Attempt<'_> {
         })
         .await?;
         Ok(self.success(&manifest, &storage, target_config))
+    }
+
+    /// Notes which database is dumped, and says where the last backup is of another one.
+    async fn note_database(&self, target: &Target) {
+        let queue = &self.services.queue;
+        if let Some(change) = former_database::change(queue, target).await {
+            warn!(check.hint = change.hint, "{}", change.what);
+        }
+        let database = former_database::database_of(target);
+        if let Err(error) = queue.note_database(&self.job.lease, &database).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "it could not be noted which database is dumped"
+            );
+        }
     }
 
     fn configured(&self) -> Result<(&TargetConfig, &StorageConfig), Fault> {

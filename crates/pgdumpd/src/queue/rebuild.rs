@@ -21,6 +21,8 @@ const REBUILD: &str = include_str!("sql/rebuild.sql");
 pub struct KnownBackup {
     pub id: Uuid,
     pub target: String,
+    pub database_name: String,
+    pub system_identifier: Option<String>,
     pub spec: serde_json::Value,
     pub requested_by: String,
     pub attempt: i16,

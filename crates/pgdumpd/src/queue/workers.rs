@@ -58,7 +58,8 @@ pub struct LiveWorker {
 }
 
 impl Queue {
-    /// Registers this process, or renews last_seen_at, its targets and storages, and whether it is stopping.
+    /// Registers this process, or renews last_seen_at, its targets and storages, what each target means to it, and whether
+    /// it is stopping.
     /// Returns the database's time.
     ///
     /// # Errors
@@ -69,6 +70,7 @@ impl Queue {
         worker: &Worker,
         targets: &[String],
         storages: &[String],
+        settings: &serde_json::Value,
         stopping: bool,
     ) -> Result<DateTime<Utc>, QueueError> {
         let statement = sqlx::query(REGISTER)
@@ -83,7 +85,8 @@ impl Queue {
             .bind(stopping)
             .bind(self.id())
             .bind(storages)
-            .bind(worker.max_copies);
+            .bind(worker.max_copies)
+            .bind(settings);
         let row = self.inner.link.fetch_optional(statement).await?;
         let row = row.ok_or(QueueError::NoIdentity)?;
         let found: Uuid = row.try_get("queue_id")?;

@@ -16,6 +16,7 @@ mod copies_kept;
 mod copies_later;
 mod crash;
 mod delete;
+mod differences;
 mod dump_faults;
 mod encodings;
 mod encryption;

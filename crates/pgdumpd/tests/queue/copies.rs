@@ -113,7 +113,7 @@ impl Fixture {
         };
         let (targets, storages) = (names(&["app"]), names(storages));
         self.queue
-            .register(&worker, &targets, &storages, false)
+            .register(&worker, &targets, &storages, &serde_json::json!({}), false)
             .await
             .unwrap();
     }

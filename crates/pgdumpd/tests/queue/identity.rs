@@ -51,7 +51,7 @@ async fn a_daemon_does_not_register_in_a_queue_with_another_id_and_is_told_both(
     let f = fixture().await;
     let (worker, targets) = (worker(), names(&["a"]));
     f.queue
-        .register(&worker, &targets, &[], false)
+        .register(&worker, &targets, &[], &serde_json::json!({}), false)
         .await
         .unwrap();
     let seen = "SELECT array_agg(last_seen_at) FROM pgdumpd.workers";
@@ -60,7 +60,10 @@ async fn a_daemon_does_not_register_in_a_queue_with_another_id_and_is_told_both(
     };
     let before = seen().await;
     let new = replace(&f).await;
-    let refused = f.queue.register(&worker, &targets, &[], false).await;
+    let refused = f
+        .queue
+        .register(&worker, &targets, &[], &serde_json::json!({}), false)
+        .await;
     let Err(QueueError::Replaced { found, known }) = refused else {
         panic!("{refused:?}");
     };

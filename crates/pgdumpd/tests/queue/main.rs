@@ -7,6 +7,7 @@
 
 mod claims;
 mod copies;
+mod differences;
 mod documents;
 mod fixture;
 mod hostile;

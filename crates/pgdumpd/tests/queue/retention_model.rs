@@ -374,6 +374,8 @@ impl Model<'_> {
         for (number, shelf) in self.shelf.iter().enumerate() {
             for (key, object) in shelf {
                 known.push(KnownBackup {
+                    database_name: "shop".to_owned(),
+                    system_identifier: None,
                     id: object.job,
                     target: "app".into(),
                     spec: object.spec.clone(),

@@ -301,7 +301,13 @@ async fn a_second_producer_can_neither_see_nor_cancel_the_first_ones_jobs() {
         "{steal}"
     );
     f.queue
-        .register(&worker(&f), &["app".into()], &[], false)
+        .register(
+            &worker(&f),
+            &["app".into()],
+            &[],
+            &serde_json::json!({}),
+            false,
+        )
         .await
         .unwrap();
     let daemons = "SELECT count(*) FILTER (WHERE targets IS NULL AND checks IS NULL)::text FROM pgdumpd.daemon_status";
@@ -470,7 +476,7 @@ async fn daemons_are_seen_alive_and_forgotten() {
     let f = fixture().await;
     let worker = worker(&f);
     f.queue
-        .register(&worker, &["app".into()], &[], false)
+        .register(&worker, &["app".into()], &[], &serde_json::json!({}), false)
         .await
         .unwrap();
     f.queue
@@ -484,7 +490,10 @@ async fn daemons_are_seen_alive_and_forgotten() {
     );
     let checks = "SELECT state || ' ' || (checks ->> 'queue') FROM pgdumpd.daemon_status";
     assert_eq!(text(&f.admin, checks).await, "alive ok");
-    f.queue.register(&worker, &[], &[], true).await.unwrap();
+    f.queue
+        .register(&worker, &[], &[], &serde_json::json!({}), true)
+        .await
+        .unwrap();
     assert_eq!(
         text(&f.admin, "SELECT state FROM pgdumpd.daemon_status").await,
         "stopping"
@@ -498,7 +507,10 @@ async fn daemons_are_seen_alive_and_forgotten() {
     );
     assert!(f.queue.live_workers().await.unwrap().is_empty());
     assert_eq!(f.queue.prune_workers().await.unwrap(), 1);
-    f.queue.register(&worker, &[], &[], true).await.unwrap();
+    f.queue
+        .register(&worker, &[], &[], &serde_json::json!({}), true)
+        .await
+        .unwrap();
     f.queue.unregister(worker.id).await.unwrap();
     assert_eq!(
         text(&f.admin, "SELECT count(*)::text FROM pgdumpd.workers").await,

@@ -197,7 +197,7 @@ fn seen(archive: bool) -> Judged {
         object_key: key.to_string(),
         size_bytes: 5,
         state: CopyState::Stored,
-                    noted: Noted::default(),
+        noted: Noted::default(),
     };
     let audit = Audit {
         now,

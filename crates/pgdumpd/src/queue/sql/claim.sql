@@ -28,6 +28,9 @@ WITH heads AS MATERIALIZED (
     -- anti-join over the whole index, dead entries included.
     WHERE (SELECT r.id FROM pgdumpd.backup_jobs AS r
            WHERE r.state = 'running' AND r.kind = 'backup' AND r.target = t.target LIMIT 1) IS NULL
+      -- Daemons that mean different things by one name leave it alone until they agree. Not correlated, so that it is
+      -- asked once and hashed.
+      AND t.target NOT IN (SELECT d.target FROM pgdumpd.target_differences AS d WHERE $3 IN (d.worker_id, d.other_id))
       -- The address may lead to another queue by now. Decided once, before any probe.
       AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $7)
 ), best AS MATERIALIZED (
