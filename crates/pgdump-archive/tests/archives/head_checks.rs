@@ -43,6 +43,10 @@ fn a_head_that_an_index_makes_longer_or_shorter_is_found_where_it_ends() {
         let index = index_of(&archive);
         let found = index.head_bytes;
         for expected in [found + 1, archive.len() as u64, u64::MAX] {
+            if expected == found {
+                // An archive without data ends with its table of contents.
+                continue;
+            }
             let mut other = index.clone();
             other.head_bytes = expected;
             let damage = HeadDamage::Length { expected, found };

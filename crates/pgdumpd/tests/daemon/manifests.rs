@@ -266,7 +266,7 @@ async fn an_older_or_another_backup_in_a_newer_ones_place_is_found_wherever_it_i
     assert_eq!(status.error_code.as_deref(), Some("backup_differs"));
     assert_eq!(
         World::backups_in(&world.place("offsite")),
-        [PathBuf::new(); 0]
+        Vec::<PathBuf>::new()
     );
     daemon.stop().await;
 }

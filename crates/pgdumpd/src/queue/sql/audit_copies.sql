@@ -13,4 +13,11 @@ SELECT c.job_id, c.storage, c.storage_id, c.object_key, c.size_bytes, c.state,
 FROM pgdumpd.backup_copies AS c
 -- Left joins: row security may hide the job from this role. A copy's attempt belongs to a job of its own.
 LEFT JOIN pgdumpd.backup_jobs AS j ON j.id = c.job_id
-LEFT JOIN pgdumpd.backup_attempts AS a ON a.job_id = c.job_id AND a.object_key = c.object_key
+LEFT JOIN LATERAL (
+    SELECT f.lease_token, f.attempt, f.worker_id, f.started_at
+    FROM pgdumpd.backup_attempts AS f
+    WHERE f.job_id = c.job_id AND f.object_key = c.object_key
+    -- One that adopted the backup notes the same key: the first one stored it.
+    ORDER BY f.attempt
+    LIMIT 1
+) AS a ON true
