@@ -33,6 +33,7 @@ mod listener;
 mod reap;
 mod rebuild;
 mod schedules;
+mod storages;
 mod text;
 mod upload;
 mod workers;
@@ -52,6 +53,7 @@ pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
 pub use rebuild::KnownBackup;
 pub use schedules::{KeptSchedule, Settled};
+pub use storages::RememberedStorage;
 pub(crate) use text::fitted_warnings;
 pub use workers::{LiveWorker, Worker};
 

@@ -119,7 +119,7 @@ async fn try_to_apply(
         ));
     };
     // Nothing is made, and nothing deleted, where another one is mounted or configured by now.
-    let opened = Storage::open_existing(&newest.storage, config, Some(storage_id)).await;
+    let opened = Storage::open_existing(&newest.storage, config, &[storage_id]).await;
     let storage = opened.map_err(|fault| fault.report())?;
     if storage.id() != storage_id {
         return Err(format!(
