@@ -41,6 +41,11 @@ impl HungMount {
             }
         }
     }
+
+    /// Lets its server die: from now on every look at the directory fails at once, root's too.
+    pub fn die(&mut self) {
+        self.server = None;
+    }
 }
 
 impl Drop for HungMount {

@@ -103,7 +103,42 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
     while let Some((subject, findings)) = checked.next().await {
         report.add(&subject, findings);
     }
+    if let Some(queue) = queue {
+        // Now that each storage has been opened, so that its id is known.
+        for (name, finding) in check_memory(served, queue).await {
+            report.add(&format!("storage {name}"), [finding]);
+        }
+    }
     report
+}
+
+/// Finds backups that were stored under a name which means another storage by now, and that no daemon reaches.
+async fn check_memory(served: &Served, queue: &Queue) -> Vec<(String, Finding)> {
+    let remembered = match queue.remembered_storages().await {
+        Ok(remembered) => remembered,
+        Err(error) => return vec![("names".to_owned(), (&error).into())],
+    };
+    let here = served.storages_for_copies();
+    let id_of = |name: &str| here.iter().find(|storage| storage.name == name)?.id;
+    let is_here = |id| here.iter().any(|storage| storage.id == Some(id));
+    let lost = remembered
+        .into_iter()
+        .filter(|known| known.backups > 0 && !known.served && !is_here(known.id));
+    lost.filter_map(|known| {
+        let (now, config) = (id_of(&known.name)?, served.storages.get(&known.name)?);
+        let what = format!(
+            "{} backups that were stored under this name lie in the storage {}, which no daemon has in its configuration; \
+             {} is the storage {now}",
+            known.backups,
+            known.id,
+            config.place.shown()
+        );
+        let finding = Finding::warning("backups_elsewhere", what).hint(
+            "Configure where the former storage lies, under any name: backups are found by the id of their storage.",
+        );
+        Some((known.name, finding))
+    })
+    .collect()
 }
 
 async fn check_target(

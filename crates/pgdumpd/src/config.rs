@@ -230,6 +230,32 @@ pub struct StorageConfig {
     pub storage_id: Option<Uuid>,
 }
 
+impl StorageConfig {
+    /// Whether both say the same of which storage is meant, and where it is.
+    pub fn is_same_place_as(&self, other: &Self) -> bool {
+        let is_same_place = match (&self.place, &other.place) {
+            (PlaceConfig::Local { path, .. }, PlaceConfig::Local { path: other, .. }) => {
+                path == other
+            }
+            (PlaceConfig::Remote(remote), PlaceConfig::Remote(other)) => {
+                (remote.address(), &remote.endpoint) == (other.address(), &other.endpoint)
+            }
+            _ => false,
+        };
+        is_same_place && self.storage_id == other.storage_id
+    }
+}
+
+impl PlaceConfig {
+    /// Its path or url, without secrets, for texts.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Local { path, .. } => path.display().to_string(),
+            Self::Remote(remote) => remote.address(),
+        }
+    }
+}
+
 /// Where a storage is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaceConfig {

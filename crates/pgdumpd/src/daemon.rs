@@ -36,7 +36,7 @@ use uuid::Uuid;
 use crate::claim_loop;
 use crate::config::{Config, DaemonConfig, PgDumpConfig};
 use crate::lifecycle::{Lifecycle, tell_systemd};
-use crate::queue::{Queue, Worker};
+use crate::queue::{Queue, QueueError, Worker};
 
 /// Between two tries to reach the queue at the start.
 const RECONNECT: Duration = Duration::from_secs(3);
@@ -110,15 +110,16 @@ impl Services {
 /// waited for.
 pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::listen(config.daemon.drain_timeout)?;
-    let Some(queue) = connect(&config, &lifecycle).await? else {
+    let Some((queue, known)) = connect(&config, &lifecycle).await? else {
         return Ok(());
     };
+    let served = serve(&config, None, Arc::new(known)).await;
     let services = Arc::new(Services {
         worker: worker(&config.daemon),
         daemon: config.daemon.clone(),
         pg_dump: config.pg_dump.clone(),
         retention: Retention::default(),
-        served: watch::Sender::new(Arc::new(serve(&config, None).await)),
+        served: watch::Sender::new(Arc::new(served)),
         running: AtomicUsize::new(0),
         copying: AtomicUsize::new(0),
         hint: watch::Sender::new(0),
@@ -176,19 +177,23 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Connects to the queue, waiting while it cannot be reached; none when told to stop meanwhile.
+/// Connects to the queue and asks which storages it knows, waiting while it cannot be reached; none when told to stop
+/// meanwhile.
 ///
 /// # Errors
 /// The queue's refusal: systemd starts the daemon again later.
-async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Option<Queue>> {
+async fn connect(
+    config: &Config,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Option<(Queue, KnownStorages)>> {
     let mut told: Option<Instant> = None;
     loop {
         let tried = tokio::select! {
             () = lifecycle.drain.cancelled() => return Ok(None),
-            tried = Queue::connect(&config.queue) => tried,
+            tried = try_to_connect(config) => tried,
         };
         match tried {
-            Ok(queue) => return Ok(Some(queue)),
+            Ok(connected) => return Ok(Some(connected)),
             Err(error) if error.may_pass() => {
                 if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
                     warn!(
@@ -207,6 +212,12 @@ async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Optio
             () = tokio::time::sleep(RECONNECT) => {}
         }
     }
+}
+
+async fn try_to_connect(config: &Config) -> Result<(Queue, KnownStorages), QueueError> {
+    let queue = Queue::connect(&config.queue).await?;
+    let remembered = queue.remembered_storages().await?;
+    Ok((queue, KnownStorages::new(remembered)))
 }
 
 fn worker(daemon: &DaemonConfig) -> Worker {

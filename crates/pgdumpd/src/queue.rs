@@ -35,6 +35,7 @@ mod noted;
 mod reap;
 mod rebuild;
 mod schedules;
+mod storages;
 mod text;
 mod upload;
 mod workers;
@@ -56,6 +57,7 @@ pub use listener::{Wake, Wakes};
 pub use noted::Noted;
 pub use rebuild::KnownBackup;
 pub use schedules::{KeptSchedule, Settled};
+pub use storages::RememberedStorage;
 pub(crate) use text::fitted_warnings;
 pub use workers::{LiveWorker, Worker};
 

@@ -106,7 +106,7 @@ impl Storage {
     /// `storage_misconfigured`, `storage_misdirected`, `storage_unreachable`, `storage_stalled`.
     pub async fn open(name: &str, config: &StorageConfig) -> Result<Self, Fault> {
         if config.storage_id.is_some() {
-            return Self::open_existing(name, config, None).await;
+            return Self::open_existing(name, config, &[]).await;
         }
         match &config.place {
             PlaceConfig::Local { path, min_free } => {
@@ -125,8 +125,8 @@ impl Storage {
         }
     }
 
-    /// Opens a storage that is there, and makes nothing. It must have the id that the configuration names, else
-    /// the one that it is `known` by, if any.
+    /// Opens a storage that is there, and makes nothing. It must have the id that the configuration names, else one of
+    /// those that are `known`, if any are; texts name the first.
     ///
     /// # Errors
     /// A transient `storage_missing` where it is not there, a transient `storage_replaced` where another one is;
@@ -134,21 +134,23 @@ impl Storage {
     pub async fn open_existing(
         name: &str,
         config: &StorageConfig,
-        known: Option<Uuid>,
+        known: &[Uuid],
     ) -> Result<Self, Fault> {
-        let expected = config.storage_id.or(known);
+        let expected = config
+            .storage_id
+            .map_or_else(|| known.to_vec(), |id| vec![id]);
         match &config.place {
             PlaceConfig::Local { path, min_free } => {
                 let found = move |path: &Path| {
                     let root = Root::open(path)?;
-                    let id = marker::expect(&root, expected)?;
+                    let id = marker::expect(&root, &expected)?;
                     Ok((root, id))
                 };
                 Self::open_local(name, path, *min_free, found).await
             }
             PlaceConfig::Remote(remote) => {
                 let remote = Remote::new(name, remote)?;
-                let id = remote_marker::expect(&remote, expected).await?;
+                let id = remote_marker::expect(&remote, &expected).await?;
                 Ok(Self::of_remote(name, id, remote))
             }
         }

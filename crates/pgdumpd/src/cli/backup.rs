@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use uuid::Uuid;
 
 use super::exit::{Advised, Exit, is_damage};
 use super::{queue_pool, watch};
 use crate::config::{Config, StorageConfig};
+use crate::daemon::{KnownStorages, Served};
 use crate::fault::chain;
 use crate::queue::CopyRow;
 use crate::store::{ObjectKey, Storage};
@@ -140,26 +143,40 @@ async fn of_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Option<Store
     Ok(found)
 }
 
-/// Opens the storage that holds a copy, and no other that has its name here.
+/// Opens the storage that holds a copy, whatever its name is here.
 pub(super) async fn open_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Storage> {
-    let storage = open(config, &copy.storage).await?;
-    if storage.id() != copy.storage_id {
+    let (name, id) = (&copy.storage, copy.storage_id);
+    let served = Served {
+        storages: config.storages.clone(),
+        known: Arc::new(KnownStorages::only_existing(Vec::new())),
+        ..Served::default()
+    };
+    let found = served.open_by_id(name, id).await;
+    let found = found.with_context(|| format!("cannot open storage \"{name}\""))?;
+    found.ok_or_else(|| {
         let message = format!(
-            "storage \"{}\" here has the id {}, the backup lies in one with the id {}",
-            copy.storage,
-            storage.id(),
-            copy.storage_id
+            "no storage here has the id {id}, in which the backup lies: it was \"{name}\" when it was stored"
         );
-        let hint = "Run this command on the host whose storage holds the backup.";
-        return Err(Advised::new(message, hint).into());
+        Advised::new(message, elsewhere(config, name)).into()
+    })
+}
+
+/// What to do where a storage is not among those that are configured.
+fn elsewhere(config: &Config, name: &str) -> String {
+    let run = "Run this command on the host whose storage holds the backup";
+    match config.storages.get(name) {
+        Some(storage) => format!(
+            "Storage \"{name}\" is {} here, and another one. {run}, or configure where the former one lies, under any name.",
+            storage.place.shown()
+        ),
+        None => format!("{run}, or configure where it lies, under any name."),
     }
-    Ok(storage)
 }
 
 /// Opens a configured storage, which must be there.
 pub(super) async fn open(config: &Config, name: &str) -> anyhow::Result<Storage> {
     let storage = configured(config, name)?;
-    Storage::open_existing(name, storage, None)
+    Storage::open_existing(name, storage, &[])
         .await
         .with_context(|| format!("cannot open storage \"{name}\""))
 }

@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::{out, queue_pool};
 use crate::checks::{self, Checked, Report};
 use crate::config::Config;
-use crate::daemon::{KnownStorages, Served, serve};
+use crate::daemon::{KnownStorages, serve};
 use crate::finding::Severity;
 
 #[derive(Debug, clap::Args)]
@@ -19,11 +19,13 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let served = Served {
-        known: Arc::new(KnownStorages::only_existing()),
-        ..serve(config, None).await
-    };
     let queue = queue_pool::queue(&config.queue).await;
+    let remembered = match &queue {
+        Ok(queue) => queue.remembered_storages().await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    let known = KnownStorages::only_existing(remembered);
+    let served = serve(config, None, Arc::new(known)).await;
     let mut report = checks::run(config, &served, queue.as_ref().ok()).await;
     let mut daemons = Vec::new();
     match &queue {

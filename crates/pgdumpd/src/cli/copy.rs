@@ -4,7 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::exit::{Advised, Exit};
-use super::{out, queue_pool, watch};
+use super::{backup, out, queue_pool, watch};
 use crate::config::Config;
 use crate::queue::CopyRow;
 use crate::store::ObjectKey;
@@ -49,7 +49,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let wanted = wanted(config, args).await?;
     let mut told = Vec::new();
     for to in &wanted {
-        let stored = held.iter().any(|copy| copy.storage == *to);
+        let stored = is_one_of(&held, config, to).await;
         let job = match stored {
             true => None,
             false => queue.ask_for_copy(args.id, to).await?,
@@ -77,6 +77,15 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         out::json(&json!({ "id": args.id, "copies": told }))?;
     }
     Ok(Exit::Done)
+}
+
+/// Whether the storage of this name is one of those that hold the backup: by its id, or by its name where it cannot be
+/// opened here.
+async fn is_one_of(held: &[CopyRow], config: &Config, name: &str) -> bool {
+    match backup::open(config, name).await {
+        Ok(storage) => held.iter().any(|copy| copy.storage_id == storage.id()),
+        Err(_) => held.iter().any(|copy| copy.storage == name),
+    }
 }
 
 /// The storages that were named, or those of the backup's target.

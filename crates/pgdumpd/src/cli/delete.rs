@@ -75,8 +75,6 @@ impl Found {
             ))?);
         }
         storage.delete_backup(key).await?;
-        // A storage that has gone meanwhile still holds it.
-        storage.confirm().await?;
         match queue {
             Some(queue) => {
                 queue.mark_copy_deleted(storage.id(), key.as_str()).await?;

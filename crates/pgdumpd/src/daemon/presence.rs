@@ -94,7 +94,7 @@ pub(super) async fn register(
 ) -> Result<DateTime<Utc>, QueueError> {
     let served = services.served();
     let targets: Vec<String> = served.targets.keys().cloned().collect();
-    let storages: Vec<String> = served.storages.keys().cloned().collect();
+    let storages = served.storages_for_copies();
     let settings = target_settings::of(&served);
     let register =
         services

@@ -178,7 +178,7 @@ impl Application<'_> {
                 "storage \"{name}\" is not configured here any more"
             ));
         };
-        let opened = Storage::open_existing(name, config, Some(self.storage_id)).await;
+        let opened = Storage::open_existing(name, config, &[self.storage_id]).await;
         let storage = opened.map_err(|fault| fault.report())?;
         if storage.id() != self.storage_id {
             return Err(format!("storage \"{name}\" is another one by now"));

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use tracing::{debug, warn};
+use uuid::Uuid;
 
 use super::known_servers::KnownServers;
 use super::known_storages::KnownStorages;
 use crate::config::{Config, Databases, StorageConfig, TargetConfig};
 use crate::fault::Fault;
 use crate::queue::ServedStorage;
+use crate::store::Storage;
 use crate::target::Target;
 
 /// Servers asked at once.
@@ -32,18 +34,52 @@ pub struct Served {
 }
 
 impl Served {
+    /// Finds the storage with this id: first under the name that it had when something was stored there, which is a hint
+    /// alone, then under any other. None where none of the storages here has it.
+    ///
+    /// # Errors
+    /// As [`KnownStorages::open`], where a storage that may be the one cannot be opened.
+    pub async fn open_by_id(&self, name: &str, id: Uuid) -> Result<Option<Storage>, Fault> {
+        let mut candidates: Vec<(&String, &StorageConfig)> = self
+            .storages
+            .iter()
+            .filter(|(name, config)| self.id_of(name, config).is_none_or(|known| known == id))
+            .collect();
+        candidates.sort_by_key(|(candidate, config)| {
+            (
+                self.id_of(candidate, config) != Some(id),
+                *candidate != name,
+            )
+        });
+        let mut failed = None;
+        for (name, config) in candidates {
+            match self.known.open(name, config).await {
+                Ok(storage) if storage.id() == id => return Ok(Some(storage)),
+                Ok(_) => {}
+                Err(fault) => {
+                    failed.get_or_insert(fault);
+                }
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    fn id_of(&self, name: &str, config: &StorageConfig) -> Option<Uuid> {
+        config.storage_id.or_else(|| self.known.id_of(name))
+    }
+
     /// The storages, as a claim of a copy names them.
     pub fn storages_for_copies(&self) -> Vec<ServedStorage> {
         let storages = self.storages.iter().map(|(name, config)| ServedStorage {
             name: name.clone(),
-            id: config.storage_id.or_else(|| self.known.id_of(name)),
+            id: self.id_of(name, config),
         });
         storages.collect()
     }
 }
 
 /// Unfolds the configuration. Where a server cannot be asked for its databases, those known `before` stay.
-pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
+pub async fn serve(config: &Config, before: Option<&Served>, known: Arc<KnownStorages>) -> Served {
     let mut targets = BTreeMap::new();
     let mut unlisted = BTreeSet::new();
     let mut asking = Vec::new();
@@ -107,7 +143,7 @@ pub async fn serve(config: &Config, before: Option<&Served>) -> Served {
         targets,
         storages: config.storages.clone(),
         unlisted,
-        known: before.map_or_else(Arc::default, |before| Arc::clone(&before.known)),
+        known,
         servers: before.map_or_else(Arc::default, |before| Arc::clone(&before.servers)),
     }
 }

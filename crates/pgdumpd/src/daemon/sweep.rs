@@ -52,7 +52,7 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
     let served = services.served();
     let targets: Vec<String> = served.targets.keys().cloned().collect();
-    let storages: Vec<String> = served.storages.keys().cloned().collect();
+    let storages = served.storages_for_copies();
     let without: Vec<Uuid> = tried.keys().copied().collect();
     let left = services
         .queue
@@ -108,11 +108,7 @@ async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant
     };
     for backup in &unfinished {
         tried.insert(backup.job, Instant::now());
-        let name = storages
-            .iter()
-            .find(|storage| storage.id == Some(backup.storage_id))
-            .map_or(backup.storage.as_str(), |storage| storage.name.as_str());
-        match in_time(LIMIT, finish_deletion(services, name, backup)).await {
+        match in_time(LIMIT, finish_deletion(services, backup)).await {
             Ok(()) => info!(
                 event = %BACKUP_DELETED,
                 job.id = %backup.job,
@@ -129,31 +125,19 @@ async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant
     }
 }
 
-async fn finish_deletion(
-    services: &Services,
-    name: &str,
-    backup: &Unfinished,
-) -> Result<(), Fault> {
-    let served = services.served();
-    let config = served.storages.get(name).ok_or_else(|| {
+async fn finish_deletion(services: &Services, backup: &Unfinished) -> Result<(), Fault> {
+    let (name, id) = (&backup.storage, backup.storage_id);
+    let storage = services.served().open_by_id(name, id).await?;
+    let storage = storage.ok_or_else(|| {
         Fault::transient(
             "storage_unknown",
-            format!("storage \"{name}\" is not configured here"),
+            format!("storage \"{name}\" with the id {id} is not configured here"),
         )
     })?;
-    let storage = served.known.open(name, config).await?;
-    if storage.id() != backup.storage_id {
-        return Err(Fault::transient(
-            "storage_replaced",
-            format!("storage \"{name}\" is another one by now"),
-        ));
-    }
     let key = ObjectKey::parse(&backup.object_key).map_err(|error| {
         Fault::permanent("key_unreadable", "a backup's object key is unreadable").caused_by(error)
     })?;
     storage.delete_backup(&key).await?;
-    // A storage that has gone meanwhile still holds it.
-    storage.confirm().await?;
     let noted = services.queue.mark_copy_deleted(storage.id(), key.as_str());
     noted.await?;
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Served, Services, serve};
+use super::{KnownStorages, Served, Services, serve};
 use crate::checks::{self, Checked};
 use crate::config::{Config, Sources};
 use crate::lifecycle::Lifecycle;
@@ -29,6 +29,7 @@ pub(super) async fn run(
     let mut checked = Box::pin(check_and_rest(Arc::clone(&services), config.clone()));
     loop {
         let before = services.served();
+        let mut known = Arc::clone(&before.known);
         // A check may take minutes: whoever reloads does not wait for it.
         tokio::select! {
             () = rest.cancelled() => return,
@@ -41,7 +42,10 @@ pub(super) async fn run(
                         // Read at the start alone, so checks judge what the jobs use.
                         config.daemon = services.daemon.clone();
                         config.pg_dump = services.pg_dump.clone();
-                        services.served().known.forget();
+                        known = tokio::select! {
+                            () = rest.cancelled() => return,
+                            known = known_from_now_on(&services, &before, &config) => known,
+                        };
                     }
                     Err(error) => error!("the configuration stays as it was: {error}"),
                 }
@@ -54,7 +58,7 @@ pub(super) async fn run(
             () = time_to_ask_again(&before) => {
                 let served = tokio::select! {
                     () = rest.cancelled() => return,
-                    served = serve(&config, Some(&before)) => served,
+                    served = serve(&config, Some(&before), known) => served,
                 };
                 if served.unlisted != before.unlisted {
                     announce(&services, served);
@@ -65,11 +69,29 @@ pub(super) async fn run(
         }
         let served = tokio::select! {
             () = rest.cancelled() => return,
-            served = serve(&config, Some(&before)) => served,
+            served = serve(&config, Some(&before), known) => served,
         };
         announce(&services, served);
         checked.set(check_and_rest(Arc::clone(&services), config.clone()));
     }
+}
+
+/// What is known of the storages of a configuration that was read again.
+async fn known_from_now_on(
+    services: &Services,
+    before: &Served,
+    config: &Config,
+) -> Arc<KnownStorages> {
+    let asked = tokio::time::timeout(ASK_AGAIN, services.queue.remembered_storages()).await;
+    if !matches!(asked, Ok(Ok(_))) {
+        warn!("the queue cannot be asked for its storages: what it knew before counts");
+    }
+    let unchanged = |name: &str| match (before.storages.get(name), config.storages.get(name)) {
+        (Some(before), Some(now)) => before.is_same_place_as(now),
+        _ => false,
+    };
+    let remembered = asked.ok().and_then(Result::ok);
+    Arc::new(before.known.reloaded(remembered, unchanged))
 }
 
 fn announce(services: &Services, served: Served) {

@@ -108,24 +108,21 @@ async fn open(
     present: &Storage,
     limit: Duration,
 ) -> Option<Storage> {
-    let place = if present.name() == name {
-        present.clone()
-    } else {
-        let opened = served.known.open(name, served.storages.get(name)?);
-        match in_time(limit, opened).await {
-            Ok(place) => place,
-            Err(fault) => {
-                warn!(
-                    storage = name,
-                    "an earlier attempt's storage cannot be opened: {}",
-                    fault.report()
-                );
-                return None;
-            }
+    let id = id?;
+    if present.id() == id {
+        return Some(present.clone());
+    }
+    match in_time(limit, served.open_by_id(name, id)).await {
+        Ok(place) => place,
+        Err(fault) => {
+            warn!(
+                storage = name,
+                "an earlier attempt's storage cannot be opened: {}",
+                fault.report()
+            );
+            None
         }
-    };
-    // A storage of the same name on another host may be another storage.
-    (id == Some(place.id())).then_some(place)
+    }
 }
 
 /// Ends what earlier attempts left running on the target: a pg_dump whose daemon was killed stays queued
@@ -165,15 +162,10 @@ pub async fn clear(left: &Leftover, served: &Served, queue: &Queue) -> Result<bo
             target.end_sessions(&sessions, SESSIONS_LIMIT).await?
         }
     };
-    if let (Some(name), Some(key)) = (&left.storage, &left.object_key) {
-        let Some(config) = served.storages.get(name) else {
+    if let (Some(name), Some(id), Some(key)) = (&left.storage, left.storage_id, &left.object_key) {
+        let Some(storage) = served.open_by_id(name, id).await? else {
             return Ok(false);
         };
-        let storage = served.known.open(name, config).await?;
-        // A storage of the same name on another host may be another storage.
-        if left.storage_id != Some(storage.id()) {
-            return Ok(false);
-        }
         let key = ObjectKey::parse(key).map_err(|error| {
             Fault::permanent("key_unreadable", "an attempt's object key is unreadable")
                 .caused_by(error)
@@ -199,8 +191,6 @@ async fn clear_object(
     match whole_backup(storage, key).await? {
         Some(_) if left.deletion_requested => {
             storage.delete_backup(key).await?;
-            // A storage that has gone meanwhile still holds it.
-            storage.confirm().await?;
             info!(
                 event = %BACKUP_DELETED,
                 job.id = %left.backup,

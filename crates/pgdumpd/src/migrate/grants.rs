@@ -1,4 +1,4 @@
-//! Which roles get which rights. What the rights are is said in SQL (migration 10).
+//! Which roles get which rights. What the rights are is said in SQL (migration 11).
 
 use std::collections::HashSet;
 

@@ -49,8 +49,9 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(6, "copies", "0006_copies.sql"),
     migration!(7, "retention", "0007_retention.sql"),
     migration!(8, "target_settings", "0008_target_settings.sql"),
-    migration!(9, "deletions", "0009_deletions.sql"),
-    migration!(10, "rights", "0010_rights.sql"),
+    migration!(9, "storage_ids", "0009_storage_ids.sql"),
+    migration!(10, "deletions", "0010_deletions.sql"),
+    migration!(11, "rights", "0011_rights.sql"),
 ];
 
 /// The schema version that this build needs.

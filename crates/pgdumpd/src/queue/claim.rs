@@ -81,7 +81,7 @@ impl Queue {
         lease: Duration,
     ) -> Result<Option<ClaimedJob>, QueueError> {
         let names = names_of(storages);
-        let ids: Vec<Option<Uuid>> = storages.iter().map(|storage| storage.id).collect();
+        let ids = ids_of(storages);
         self.claim_by(|token, depth| {
             sqlx::query(CLAIM_COPY)
                 .bind(names.clone())
@@ -239,7 +239,11 @@ impl Drop for Asked<'_> {
     }
 }
 
-fn names_of(storages: &[ServedStorage]) -> Vec<String> {
+pub(super) fn ids_of(storages: &[ServedStorage]) -> Vec<Option<Uuid>> {
+    storages.iter().map(|storage| storage.id).collect()
+}
+
+pub(super) fn names_of(storages: &[ServedStorage]) -> Vec<String> {
     storages
         .iter()
         .map(|storage| storage.name.clone())

@@ -3,7 +3,8 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Queue, QueueError};
+use super::claim::{ids_of, names_of};
+use super::{Queue, QueueError, ServedStorage};
 
 const LEFTOVERS: &str = include_str!("sql/leftovers.sql");
 const MARK_CLEARED: &str = include_str!("sql/mark_cleared.sql");
@@ -42,7 +43,7 @@ impl Queue {
     pub async fn leftovers(
         &self,
         targets: &[String],
-        storages: &[String],
+        storages: &[ServedStorage],
         limit: i64,
         without: &[Uuid],
     ) -> Result<Vec<Leftover>, QueueError> {
@@ -50,7 +51,8 @@ impl Queue {
             .bind(targets)
             .bind(limit)
             .bind(without)
-            .bind(storages);
+            .bind(names_of(storages))
+            .bind(ids_of(storages));
         let rows = self.inner.link.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {

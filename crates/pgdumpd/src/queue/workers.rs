@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Queue, QueueError};
+use super::claim::{ids_of, names_of};
+use super::{Queue, QueueError, ServedStorage};
 use crate::spec::SPEC_VERSIONS;
 
 const REGISTER: &str = include_str!("sql/register_worker.sql");
@@ -69,7 +70,7 @@ impl Queue {
         &self,
         worker: &Worker,
         targets: &[String],
-        storages: &[String],
+        storages: &[ServedStorage],
         settings: &serde_json::Value,
         stopping: bool,
     ) -> Result<DateTime<Utc>, QueueError> {
@@ -84,9 +85,10 @@ impl Queue {
             .bind(worker.lease.as_secs_f64())
             .bind(stopping)
             .bind(self.id())
-            .bind(storages)
+            .bind(names_of(storages))
             .bind(worker.max_copies)
-            .bind(settings);
+            .bind(settings)
+            .bind(ids_of(storages));
         let row = self.inner.link.fetch_optional(statement).await?;
         let row = row.ok_or(QueueError::NoIdentity)?;
         let found: Uuid = row.try_get("queue_id")?;

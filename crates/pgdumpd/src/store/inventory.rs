@@ -22,6 +22,16 @@ pub struct FoundObject {
     pub modified_at: DateTime<Utc>,
 }
 
+impl From<ObjectMeta> for FoundObject {
+    fn from(object: ObjectMeta) -> Self {
+        Self {
+            key: object.location.to_string(),
+            size_bytes: object.size,
+            modified_at: object.last_modified,
+        }
+    }
+}
+
 impl Storage {
     /// Lists everything below a prefix that ends at a slash; temporary files, too.
     ///
@@ -77,24 +87,41 @@ impl Storage {
         };
         let list = || remote.objects.list(prefix.as_ref()).try_collect();
         let what = || format!("cannot list storage \"{}\"", self.name);
-        let listed: Vec<_> = remote
+        let listed: Vec<ObjectMeta> = remote
             .retry
             .run("list", list)
             .await
             .map_err(|e| faults::of_object_store(what(), e))?;
-        let found = listed.into_iter().map(|object: ObjectMeta| FoundObject {
-            key: object.location.to_string(),
-            size_bytes: object.size,
-            modified_at: object.last_modified,
-        });
-        Ok(found.collect())
+        Ok(listed.into_iter().map(FoundObject::from).collect())
+    }
+
+    /// What lies in the root itself, without what lies in directories.
+    pub(super) async fn objects_in_root(&self) -> Result<Vec<FoundObject>, Fault> {
+        match &self.place {
+            Place::Local { root, .. } => {
+                let root = root.clone();
+                blocking(move || {
+                    let what = || format!("cannot list {}", root.path().display());
+                    root.walk("", Reach::Root)
+                        .map_err(|e| faults::of_io(what(), root.path(), e))
+                })
+                .await
+            }
+            Place::Remote(remote) => {
+                let what = || format!("cannot list storage \"{}\"", self.name);
+                let listed = remote.objects.list_with_delimiter(None).await;
+                let listed = listed.map_err(|e| faults::of_object_store(what(), e))?;
+                Ok(listed.objects.into_iter().map(FoundObject::from).collect())
+            }
+        }
     }
 
     /// Makes sure that the storage is still there, under its path or url, and still the same: an empty mount point holds
     /// nothing, and proves nothing gone. The marker is read now, through the path that the configuration names.
     ///
     /// # Errors
-    /// A transient `storage_missing` or `storage_replaced`; else as [`Storage::open_existing`], transient as well.
+    /// A transient `storage_missing` or `storage_replaced`; else as [`Storage::open_existing`], of a local directory transient
+    /// as well.
     pub async fn confirm(&self) -> Result<(), Fault> {
         match &self.place {
             Place::Local { root, .. } => {
@@ -102,7 +129,7 @@ impl Storage {
                 blocking(move || marker::confirm(&root, id)).await
             }
             Place::Remote(remote) if remote.is_marked => {
-                remote_marker::expect(remote, Some(self.id)).await.map(drop)
+                remote_marker::expect(remote, &[self.id]).await.map(drop)
             }
             Place::Remote(_) => Ok(()),
         }

@@ -15,7 +15,7 @@ pub(super) const NAME: &str = "pgdumpd-storage.json";
 const FORMAT: u32 = 1;
 /// What to do where a storage is not there.
 pub(super) const MISSING_HINT: &str = "See whether the file system that holds it is mounted. A new storage is made \
-     by the daemon, when it starts or reloads, unless the configuration has the storage_id of another.";
+     by the daemon, when it starts or reloads, unless the configuration or the queue knows the id of another.";
 /// More than any marker.
 pub(super) const LARGEST: u64 = 64 << 10;
 /// What file systems and the servers of shares keep in the root of a mount by themselves. Nobody's data lies there, so
@@ -88,20 +88,20 @@ pub(super) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
     })
 }
 
-/// The id of the storage that is there, which must be `expected` if that is given; creates nothing.
-pub(super) fn expect(root: &Root, expected: Option<Uuid>) -> Result<Uuid, Fault> {
-    let path = root.path().display();
+/// The id of the storage that is there, which must be one of those `expected`, if any are; creates nothing.
+pub(super) fn expect(root: &Root, expected: &[Uuid]) -> Result<Uuid, Fault> {
+    let path = root.path().display().to_string();
     let Some(found) = read(root)? else {
-        let missing = missing(&path.to_string()).hint(MISSING_HINT);
+        let missing = missing(&path, expected).hint(MISSING_HINT);
         return Err(match expected {
-            None => foreign(root)?.unwrap_or(missing),
-            Some(_) => missing,
+            [] => foreign(root)?.unwrap_or(missing),
+            _ => missing,
         });
     };
     match expected {
-        Some(id) if id != found => Err(replaced(&path.to_string(), found, id).hint(
-            "Mount the right file system. If the other storage is meant, correct the configuration's storage_id, or \
-             send SIGHUP to the daemon where it has none.",
+        [first, ..] if !expected.contains(&found) => Err(replaced(&path, found, *first).hint(
+            "Mount the right file system. If the other storage is meant, name its id as storage_id in the storage's \
+             section.",
         )),
         _ => Ok(found),
     }
@@ -113,7 +113,7 @@ pub(super) fn expect(root: &Root, expected: Option<Uuid>) -> Result<Uuid, Fault>
 /// is written there.
 pub(super) fn confirm(root: &Root, id: Uuid) -> Result<(), Fault> {
     let found = Root::open(root.path()).and_then(|now| {
-        expect(&now, Some(id))?;
+        expect(&now, &[id])?;
         let same = root.is_same_as(&now);
         let path = root.path().display();
         same.map_err(|e| faults::of_io(format!("cannot look at {path}"), root.path(), e))
@@ -136,8 +136,11 @@ pub(super) fn confirm(root: &Root, id: Uuid) -> Result<(), Fault> {
 }
 
 /// Where no storage is; without a hint yet.
-pub(super) fn missing(place: &str) -> Fault {
-    let what = format!("{place} is no storage: it has no {NAME}");
+pub(super) fn missing(place: &str, expected: &[Uuid]) -> Fault {
+    let what = match expected {
+        [] => format!("{place} is not a storage: it has no {NAME}"),
+        [first, ..] => format!("{place} is not the storage {first}: it has no {NAME}"),
+    };
     Fault::transient("storage_missing", what)
 }
 

@@ -1,9 +1,11 @@
 //! What would fail tonight: a storage tried with a small object, and an object store with an upload too.
 
 use chrono::TimeDelta;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::key::{ARCHIVE_SUFFIX, ObjectKey};
+use super::name::Name;
 use super::remote::Remote;
 use super::small::Small;
 use super::unfinished::UnfinishedUpload;
@@ -14,13 +16,27 @@ use crate::finding::Finding;
 /// What the name of a probe begins with.
 pub(super) const PROBE_PREFIX: &str = "pgdumpd-probe-";
 
+/// A probe that is older was left by a check that was killed: none takes so long.
+const OLD_PROBE: TimeDelta = TimeDelta::hours(1);
+
 /// An upload that has been under way for longer than any dump takes was left behind.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(2);
 
 impl Storage {
     /// Writes, reads and deletes a small object, measures free space, and looks at who may read the root; in an object
     /// store begins an upload and aborts it, and looks for uploads that were left behind.
+    ///
+    /// May be dropped at any point: what was begun ends by itself, so that nothing of it is left.
     pub async fn probe(&self) -> Vec<Finding> {
+        let storage = self.clone();
+        let probing = tokio::spawn(async move { storage.probe_all().await }.in_current_span());
+        probing.await.unwrap_or_else(|error| {
+            let fault = Fault::transient("internal", "the check of a storage ended");
+            vec![(&fault.caused_by(error)).into()]
+        })
+    }
+
+    async fn probe_all(&self) -> Vec<Finding> {
         let mut findings = vec![self.probe_object().await];
         findings.extend(self.probe_space().await);
         findings.extend(self.probe_mode().await);
@@ -100,6 +116,7 @@ impl Storage {
         let content = Uuid::new_v4().to_string().into_bytes();
         self.put(key.clone(), content.clone()).await?;
         let read = self.read_small(&key, content.len() as u64).await;
+        let old = self.remove_old_probes(&key).await;
         // Deleted whatever was read; the first failure is the one told.
         let removed = self.remove(key.clone()).await;
         if !matches!(read?, Small::Whole(read) if read == content) {
@@ -107,7 +124,24 @@ impl Storage {
             return Err(Fault::permanent("storage_failed", what)
                 .hint("Check the file system and its disk: it does not keep what it is given."));
         }
+        old?;
         removed.map(drop)
+    }
+
+    /// Removes what checks left that were killed. How old that is, the storage's own clock says, by the probe of now.
+    async fn remove_old_probes(&self, ours: &str) -> Result<(), Fault> {
+        let mut probes = self.objects_in_root().await?;
+        probes.retain(|object| Name::of(&object.key) == Name::Scrap && is_probe(&object.key));
+        let Some(now) = probes.iter().find(|probe| probe.key == ours) else {
+            return Ok(());
+        };
+        let now = now.modified_at;
+        for probe in probes {
+            if now - probe.modified_at > OLD_PROBE {
+                self.remove(probe.key).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn probe_space(&self) -> Option<Finding> {
@@ -160,6 +194,10 @@ impl Storage {
             Ok(_) => None,
         }
     }
+}
+
+fn is_probe(key: &str) -> bool {
+    key.starts_with(PROBE_PREFIX)
 }
 
 #[cfg(test)]

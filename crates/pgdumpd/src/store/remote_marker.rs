@@ -4,7 +4,7 @@
 //! Each therefore lets some time pass after writing, or after finding a marker that it has not seen before, and takes
 //! the one that is there then for the truth: the last one. (How old a marker is, only a comparison of two clocks could
 //! tell.) A daemon that stands still in between for longer than that may end with an id that the storage has not; it
-//! learns so when it next opens the storage, which it then refuses as another one until it is told to reload. Nothing is
+//! learns so when it next opens the storage, which it then refuses as another one until it is started again. Nothing is
 //! lost in that case but an attempt.
 
 use std::pin::pin;
@@ -50,24 +50,25 @@ pub(super) async fn read_or_create(remote: &Remote) -> Result<Uuid, Fault> {
     Ok(id)
 }
 
-/// The id of the storage that is there, which must be `expected` if that is given; creates nothing.
-pub(super) async fn expect(remote: &Remote, expected: Option<Uuid>) -> Result<Uuid, Fault> {
+/// The id of the storage that is there, which must be one of those `expected`, if any are; creates nothing.
+pub(super) async fn expect(remote: &Remote, expected: &[Uuid]) -> Result<Uuid, Fault> {
     let address = &remote.address;
     let Some(found) = read(remote).await? else {
-        let missing = marker::missing(address).hint(
+        let missing = marker::missing(address, expected).hint(
             "See whether the url is the right one. A new storage is made by the daemon, when it starts or reloads, \
-             unless the configuration has the storage_id of another.",
+             unless the configuration or the queue knows the id of another.",
         );
         return Err(match expected {
-            None => foreign(remote).await?.unwrap_or(missing),
-            Some(_) => missing,
+            [] => foreign(remote).await?.unwrap_or(missing),
+            _ => missing,
         });
     };
     match expected {
-        Some(id) if id != found => Err(marker::replaced(address, found, id).hint(
-            "Correct the url. If the other storage is meant, correct the configuration's storage_id, or send SIGHUP to \
-             the daemon where it has none.",
-        )),
+        [first, ..] if !expected.contains(&found) => {
+            Err(marker::replaced(address, found, *first).hint(
+                "Correct the url. If the other storage is meant, name its id as storage_id in the storage's section.",
+            ))
+        }
         _ => Ok(found),
     }
 }
@@ -125,4 +126,33 @@ async fn foreign(remote: &Remote) -> Result<Option<Fault>, Fault> {
     // The first will do: a bucket may hold millions.
     let first = pin!(foreign).try_next().await.map_err(cannot)?;
     Ok(first.map(|object| marker::foreign_fault(&remote.address, object.location.as_ref())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    /// What keeps the place `name` from becoming a storage, if these bytes lie under it.
+    async fn foreign_with(name: &str, bytes: &'static [u8]) -> Option<Fault> {
+        let objects = Arc::new(InMemory::new());
+        objects.put(&Path::from(name), bytes.into()).await.unwrap();
+        foreign(&Remote::over("memory", objects)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_only_keeps_the_place_does_not_make_a_prefix_somebody_elses() {
+        // The first is what a console's "create folder" stores, as it is seen from the prefix.
+        for name in ["", ".keep", "_$folder$"] {
+            assert!(foreign_with(name, b"").await.is_none(), "{name:?}");
+            let fault = foreign_with(name, b"x").await.unwrap();
+            assert_eq!(fault.code(), "storage_foreign", "{name:?}");
+        }
+        for name in ["folder", "thesis.txt"] {
+            assert!(foreign_with(name, b"").await.is_some(), "{name:?}");
+        }
+    }
 }

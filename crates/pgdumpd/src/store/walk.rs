@@ -20,6 +20,8 @@ use super::root::Root;
 /// How far a listing goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
+    /// What lies in the root itself.
+    Root,
     /// What lies below the ids of queues.
     Queues,
     /// Everything.
@@ -67,7 +69,9 @@ impl Walk<'_> {
             }
             match rustix::fs::statat(self.root, &key, AtFlags::empty()) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                    self.enter(&key)?;
+                    if self.reach != Reach::Root {
+                        self.enter(&key)?;
+                    }
                 }
                 Ok(stat) => self.found.push(object(&key, &stat)),
                 Err(error) => self.passed_over(&key, error.into())?,
@@ -102,7 +106,7 @@ impl Walk<'_> {
     fn reaches(&self, name: &Path) -> bool {
         match self.reach {
             Reach::Queues => is_of_a_queue(name),
-            Reach::All => !name.to_str().is_some_and(marker::is_of_the_file_system),
+            Reach::Root | Reach::All => !name.to_str().is_some_and(marker::is_of_the_file_system),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A local file that is there whole, or not at all.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -24,14 +25,10 @@ impl NewFile {
             if path.symlink_metadata().is_ok() {
                 return Err(exists(&path));
             }
-            let folder = match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            };
             let file = tempfile::Builder::new()
                 .prefix(".pgdumpd-")
                 .suffix(".partial")
-                .tempfile_in(folder)
+                .tempfile_in(folder_of(&path))
                 .map_err(|error| cannot("create", &path, error))?;
             let file = Arc::new(file);
             Ok(Self { file, path })
@@ -69,7 +66,10 @@ impl NewFile {
             let synced = file.as_file().sync_all();
             synced.map_err(|error| cannot("write", &path, error))?;
             match file.persist_noclobber(&path) {
-                Ok(_) => Ok(()),
+                // Its name, too, is to outlast a crash of the machine.
+                Ok(_) => File::open(folder_of(&path))
+                    .and_then(|folder| folder.sync_all())
+                    .map_err(|error| cannot("write", &path, error)),
                 Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
                     Err(exists(&path))
                 }
@@ -77,6 +77,13 @@ impl NewFile {
             }
         })
         .await
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

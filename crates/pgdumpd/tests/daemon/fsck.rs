@@ -439,9 +439,7 @@ async fn what_goes_before_it_is_repaired_is_left_alone() {
             min_free: 0,
         },
     };
-    let storage = Storage::open_existing("local", &config, None)
-        .await
-        .unwrap();
+    let storage = Storage::open_existing("local", &config, &[]).await.unwrap();
     let key = path.strip_prefix(world.storage()).unwrap();
     let finding = |remedy| Finding {
         code: "row_without_object",

@@ -45,6 +45,7 @@ mod schedules;
 mod shutdown;
 mod storage_away;
 mod storage_faults;
+mod storage_ids;
 mod stored;
 mod target_faults;
 mod timeout;

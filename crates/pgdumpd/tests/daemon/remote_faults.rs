@@ -30,7 +30,7 @@ async fn storage(world: &World) -> Storage {
         variables: BTreeMap::new(),
     };
     let config = Config::load(&sources).unwrap().config;
-    let storage = Storage::open_existing("local", &config.storages["local"], None).await;
+    let storage = Storage::open_existing("local", &config.storages["local"], &[]).await;
     storage.unwrap()
 }
 

@@ -165,41 +165,6 @@ async fn a_storage_that_went_away_is_not_made_anew_in_its_place() {
 }
 
 #[tokio::test]
-async fn another_storage_in_its_place_is_used_only_after_a_reload() {
-    let (world, daemon) = world_whose_storage_went().await;
-    std::fs::create_dir(world.storage()).unwrap();
-    std::fs::write(
-        world.storage().join("pgdumpd-storage.json"),
-        r#"{"format": 1, "storage_id": "00000000-0000-4000-8000-000000000001"}"#,
-    )
-    .unwrap();
-    let id = world.enqueue().await;
-    let status = world.requeued(id).await;
-    assert_eq!(
-        status.error_code.as_deref(),
-        Some("storage_replaced"),
-        "{status:#?}"
-    );
-    assert_eq!(status.error_step.as_deref(), Some("prepare"));
-    world.assert_clean(0).await;
-    daemon.signal(rustix::process::Signal::HUP);
-    pgdumpd_testkit::eventually(
-        "the daemon has reloaded",
-        crate::harness::SOON,
-        async || {
-            daemon
-                .log()
-                .contains("targets and storages in service")
-                .then_some(())
-        },
-    )
-    .await;
-    world.make_due(id).await;
-    world.succeeded(id).await;
-    world.assert_clean(1).await;
-}
-
-#[tokio::test]
 async fn a_storage_with_a_configured_id_is_never_made_anew_nor_mistaken() {
     let mut world = World::new().await;
     // The mount point of a file system that is not mounted.

@@ -39,6 +39,13 @@ pub(crate) fn storages(names: &[&str]) -> Vec<ServedStorage> {
     names.iter().map(served).collect()
 }
 
+fn served(name: &str, id: Uuid) -> ServedStorage {
+    ServedStorage {
+        name: name.to_owned(),
+        id: Some(id),
+    }
+}
+
 /// The end of a backup whose target has these copies.
 pub(crate) fn success_with(copies: &[&str]) -> Success {
     Success {
@@ -101,7 +108,11 @@ impl Fixture {
             .unwrap()
     }
 
-    async fn register(&self, storages: &[&str], max_copies: i32) {
+    async fn register(&self, served: &[&str], max_copies: i32) {
+        self.register_storages(&storages(served), max_copies).await;
+    }
+
+    async fn register_storages(&self, storages: &[ServedStorage], max_copies: i32) {
         let worker = Worker {
             id: self.worker,
             host: "db1".into(),
@@ -111,7 +122,7 @@ impl Fixture {
             max_copies,
             lease: LEASE,
         };
-        let (targets, storages) = (names(&["app"]), names(storages));
+        let (targets, storages) = (names(&["app"]), storages.to_vec());
         self.queue
             .register(&worker, &targets, &storages, &serde_json::json!({}), false)
             .await
@@ -451,7 +462,7 @@ async fn a_copy_is_leased_rescued_retried_and_cancelled_like_a_backup() {
     let left = async |targets: &[&str], storages: &[&str]| {
         let left = f
             .queue
-            .leftovers(&names(targets), &names(storages), 10, &[])
+            .leftovers(&names(targets), &self::storages(storages), 10, &[])
             .await
             .unwrap();
         left.iter()
@@ -526,6 +537,14 @@ async fn a_copy_says_what_it_waits_for() {
         why().await,
         "no daemon that makes copies to storage \"offsite\" has a storage that holds the backup"
     );
+    assert!(unserved().await);
+    // Another storage of that name is not the one; the one is, under any name.
+    f.register_storages(&[served("local", OFFSITE), served("offsite", OFFSITE)], 2)
+        .await;
+    assert!(unserved().await);
+    f.register_storages(&[served("former", LOCAL), served("offsite", OFFSITE)], 2)
+        .await;
+    assert_eq!(why().await, "waits for a free daemon");
     assert!(!unserved().await);
     f.register(&["local", "offsite"], 2).await;
     assert_eq!(why().await, "waits for a free daemon");

@@ -1,13 +1,17 @@
 //! What only a storage in a local directory must do: private, durable, alone, and full with dignity.
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use pgdumpd::config::{PlaceConfig, StorageConfig};
 use pgdumpd::finding::Severity;
-use pgdumpd::store::Storage;
+use pgdumpd::store::{ObjectKey, Storage};
+use pgdumpd_testkit::HungMount;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::support::{PATIENCE, back_up, content, local, manifest_of, new_key, store};
 
@@ -374,4 +378,202 @@ async fn a_dump_that_would_leave_too_little_free_ends_in_mid_flight() {
     assert_eq!(fault.expect("100 MiB do not fit").code(), "storage_full");
     upload.abort().await.unwrap();
     assert_eq!(directory.files(), Vec::<String>::new());
+}
+
+/// What happens to a storage's directory after it was opened.
+fn goes_away(directory: &Directory, leaves_an_empty_one: bool) -> PathBuf {
+    let aside = directory.root.with_file_name("aside");
+    fs::rename(&directory.root, &aside).unwrap();
+    if leaves_an_empty_one {
+        fs::create_dir(&directory.root).unwrap();
+    }
+    aside
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_in_a_storage_that_goes_away_is_gone_and_not_told_as_deleted() {
+    for leaves_an_empty_one in [false, true] {
+        let directory = Directory::new();
+        let storage = directory.open().await;
+        let backup = back_up(&storage, &content(1000)).await;
+        let partial = new_key();
+        store(&storage, &partial, &content(1000)).await;
+        let aside = goes_away(&directory, leaves_an_empty_one);
+        let fault = storage.delete_backup(&backup.object.key).await.unwrap_err();
+        assert_eq!(fault.code(), "storage_missing");
+        assert!(fault.is_transient());
+        storage.remove_partial(&partial, None).await.unwrap();
+        assert_eq!(
+            storage.confirm().await.unwrap_err().code(),
+            "storage_missing"
+        );
+        assert_eq!(directory.root.exists(), leaves_an_empty_one);
+        if leaves_an_empty_one {
+            fs::remove_dir(&directory.root).unwrap();
+        }
+        fs::rename(aside, &directory.root).unwrap();
+        storage.confirm().await.unwrap();
+        assert_eq!(directory.files(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_begun_or_made_where_a_storage_has_gone() {
+    for leaves_an_empty_one in [false, true] {
+        let directory = Directory::new();
+        let storage = directory.open().await;
+        let (key, content) = (new_key(), content(1000));
+        store(&storage, &key, &content).await;
+        let mut upload = storage.begin(&new_key(), None).await.unwrap();
+        upload.write(content.clone()).await.unwrap();
+        let aside = goes_away(&directory, leaves_an_empty_one);
+        let fault = storage.begin(&new_key(), None).await.unwrap_err();
+        assert_eq!(fault.code(), "storage_missing");
+        let manifest = manifest_of(&key, &content);
+        let fault = storage.write_manifest(&manifest, None).await.unwrap_err();
+        assert_eq!(fault.code(), "storage_missing");
+        // What had begun goes on where it began.
+        let stored = upload.commit().await.unwrap();
+        assert!(aside.join(stored.key.as_str()).exists());
+        assert_eq!(directory.root.exists(), leaves_an_empty_one);
+        if leaves_an_empty_one {
+            assert_eq!(fs::read_dir(&directory.root).unwrap().count(), 0);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_passes_over_what_is_not_ours_and_fails_where_it_may_miss_a_backup() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    let backup = back_up(&storage, &content(1000)).await;
+    let key = &backup.object.key;
+    let root = &directory.root;
+    for name in [&b"not-utf-8-\xff"[..], b"new\nline", b".keep"] {
+        fs::write(root.join(OsStr::from_bytes(name)), "").unwrap();
+    }
+    fs::create_dir_all(root.join("notes/2026")).unwrap();
+    fs::write(root.join("notes/2026/thesis.txt"), "").unwrap();
+    // A copy of everything, such as an older state of the file system.
+    let queue = root.join(key.as_str().split('/').next().unwrap());
+    fs::create_dir(root.join(".snapshot")).unwrap();
+    std::os::unix::fs::symlink(&queue, root.join(".snapshot/old")).unwrap();
+    std::os::unix::fs::symlink(root, root.join("notes/round")).unwrap();
+    let closed = [root.join("lost+found"), root.join("other")];
+    let closed = closed.map(|path| Closed::new(&path));
+    std::os::unix::fs::symlink(root.join("other/x"), root.join("link")).unwrap();
+    let finds_it = async || {
+        let listed = storage.list().await.unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].key, *key);
+        assert_eq!(
+            storage.keys_of(backup_id(key)).await.unwrap(),
+            [key.clone()]
+        );
+        let all = storage.all_objects(None).await.unwrap();
+        let holds = |end: &str| all.iter().filter(|found| found.key.ends_with(end)).count();
+        assert_eq!(
+            (holds(".manifest.json"), holds("thesis.txt")),
+            (1, 1),
+            "{all:#?}"
+        );
+    };
+    finds_it().await;
+    drop(closed);
+    finds_it().await;
+    let hidden = Closed::new(&queue.join("hidden"));
+    if hidden.is_closed() {
+        let fault = storage.list().await.unwrap_err();
+        assert!(fault.report().contains("hidden"), "{}", fault.report());
+        storage.all_objects(None).await.unwrap_err();
+    }
+}
+
+/// The id of a key's job.
+fn backup_id(key: &ObjectKey) -> Uuid {
+    key.as_str().rsplit('/').nth(1).unwrap().parse().unwrap()
+}
+
+/// A directory that nobody may enter: root neither, where this user may mount.
+struct Closed {
+    mount: Option<HungMount>,
+    path: PathBuf,
+}
+
+impl Closed {
+    fn new(path: &Path) -> Self {
+        fs::create_dir(path).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
+        let mut mount = HungMount::over(path);
+        if let Some(mount) = &mut mount {
+            mount.die();
+        }
+        Self {
+            mount,
+            path: path.to_owned(),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        fs::read_dir(&self.path).is_err()
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.mount = None;
+        let _ = fs::set_permissions(&self.path, Permissions::from_mode(0o700));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_in_the_place_of_an_object_is_damage_and_hangs_nobody() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    for part in ["archive", "manifest"] {
+        let backup = back_up(&storage, &content(1000)).await;
+        let key = &backup.object.key;
+        let path = directory.root.join(match part {
+            "archive" => key.to_string(),
+            _ => key.manifest(),
+        });
+        fs::remove_file(&path).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let looked = async {
+            let found = storage.find_backup(key, PATIENCE).await;
+            let manifest = storage.read_manifest(key).await;
+            let listed = storage.list().await.unwrap();
+            let read = storage.read_range(key, 0..10).await.map(drop);
+            (found, manifest, listed, read)
+        };
+        let looked = tokio::time::timeout(PATIENCE, looked).await;
+        let (found, manifest, listed, read) = looked.unwrap();
+        assert_eq!(found.unwrap(), None, "{part}");
+        if part == "archive" {
+            let fault = read.unwrap_err();
+            assert_eq!(fault.code(), "object_missing");
+            assert!(fault.to_string().contains("not a regular file"), "{fault}");
+        } else {
+            assert_eq!(manifest.unwrap_err().code(), "manifest_invalid");
+            assert!(listed.iter().any(|listed| listed.manifest.is_err()));
+        }
+        storage.delete_backup(key).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_file_system_keeps_for_itself_does_not_make_a_directory_somebody_elses() {
+    let directory = Directory::new();
+    fs::create_dir_all(&directory.root).unwrap();
+    for name in ["lost+found", ".snapshot", "@eaDir", "#recycle"] {
+        fs::create_dir(directory.root.join(name)).unwrap();
+        fs::write(directory.root.join(name).join("x"), "x").unwrap();
+    }
+    fs::write(directory.root.join(".keep"), "x").unwrap();
+    let open = async || Storage::open("local", &directory.config()).await;
+    // Something is in it: somebody wrote it.
+    assert_eq!(open().await.unwrap_err().code(), "storage_foreign");
+    fs::write(directory.root.join(".keep"), "").unwrap();
+    open().await.unwrap();
 }

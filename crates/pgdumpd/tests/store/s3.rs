@@ -15,7 +15,7 @@ use pgdumpd::stored::{self, Stored};
 use pgdumpd_testkit::{S3Server, s3_server};
 
 use crate::conformance::conforms;
-use crate::support::back_up_archive;
+use crate::support::{back_up_archive, content, manifest_of, new_key, store};
 
 /// The configuration of a storage at an S3 server, in small parts.
 pub(crate) fn remote(server: &S3Server, bucket: &str, prefix: &str) -> RemoteConfig {
@@ -112,11 +112,11 @@ async fn daemons_that_make_one_storage_at_once_end_with_one_id() {
         .map(|storage| storage.unwrap().id())
         .collect();
     assert_eq!(ids.len(), 1, "{ids:?}");
-    let again = Storage::open_existing("s3", &config, None).await.unwrap();
+    let again = Storage::open_existing("s3", &config, &[]).await.unwrap();
     assert_eq!(Some(&again.id()), ids.first());
     // Another one is not taken for it, and a prefix with other things in it is none.
     let other = uuid::Uuid::new_v4();
-    let fault = Storage::open_existing("s3", &config, Some(other))
+    let fault = Storage::open_existing("s3", &config, &[other])
         .await
         .unwrap_err();
     assert_eq!(fault.code(), "storage_replaced");
@@ -124,7 +124,7 @@ async fn daemons_that_make_one_storage_at_once_end_with_one_id() {
     let fault = Storage::open("s3", &above).await.unwrap_err();
     assert_eq!(fault.code(), "storage_foreign", "{}", fault.report());
     let absent = storage_config(remote(server, &bucket, "absent"));
-    let fault = Storage::open_existing("s3", &absent, None)
+    let fault = Storage::open_existing("s3", &absent, &[])
         .await
         .unwrap_err();
     assert_eq!(fault.code(), "storage_missing");
@@ -185,4 +185,35 @@ async fn an_object_that_was_cut_to_nothing_is_damaged_and_the_server_is_not_at_f
         stored::verify(&stored).await.unwrap_err().code(),
         "storage_missing"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_is_emptied_or_becomes_another_storage_takes_no_backup() {
+    let server = s3_server().await;
+    let (bucket, prefix) = (server.bucket().await, uuid::Uuid::new_v4().to_string());
+    let config = storage_config(remote(server, &bucket, &prefix));
+    let storage = Storage::open("s3", &config).await.unwrap();
+    let (key, content) = (new_key(), content(1000));
+    store(&storage, &key, &content).await;
+    let objects = objects(server, &bucket, &prefix);
+    let marker = object_store::path::Path::from("pgdumpd-storage.json");
+    let other = r#"{"format": 1, "storage_id": "00000000-0000-4000-8000-000000000001"}"#;
+    for (text, code) in [(None, "storage_missing"), (Some(other), "storage_replaced")] {
+        match text {
+            None => objects.delete(&marker).await.unwrap(),
+            Some(text) => drop(objects.put(&marker, text.into()).await.unwrap()),
+        }
+        let faults = [
+            storage.begin(&new_key(), None).await.map(drop),
+            storage
+                .write_manifest(&manifest_of(&key, &content), None)
+                .await,
+            storage.delete_backup(&new_key()).await,
+        ];
+        for fault in faults.map(Result::unwrap_err) {
+            assert_eq!(fault.code(), code, "{}", fault.report());
+            assert!(fault.is_transient());
+        }
+        assert_eq!(storage.read_manifest(&key).await.unwrap(), None);
+    }
 }

@@ -40,7 +40,7 @@ impl Stage {
         let direct = Storage::open("direct", &storage_config(config.clone())).await;
         config.endpoint = Some(faults.endpoint().parse().unwrap());
         change(&mut config);
-        let faulty = Storage::open_existing("faulty", &storage_config(config), None).await;
+        let faulty = Storage::open_existing("faulty", &storage_config(config), &[]).await;
         Self {
             faults,
             faulty: faulty.unwrap(),

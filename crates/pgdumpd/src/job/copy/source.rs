@@ -43,18 +43,14 @@ impl Copying<'_> {
     /// None where it has no manifest, so that there is no such backup.
     async fn look(&self, held: &CopyRow) -> Result<Option<Source>, Fault> {
         let CopyRow { storage: name, .. } = held;
-        let away = |what: &str| {
-            Fault::transient("copy_source_away", format!("storage \"{name}\" {what}"))
+        let away = |id| {
+            let what = format!("storage \"{name}\" with the id {id} is not configured here");
+            Fault::transient("copy_source_away", what)
                 .hint("A daemon that has both storages in its configuration makes the copy.")
         };
-        let config = self.served.storages.get(name);
-        let config = config.ok_or_else(|| away("is not configured here"))?;
-        let opened = self.served.known.open(name, config);
+        let opened = self.served.open_by_id(name, held.storage_id);
         let storage = in_time(self.limit(), opened).await?;
-        // A storage of the same name on another host may be another storage.
-        if storage.id() != held.storage_id {
-            return Err(away("is here another one than the backup lies in"));
-        }
+        let storage = storage.ok_or_else(|| away(held.storage_id))?;
         let key = ObjectKey::parse(&held.object_key).map_err(|error| {
             Fault::permanent("key_unreadable", "the backup's object key is unreadable")
                 .caused_by(error)

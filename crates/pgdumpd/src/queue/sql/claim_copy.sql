@@ -19,9 +19,10 @@ WITH mine AS MATERIALIZED (
           -- Scalar sub-selects, for the reasons that claim.sql tells. One whose backup no storage holds any more is
           -- anybody's, to be ended.
           AND coalesce((SELECT bool_or(EXISTS (
-                            -- A storage of the same name on another host may be another storage.
+                            -- A storage has one id, and may have another name by now; the name is all there is to go by
+                            -- where this daemon has not seen the id yet.
                             SELECT FROM mine AS f
-                            WHERE f.storage = b.storage AND (f.storage_id = b.storage_id) IS NOT FALSE))
+                            WHERE coalesce(f.storage_id = b.storage_id, f.storage = b.storage)))
                         FROM pgdumpd.backup_copies AS b
                         WHERE b.job_id = j.copy_of AND b.state = 'stored'), true)
           AND coalesce((SELECT false FROM pgdumpd.backup_cancels AS c WHERE c.job_id = j.id), true)

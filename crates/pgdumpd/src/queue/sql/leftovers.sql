@@ -1,5 +1,5 @@
 -- Attempts without a backup, of jobs that have ended: no next attempt will clear up after them.
--- $1 targets, $2 how many, $3 attempts to leave out, $4 storages.
+-- $1 targets, $2 how many, $3 attempts to leave out, $4 names of storages, $5 the id of each, or NULL where it is not known.
 SELECT a.lease_token, a.job_id, j.kind, j.target, a.storage, a.storage_id, a.object_key, a.upload_id,
        -- Whose backup it would be.
        coalesce(j.copy_of, j.id) AS backup_id,
@@ -17,7 +17,10 @@ WHERE a.cleared_at IS NULL
   AND j.finished_at IS NOT NULL
   -- A copy has nothing on its target.
   AND CASE j.kind
-      WHEN 'copy' THEN coalesce(a.storage = ANY ($4::text[]), true)
+      -- By the id, where it is known: a storage may have another name by now.
+      WHEN 'copy' THEN a.storage IS NULL OR EXISTS (
+          SELECT FROM unnest($4::text[], $5::uuid[]) AS s (name, id)
+          WHERE coalesce(s.id = a.storage_id, s.name = a.storage))
       ELSE j.target = ANY ($1::text[])
   END
   AND a.lease_token <> ALL ($3::uuid[])

@@ -103,7 +103,7 @@ BEGIN
 END
 $$;
 
--- The rights are those of migration 9.
+-- The rights are those of migration 10.
 CREATE OR REPLACE FUNCTION pgdumpd.grant_daemon(grantee name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
