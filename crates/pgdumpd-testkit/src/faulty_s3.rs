@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
@@ -74,6 +74,8 @@ pub enum S3Fault {
     Slow(u64),
     /// It arrives only after so many other requests for the same were answered.
     Behind(usize),
+    /// It arrives only when [`FaultyS3::release`] lets it, in the order in which such requests came.
+    Held,
 }
 
 /// A request as it was seen.
@@ -108,6 +110,17 @@ struct Shared {
     turns: Mutex<Turns>,
     seen: Mutex<Vec<SeenRequest>>,
     answered: watch::Sender<Vec<S3Operation>>,
+    released: Gate,
+}
+
+/// What is held passes it one by one, as it came.
+#[derive(Debug)]
+struct Gate(Semaphore);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Semaphore::new(0))
+    }
 }
 
 impl FaultyS3 {
@@ -156,6 +169,11 @@ impl FaultyS3 {
             faults: faults.to_vec(),
             requests: 0,
         };
+    }
+
+    /// Lets so many of the requests that are held go on, or of those to come.
+    pub fn release(&self, requests: usize) {
+        self.shared.released.0.add_permits(requests);
     }
 
     /// Lets every request pass from now on.
@@ -233,6 +251,13 @@ async fn serve(mut client: TcpStream, server: SocketAddr, shared: &Shared) -> st
         Some(S3Fault::FlipBit) => flip_middle(&mut body),
         Some(S3Fault::Slow(milliseconds)) => sleep(Duration::from_millis(milliseconds)).await,
         Some(S3Fault::Behind(others)) => shared.answered(operation, others).await,
+        // Never closed.
+        Some(S3Fault::Held) => shared
+            .released
+            .0
+            .acquire()
+            .await
+            .map_or((), |permit| permit.forget()),
         Some(S3Fault::LoseAnswer | S3Fault::HalfAnswer | S3Fault::FlipAnswerBit) | None => {}
     }
     let mut upstream = TcpStream::connect(server).await?;

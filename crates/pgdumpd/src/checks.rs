@@ -55,7 +55,8 @@ impl Report {
             .unwrap_or(Severity::Ok)
     }
 
-    fn add(&mut self, subject: &str, findings: impl IntoIterator<Item = Finding>) {
+    /// Adds findings of one subject.
+    pub(crate) fn add(&mut self, subject: &str, findings: impl IntoIterator<Item = Finding>) {
         let prefix = format!("{subject}: ");
         let checked = findings.into_iter().map(|mut finding| {
             if let Some(rest) = finding.what.strip_prefix(&prefix) {

@@ -184,6 +184,8 @@ pub struct TargetConfig {
     pub schedule: Option<Schedule>,
     /// How many backups of each set of filters stay, at least 1; all, if none.
     pub keep_last: Option<u32>,
+    /// How many partial backups stay over all sets of filters, of each producer; none: as [`crate::retention::Rules`] says.
+    pub keep_partial: Option<u32>,
     /// Who can read its backups; whoever can read the storage, if none.
     pub encryption: Option<EncryptionConfig>,
 }

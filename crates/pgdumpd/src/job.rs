@@ -139,12 +139,10 @@ async fn run_in_span(
     )
     .await;
     heart.stop().await;
-    if matches!(finished, Some(Finished::Ended(_))) {
-        match &outcome {
-            Outcome::Succeeded(success) => services.retention.succeeded(&job.target, success),
-            Outcome::Copied(success) => services.retention.copied(&job.target, success),
-            _ => {}
-        }
+    if matches!(finished, Some(Finished::Ended(_)))
+        && let Outcome::Succeeded(success) | Outcome::Copied(success) = &outcome
+    {
+        services.retention.stored(&job.target, success);
     }
     log_end(&outcome, finished, claimed_at);
 }

@@ -127,7 +127,7 @@ impl Report {
     fn elsewhere(&mut self, audit: &Audit, storages: &[Storage]) {
         let here: BTreeSet<Uuid> = storages.iter().map(Storage::id).collect();
         for copy in &audit.copies {
-            if copy.stored && !here.contains(&copy.storage_id) {
+            if copy.is_stored() && !here.contains(&copy.storage_id) {
                 let name = format!("{} ({})", copy.storage, copy.storage_id);
                 *self.elsewhere.entry(name).or_insert(0) += 1;
             }
@@ -296,6 +296,7 @@ async fn rebuild(config: &Config, args: &Args, storages: &[Storage]) -> anyhow::
             "found": rebuilt.found,
             "jobs": rebuilt.jobs,
             "copies": rebuilt.copies,
+            "without_age": rebuilt.without_age,
             "left_out": rebuilt.left_out,
         }))?;
     } else {
@@ -303,6 +304,12 @@ async fn rebuild(config: &Config, args: &Args, storages: &[Storage]) -> anyhow::
             "this queue is {} now; of {} backups found, {} jobs and {} copies were made anew",
             rebuilt.queue_id, rebuilt.found, rebuilt.jobs, rebuilt.copies
         ))?;
+        if rebuilt.without_age > 0 {
+            out::line(format!(
+                "{} of them do not say when they were claimed: keep_last neither counts nor deletes them",
+                rebuilt.without_age
+            ))?;
+        }
         for why in &rebuilt.left_out {
             out::line(format!("left out: {why}"))?;
         }

@@ -193,6 +193,12 @@ pub const KEYS: &[Key] = &[
     key("targets.*", "schedule", Kind::Text, None),
     key("targets.*", "schedule_zone", Kind::Text, Some("UTC")),
     key("targets.*", "keep_last", Kind::Integer(1, 100_000), None),
+    key(
+        "targets.*",
+        "keep_partial",
+        Kind::Integer(1, 1_000_000),
+        None,
+    ),
     key("targets.*", "encrypt_to", Kind::List, Some("")),
     key(
         "targets.*",

@@ -100,7 +100,7 @@ fn read_one(
     let progress_sample = reader.boolean(section, "progress_sample");
     let timeout = reader.optional_duration(section, "timeout");
     let schedule = schedule(reader, section);
-    let keep_last = reader.optional_integer(section, "keep_last");
+    let (keep_last, keep_partial) = kept(reader, section);
     let encryption = encryption(reader, section);
     Some(TargetConfig {
         url: url?,
@@ -116,6 +116,7 @@ fn read_one(
         timeout,
         schedule,
         keep_last,
+        keep_partial,
         encryption,
     })
 }
@@ -212,6 +213,20 @@ fn compression(reader: &mut Reader<'_>, section: &Section) -> Compression {
         }
         (Err(_), _) => Compression::Auto,
     }
+}
+
+/// `keep_last` and `keep_partial`.
+fn kept(reader: &mut Reader<'_>, section: &Section) -> (Option<u32>, Option<u32>) {
+    let given = reader.find(section, "keep_last").is_some();
+    if let Some(found) = reader.find(section, "keep_partial")
+        && !given
+    {
+        let why = "has no meaning without keep_last";
+        reader.refuse(section, "keep_partial", &found, why);
+        return (None, None);
+    }
+    let keep_last = reader.optional_integer(section, "keep_last");
+    (keep_last, reader.optional_integer(section, "keep_partial"))
 }
 
 fn schedule(reader: &mut Reader<'_>, section: &Section) -> Option<Schedule> {

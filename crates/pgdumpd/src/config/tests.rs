@@ -105,7 +105,7 @@ fn a_small_file_is_enough_and_the_rest_has_defaults() {
     assert_eq!(target.lock_wait_timeout, Duration::from_secs(300));
     assert_eq!(target.stall_timeout, Duration::from_secs(900));
     assert_eq!(target.timeout, None);
-    assert_eq!(target.keep_last, None);
+    assert_eq!((target.keep_last, target.keep_partial), (None, None));
     assert_eq!(min_free(&config), 1 << 30);
     assert_eq!(target.copies, [""; 0]);
     assert_eq!(config.log.filter, "info");

@@ -1,72 +1,79 @@
 //! Deletes the backups that a target no longer keeps, after each success and beside the jobs: it holds no lease,
 //! delays no job's end, and fails no job. What could not be deleted is tried again after the next success.
 //!
-//! A storage says which backups exist, the queue in which order they were taken: its clock decides, not the
-//! daemons'. What either of them does not know is neither counted nor deleted.
+//! The queue says in which order backups were taken, the same for every daemon, and a storage which of them are good. What
+//! either of them does not know is neither counted nor deleted. `judging` finds out what there is, `crate::retention` has
+//! the rules, and `deleting` asks the queue once more before each deletion: what was listed may be long out of date.
 
-use std::collections::{BTreeMap, HashMap};
+mod deleting;
+mod judging;
+mod notes;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, info, info_span, warn};
+use tracing::{Instrument, debug, info_span, warn};
 use uuid::Uuid;
 
-use super::Services;
-use crate::fault::{Fault, chain};
-use crate::queue::{StoredBackup, Success};
-use crate::retention::{Rules, Scope, Standing};
-use crate::spec;
-use crate::store::{Filters, Listed, ObjectKey, Storage};
-use crate::telemetry::{BACKUP_DELETED, BACKUP_NOT_DELETED};
+use super::{Served, Services};
+use crate::fault::chain;
+use crate::finding::Finding;
+use crate::queue::Success;
+use crate::retention::Rules;
+use crate::store::Storage;
+use crate::telemetry::BACKUP_NOT_DELETED;
+
+use deleting::Deleting;
+use judging::Judging;
+use notes::Notes;
 
 /// How long one target may take: a storage that hangs must not keep the others from being tidied.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
-/// Successes after which older backups may go; one for each target and storage, the last.
+/// Successes after which older backups may go, by target and storage.
 #[derive(Debug, Default)]
 pub struct Retention {
-    due: Mutex<BTreeMap<(String, Uuid), Newest>>,
+    due: Mutex<BTreeMap<(String, Uuid), Due>>,
     wake: Notify,
+    notes: Notes,
 }
 
-/// The backup that has just been stored.
+/// What was stored in one storage since the rules were last applied.
 #[derive(Debug)]
-struct Newest {
+struct Due {
+    /// The storage's name.
     storage: String,
-    object_key: String,
-    /// It was dumped just now, and so is the newest of all. A copy is as old as its backup.
-    dumped: bool,
+    /// The keys, the last one last. The rules never delete them in the same application, however old they are.
+    pinned: Vec<String>,
 }
 
 impl Retention {
-    /// Tells of a backup that was dumped. Returns at once.
-    pub fn succeeded(&self, target: &str, success: &Success) {
-        self.stored(target, success, true);
-    }
-
-    /// Tells of a backup that was copied. Returns at once.
-    pub fn copied(&self, target: &str, success: &Success) {
-        self.stored(target, success, false);
-    }
-
-    fn stored(&self, target: &str, success: &Success, dumped: bool) {
-        let newest = Newest {
-            storage: success.storage.clone(),
-            object_key: success.object_key.clone(),
-            dumped,
-        };
+    /// Says that a backup of this target was stored, adopted or copied. Returns at once.
+    pub fn stored(&self, target: &str, success: &Success) {
         let place = (target.to_owned(), success.storage_id);
-        self.lock().insert(place, newest);
+        let mut due = self.lock();
+        let due = due.entry(place).or_insert_with(|| Due {
+            storage: success.storage.clone(),
+            pinned: Vec::new(),
+        });
+        due.storage.clone_from(&success.storage);
+        due.pinned.push(success.object_key.clone());
         self.wake.notify_one();
     }
 
-    fn take(&self) -> Option<((String, Uuid), Newest)> {
+    /// What the rules leave alone and an operator has to know, by target.
+    pub fn findings(&self) -> Vec<(String, Finding)> {
+        self.notes.all()
+    }
+
+    fn take(&self) -> Option<((String, Uuid), Due)> {
         self.lock().pop_first()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, Uuid), Newest>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, Uuid), Due>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,13 +85,19 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
             () = rest.cancelled() => return,
             () = services.retention.wake.notified() => {}
         }
-        while let Some(((target, storage_id), newest)) = services.retention.take() {
+        while let Some(((target, storage_id), due)) = services.retention.take() {
             let span = info_span!("retention", target = %target);
-            let apply = apply(&services, &target, storage_id, &newest).instrument(span);
+            let application = Application {
+                services: &services,
+                served: services.served(),
+                target: &target,
+                storage_id,
+                due: &due,
+            };
             // May be dropped at any point: the next success finishes what was begun.
             tokio::select! {
                 () = rest.cancelled() => return,
-                applied = tokio::time::timeout(PATIENCE, apply) => if applied.is_err() {
+                applied = tokio::time::timeout(PATIENCE, application.run().instrument(span)) => if applied.is_err() {
                     warn!(
                         target = %target,
                         event = %BACKUP_NOT_DELETED,
@@ -96,238 +109,80 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
     }
 }
 
-async fn apply(services: &Services, target: &str, storage_id: Uuid, newest: &Newest) {
-    if let Err(why) = try_to_apply(services, target, storage_id, newest).await {
-        warn!(event = %BACKUP_NOT_DELETED, "older backups stay for now: {why}");
-    }
-}
-
-async fn try_to_apply(
-    services: &Services,
-    target: &str,
+/// The rules of one target, applied to one storage.
+struct Application<'a> {
+    services: &'a Services,
+    served: Arc<Served>,
+    target: &'a str,
     storage_id: Uuid,
-    newest: &Newest,
-) -> Result<(), String> {
-    let served = services.served();
-    let Some(keep_last) = served.targets.get(target).and_then(|t| t.keep_last) else {
-        return Ok(());
-    };
-    let Some(config) = served.storages.get(&newest.storage) else {
-        return Err(format!(
-            "storage \"{}\" is not configured here any more",
-            newest.storage
-        ));
-    };
-    // Nothing is made, and nothing deleted, where another one is mounted or configured by now.
-    let opened = Storage::open_existing(&newest.storage, config, Some(storage_id)).await;
-    let storage = opened.map_err(|fault| fault.report())?;
-    if storage.id() != storage_id {
-        return Err(format!(
-            "storage \"{}\" is another one by now",
-            newest.storage
-        ));
-    }
-    let found = storage.list_target(services.queue.id(), target).await;
-    let found = found.map_err(|fault| fault.report())?;
-    if !found
-        .iter()
-        .any(|listed| listed.key.as_str() == newest.object_key)
-    {
-        return Err("the newest backup is not found in the storage".to_owned());
-    }
-    let keys: Vec<String> = found.iter().map(|listed| listed.key.to_string()).collect();
-    let known = services
-        .queue
-        .stored_backups(target, storage_id, &keys)
-        .await;
-    let known = known.map_err(|error| chain(&error))?;
-    let present = Present::new(services.queue.id(), target, found);
-    let backups = judge(&storage, present, known, newest).await;
-    let judged: Vec<_> = backups
-        .iter()
-        .map(|b| (b.scope.clone(), b.standing))
-        .collect();
-    let expired = Rules { keep_last }.expired(&judged);
-    // The oldest first: whatever interrupts this, what stays is the newest.
-    let mut deleted = 0;
-    for (backup, _) in backups
-        .iter()
-        .zip(expired)
-        .rev()
-        .filter(|(_, expired)| *expired)
-    {
-        deleted += usize::from(delete(services, &storage, backup).await);
-    }
-    debug!(
-        backups = backups.len(),
-        deleted, "applied the target's rules"
-    );
-    Ok(())
+    due: &'a Due,
 }
 
-/// What the storage has shown of one target.
-struct Present {
-    prefix: String,
-    queue_id: Uuid,
-    target: String,
-    by_key: HashMap<String, Listed>,
-}
-
-impl Present {
-    fn new(queue_id: Uuid, target: &str, found: Vec<Listed>) -> Self {
-        Self {
-            prefix: ObjectKey::prefix(queue_id, target),
-            queue_id,
-            target: target.to_owned(),
-            by_key: found
-                .into_iter()
-                .map(|listed| (listed.key.to_string(), listed))
-                .collect(),
+impl Application<'_> {
+    async fn run(self) {
+        let Some(rules) = self.rules() else {
+            return;
+        };
+        if let Err(why) = self.apply(rules).await {
+            warn!(event = %BACKUP_NOT_DELETED, "older backups stay for now: {why}");
         }
     }
-}
 
-/// A backup that may be deleted.
-struct Backup {
-    known: StoredBackup,
-    key: ObjectKey,
-    scope: Scope,
-    standing: Standing,
-    size_bytes: u64,
-}
+    fn rules(&self) -> Option<Rules> {
+        let target = self.served.targets.get(self.target)?;
+        let keep_last = target.keep_last?;
+        Some(Rules {
+            keep_last,
+            keep_partial: target.keep_partial,
+        })
+    }
 
-/// What both storage and queue know, newest first. The backup that has just been dumped is the newest, even if the
-/// database's clock was set back.
-async fn judge(
-    storage: &Storage,
-    mut present: Present,
-    mut known: Vec<StoredBackup>,
-    newest: &Newest,
-) -> Vec<Backup> {
-    if newest.dumped {
-        known.sort_by_key(|backup| backup.object_key != newest.object_key);
-    }
-    let mut backups = Vec::new();
-    for known in known {
-        let key = known.object_key.clone();
-        match look(storage, &mut present, known).await {
-            Ok(Some(backup)) => backups.push(backup),
-            Ok(None) => {}
-            Err(fault) => {
-                warn!(
-                    object.key = %key,
-                    "a backup is neither counted nor deleted: {}",
-                    fault.report()
-                );
-            }
-        }
-    }
-    for key in present.by_key.keys() {
+    async fn apply(&self, rules: Rules) -> Result<(), String> {
+        let queue = &self.services.queue;
+        let storage = self.open().await?;
+        // The storage first: what is stored meanwhile is noted, not seen, and so neither counted nor deleted.
+        let found = storage.list_target(queue.id(), self.target).await;
+        let found = found.map_err(|fault| fault.report())?;
+        let noted = queue.kept_backups(self.target, self.storage_id).await;
+        let noted = noted.map_err(|error| chain(&error))?;
+        let deleting = Deleting {
+            queue,
+            storage: &storage,
+            target: self.target,
+        };
+        deleting.finish_begun(&noted).await?;
+        let judging = Judging {
+            queue,
+            storage: &storage,
+            target: self.target,
+            pinned: &self.due.pinned,
+        };
+        let judged = judging.judge(found, noted).await?;
+        let notes = judged.notes(&storage);
+        let place = (self.target, self.storage_id);
+        self.services.retention.notes.say(place, notes);
+        let deleted = deleting.delete(&judged, rules, &self.due.pinned).await?;
         debug!(
-            object.key = %key,
-            "a backup that the queue has no ended job of is neither counted nor deleted"
+            backups = judged.backups.len(),
+            deleted, "applied the target's rules"
         );
+        Ok(())
     }
-    backups
-}
 
-/// None where this backup is not ours to judge.
-///
-/// # Errors
-/// Its manifest or its object cannot be looked at.
-async fn look(
-    storage: &Storage,
-    present: &mut Present,
-    known: StoredBackup,
-) -> Result<Option<Backup>, Fault> {
-    // An adopted clone's rows name the keys of the original, which has an id of its own.
-    if !known.object_key.starts_with(&present.prefix) {
-        return Ok(None);
+    /// The storage that the success was stored in: nothing is made, and nothing deleted, where another one is mounted or
+    /// configured by now.
+    async fn open(&self) -> Result<Storage, String> {
+        let name = &self.due.storage;
+        let Some(config) = self.served.storages.get(name) else {
+            return Err(format!(
+                "storage \"{name}\" is not configured here any more"
+            ));
+        };
+        let opened = Storage::open_existing(name, config, Some(self.storage_id)).await;
+        let storage = opened.map_err(|fault| fault.report())?;
+        if storage.id() != self.storage_id {
+            return Err(format!("storage \"{name}\" is another one by now"));
+        }
+        Ok(storage)
     }
-    let Some(listed) = present.by_key.remove(&known.object_key) else {
-        return remains(storage, known).await;
-    };
-    let manifest = listed.manifest?;
-    if manifest.queue_id != present.queue_id || manifest.target != present.target {
-        return Ok(None);
-    }
-    let standing = if storage.has_object(&manifest).await? {
-        Standing::Good
-    } else {
-        warn!(object.key = %listed.key, "a backup is not counted: its object is gone, or has another size");
-        Standing::Lost
-    };
-    let filters = match manifest.is_sealed() {
-        // It does not tell them to whom has no identity; the job's row does, unless it was rebuilt from the manifest.
-        true => Filters::from(&spec::parse(&known.spec)?),
-        false => manifest.spec,
-    };
-    if manifest.partial && filters == Filters::default() {
-        warn!(object.key = %listed.key, "a backup is neither counted nor deleted: what it is a part of is sealed, and its row does not say it");
-        return Ok(None);
-    }
-    Ok(Some(Backup {
-        known,
-        key: listed.key,
-        scope: Scope::new(manifest.partial, filters),
-        standing,
-        size_bytes: manifest.object.size_bytes,
-    }))
-}
-
-/// A backup that is noted and has no manifest: its deletion was interrupted, or a person deleted it.
-async fn remains(storage: &Storage, known: StoredBackup) -> Result<Option<Backup>, Fault> {
-    let Ok(key) = ObjectKey::parse(&known.object_key) else {
-        return Ok(None);
-    };
-    // A listing that left it out is not enough to delete what may be a backup.
-    if storage.read_manifest(&key).await?.is_some() {
-        return Ok(None);
-    }
-    let spec = spec::parse(&known.spec)?;
-    Ok(Some(Backup {
-        scope: Scope::new(spec::is_partial(&spec), Filters::from(&spec)),
-        known,
-        key,
-        standing: Standing::Lost,
-        size_bytes: 0,
-    }))
-}
-
-/// False where it could not be deleted.
-async fn delete(services: &Services, storage: &Storage, backup: &Backup) -> bool {
-    let Backup { known, key, .. } = backup;
-    if let Err(fault) = storage.delete_backup(key).await {
-        warn!(
-            event = %BACKUP_NOT_DELETED,
-            job.id = %known.job,
-            object.key = %key,
-            "an old backup could not be deleted: {}",
-            fault.report()
-        );
-        return false;
-    }
-    info!(
-        event = %BACKUP_DELETED,
-        job.id = %known.job,
-        object.key = %key,
-        object.size_bytes = backup.size_bytes,
-        "deleted a backup that is no longer kept"
-    );
-    if !known.noted {
-        // Nothing to note, or another copy of the job, under a key of its own.
-        return true;
-    }
-    if let Err(error) = services
-        .queue
-        .mark_copy_deleted(storage.id(), key.as_str())
-        .await
-    {
-        warn!(
-            job.id = %known.job,
-            error = &error as &dyn std::error::Error,
-            "that a backup is deleted could not be noted; the next success does"
-        );
-    }
-    true
 }

@@ -95,7 +95,14 @@ async fn check_and_rest(services: Arc<Services>, config: Config) {
 }
 
 async fn check(services: &Services, config: &Config) {
-    let report = checks::run(config, &services.served(), Some(&services.queue)).await;
+    let served = services.served();
+    let mut report = checks::run(config, &served, Some(&services.queue)).await;
+    for (target, finding) in services.retention.findings() {
+        // One that was taken out of the configuration concerns nobody.
+        if served.targets.contains_key(&target) {
+            report.add(&format!("target {target}"), [finding]);
+        }
+    }
     for Checked { subject, finding } in report.problems() {
         warn!(
             check.subject = subject,

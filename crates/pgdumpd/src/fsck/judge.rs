@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::finding::{Finding, Remedy};
 use crate::fault::Fault;
-use crate::queue::{Audit, AuditedAttempt, AuditedCopy};
+use crate::queue::{Audit, AuditedAttempt, AuditedCopy, CopyState};
 use crate::store::{FoundObject, Manifest, Name, ObjectKey, Part, PartKind, UnfinishedUpload};
 
 /// What one storage holds.
@@ -122,6 +122,7 @@ pub fn judge(queue_id: Uuid, shelf: &Shelf, audit: &Audit, age: Age) -> Judged {
         }
     }
     judge.rows_without_anything(&mut judged);
+    judge.deletions(&mut judged);
     judge.uploads(&mut judged);
     judged.findings.sort_by(|a, b| a.key.cmp(&b.key));
     judged
@@ -176,6 +177,10 @@ impl Judge<'_> {
         manifest: &Result<Manifest, Fault>,
         judged: &mut Judged,
     ) {
+        if self.is_being_deleted(key.as_str()) {
+            // The row itself is reported, with all that is left of the backup.
+            return;
+        }
         let before = judged.findings.len();
         let manifest = match manifest {
             Ok(manifest) => manifest,
@@ -235,13 +240,13 @@ impl Judge<'_> {
                 .of_size(size, None)
         };
         match (self.copies.get(key.as_str()), self.attempts.get(&token)) {
-            (Some(copy), _) if copy.stored && copy.size_bytes != size => judged.findings.push(
+            (Some(copy), _) if copy.is_stored() && copy.size_bytes != size => judged.findings.push(
                 self.error("size_differs", key, job).says(format!(
                     "the queue says {} bytes, the manifest {size}",
                     copy.size_bytes
                 )),
             ),
-            (Some(copy), _) if copy.stored => {}
+            (Some(copy), _) if copy.is_stored() => {}
             (Some(_), _) => judged.findings.push(without_row().says(
                 "the queue says that it is deleted: a valid backup all the same",
             ).advises("`pgdumpd delete --key` removes it; `pgdumpd fetch --storage` brings it back.")),
@@ -251,7 +256,7 @@ impl Judge<'_> {
                     .of_job(job)
                     .of_size(size, None)
                     .says("a second backup of its job, which notes another: the next attempt did not take it for whole")
-                    .advises("keep_last counts it, too; `pgdumpd delete --key` removes it."),
+                    .advises("keep_last neither counts nor deletes it; `pgdumpd delete --key` removes it."),
             ),
             (None, Some(_)) => judged.findings.push(
                 without_row()
@@ -269,11 +274,37 @@ impl Judge<'_> {
         }
     }
 
+    fn is_being_deleted(&self, key: &str) -> bool {
+        self.copies
+            .get(key)
+            .is_some_and(|copy| copy.state == CopyState::Deleting)
+    }
+
+    /// Deletions that were begun: a daemon is at work there, or died.
+    fn deletions(&self, judged: &mut Judged) {
+        for copy in self.copies.values() {
+            // An adopted clone knows the original's rows: their deletion is the original's.
+            let own = matches!(Name::of(&copy.object_key), Name::Part(part) if part.queue_id == self.queue_id);
+            if copy.state == CopyState::Deleting && own {
+                judged.findings.push(
+                    Finding::warning("deletion_unfinished", &self.shelf.name, &copy.object_key)
+                        .of_job(copy.job)
+                        .of_size(copy.size_bytes, None)
+                        .says("its deletion by keep_last was begun and has not ended")
+                        .advises(
+                            "The next success of its target finishes it, and so does --repair.",
+                        )
+                        .remedied_by(Remedy::FinishDeletion),
+                );
+            }
+        }
+    }
+
     /// Whether the queue notes a backup of the job here under another key: it can note one for each storage.
     fn has_another(&self, key: &ObjectKey, job: Uuid) -> bool {
         self.copies
             .values()
-            .any(|copy| copy.stored && copy.job == job && copy.object_key != key.as_str())
+            .any(|copy| copy.is_stored() && copy.job == job && copy.object_key != key.as_str())
     }
 
     /// What has no manifest is no backup.
@@ -285,10 +316,13 @@ impl Judge<'_> {
         parts: &Parts<'_>,
         judged: &mut Judged,
     ) {
+        if self.is_being_deleted(key.as_str()) {
+            return;
+        }
         if self
             .copies
             .get(key.as_str())
-            .is_some_and(|copy| copy.stored)
+            .is_some_and(|copy| copy.is_stored())
         {
             if parts.archive.is_some() {
                 judged.findings.push(
@@ -361,7 +395,7 @@ impl Judge<'_> {
             let manifest = ObjectKey::parse(&copy.object_key).map(|key| key.manifest());
             let found = there.contains(copy.object_key.as_str())
                 || manifest.is_ok_and(|manifest| there.contains(manifest.as_str()));
-            if copy.stored && !found {
+            if copy.is_stored() && !found {
                 judged.findings.push(
                     Finding::error("row_without_object", &self.shelf.name, &copy.object_key)
                         .of_job(copy.job)

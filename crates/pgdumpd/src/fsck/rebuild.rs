@@ -35,6 +35,8 @@ pub struct Rebuilt {
     pub jobs: u64,
     /// Copies that were not there before.
     pub copies: u64,
+    /// Backups that do not say when they were claimed: keep_last neither counts nor deletes them.
+    pub without_age: usize,
     /// Backups of this queue that got no row, each with the reason.
     pub left_out: Vec<String>,
 }
@@ -93,7 +95,10 @@ pub async fn rebuild(
     }
     // A job notes the newest of its backups, and so does each storage: it comes first, and what is there stays.
     backups.sort_by(|a, b| {
-        let place = |b: &KnownBackup| (b.id, Reverse(b.started_at), Reverse(b.object_key.clone()));
+        let place = |b: &KnownBackup| {
+            let age = Reverse((b.claimed_at, b.started_at, b.object_key.clone()));
+            (b.id, age)
+        };
         place(a).cmp(&place(b))
     });
     let ids: Vec<Uuid> = backups.iter().map(|backup| backup.id).collect();
@@ -116,6 +121,7 @@ pub async fn rebuild(
         found: backups.len() + left_out.len(),
         jobs: 0,
         copies: 0,
+        without_age: backups.iter().filter(|b| b.claimed_at.is_none()).count(),
         left_out,
     };
     for batch in backups.chunks(BATCH) {
@@ -210,6 +216,7 @@ fn backup(storage: String, storage_id: Uuid, part: &Part, manifest: Manifest) ->
         requested_by: manifest.requested_by,
         attempt: manifest.attempt,
         lease_token: manifest.lease_token,
+        claimed_at: manifest.claimed_at,
         started_at: manifest.started_at,
         finished_at: manifest.finished_at,
         size_bytes: manifest.object.size_bytes,

@@ -67,6 +67,15 @@ pub async fn repair(
                 noted.await?
             }
         }
+        Remedy::FinishDeletion => {
+            let key = key_of(finding)?;
+            // What is being deleted never becomes a backup again: its key is that of one attempt.
+            storage.delete_backup(&key).await?;
+            // Where the storage has gone meanwhile, nothing of it has.
+            storage.confirm().await?;
+            let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
+            noted.await?
+        }
         Remedy::NoteCopy { size_bytes } => match finding.job {
             Some(job) if storage.has_manifest(&key_of(finding)?).await? => {
                 let (name, id) = (storage.name(), storage.id());

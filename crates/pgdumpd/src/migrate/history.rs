@@ -47,6 +47,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(4, "roles", "0004_roles.sql"),
     migration!(5, "schedules", "0005_schedules.sql"),
     migration!(6, "copies", "0006_copies.sql"),
+    migration!(7, "retention", "0007_retention.sql"),
     migration!(8, "target_settings", "0008_target_settings.sql"),
     migration!(10, "deletions", "0010_deletions.sql"),
     migration!(11, "rights", "0011_rights.sql"),

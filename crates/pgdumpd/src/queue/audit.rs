@@ -48,7 +48,35 @@ pub struct AuditedCopy {
     /// The archive's size.
     pub size_bytes: u64,
     /// Whether it is there, as far as the queue knows.
-    pub stored: bool,
+    pub state: CopyState,
+}
+
+/// Whether a storage holds a backup, as far as the queue knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyState {
+    /// It does.
+    Stored,
+    /// Its deletion was begun, so that it is no backup any more.
+    Deleting,
+    /// It did.
+    Deleted,
+}
+
+impl AuditedCopy {
+    /// Whether it is a backup that can be fetched.
+    pub fn is_stored(&self) -> bool {
+        self.state == CopyState::Stored
+    }
+}
+
+impl CopyState {
+    fn named(name: &str) -> Self {
+        match name {
+            "stored" => Self::Stored,
+            "deleting" => Self::Deleting,
+            _ => Self::Deleted,
+        }
+    }
 }
 
 /// All of it, and when.
@@ -91,7 +119,7 @@ impl Queue {
                 storage_id: row.try_get("storage_id")?,
                 object_key: row.try_get("object_key")?,
                 size_bytes: row.try_get::<i64, _>("size_bytes")?.unsigned_abs(),
-                stored: row.try_get("stored")?,
+                state: CopyState::named(row.try_get("state")?),
             })
         });
         Ok(Audit {

@@ -7,11 +7,9 @@ use uuid::Uuid;
 use super::{Queue, QueueError};
 
 const COPIES: &str = include_str!("sql/copies_of.sql");
-const STORED_BACKUPS: &str = include_str!("sql/stored_backups.sql");
 const CANCEL_COPIES: &str = include_str!("sql/cancel_copies.sql");
 const ASK_FOR_COPY: &str = include_str!("sql/ask_for_copy.sql");
 const OPEN_COPIES: &str = include_str!("sql/open_copies.sql");
-const MARK_DELETED: &str = include_str!("sql/mark_copy_deleted.sql");
 
 /// A stored copy of a job's backup.
 #[derive(Debug, Clone)]
@@ -39,50 +37,7 @@ pub struct OpenCopy {
     pub runs: bool,
 }
 
-/// A backup of a job that has ended, as the queue knows it.
-#[derive(Debug, Clone)]
-pub struct StoredBackup {
-    /// The job.
-    pub job: Uuid,
-    /// What it asked for, as enqueued.
-    pub spec: serde_json::Value,
-    /// The object's key.
-    pub object_key: String,
-    /// Whether a copy under this key is noted as stored.
-    pub noted: bool,
-}
-
 impl Queue {
-    /// What was stored of this target in this storage, newest first by the database's clock: what is noted as
-    /// stored, and of these `keys` all that the queue knows of. Nothing once the queue has been given another id
-    /// than the one that this connected to.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn stored_backups(
-        &self,
-        target: &str,
-        storage_id: Uuid,
-        keys: &[String],
-    ) -> Result<Vec<StoredBackup>, QueueError> {
-        let statement = sqlx::query(STORED_BACKUPS)
-            .bind(self.id())
-            .bind(target)
-            .bind(storage_id)
-            .bind(keys);
-        let rows = self.inner.link.fetch_all(statement).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(StoredBackup {
-                    job: row.try_get("job_id")?,
-                    spec: row.try_get("spec")?,
-                    object_key: row.try_get("object_key")?,
-                    noted: row.try_get("noted")?,
-                })
-            })
-            .collect()
-    }
-
     /// The stored copies of this job's backup, the first one first; none where the job has no backup, or none any
     /// more.
     ///
@@ -140,18 +95,5 @@ impl Queue {
     pub async fn cancel_copies(&self, job: Uuid) -> Result<(), QueueError> {
         let statement = sqlx::query(CANCEL_COPIES).bind(job);
         self.inner.link.fetch_all(statement).await.map(drop)
-    }
-
-    /// Notes that the copy under this key is gone from this storage. False: none was noted as stored.
-    ///
-    /// # Errors
-    /// The database's; may be repeated.
-    pub async fn mark_copy_deleted(
-        &self,
-        storage_id: Uuid,
-        object_key: &str,
-    ) -> Result<bool, QueueError> {
-        let statement = sqlx::query(MARK_DELETED).bind(storage_id).bind(object_key);
-        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
     }
 }

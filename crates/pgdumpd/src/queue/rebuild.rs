@@ -27,6 +27,7 @@ pub struct KnownBackup {
     pub requested_by: String,
     pub attempt: i16,
     pub lease_token: Uuid,
+    pub claimed_at: Option<chrono::DateTime<chrono::Utc>>,
     pub started_at: chrono::DateTime<chrono::Utc>,
     pub finished_at: chrono::DateTime<chrono::Utc>,
     pub size_bytes: u64,

@@ -157,6 +157,9 @@ fn each_example_value_is_one_that_its_key_takes() {
         if line.name == "exclude_databases" {
             keys.push("databases = \"*\"".to_owned());
         }
+        if line.name == "keep_partial" {
+            keys.push("keep_last = 14".to_owned());
+        }
         if line.name == "schedule_zone" {
             keys.push("schedule = \"30 3 * * *\"".to_owned());
         }

@@ -93,11 +93,29 @@ async fn a_late_copy_of_an_old_backup_pushes_out_no_newer_one() {
         (daemon.log().matches("applied the target's rules").count() >= 2).then_some(())
     })
     .await;
-    let left: Vec<Uuid> = World::backups_in(&world.place("offsite"))
+    // What was just copied stays until the rules are applied again.
+    let mut both = [old, new];
+    both.sort_unstable();
+    assert_eq!(offsite(&world), both);
+    let last = world.back_up().await;
+    world.held_by(last, "2 of 2").await;
+    eventually("the older ones are gone", SOON, async || {
+        let gone = world.status(new).await.copies_stored == 0;
+        gone.then_some(())
+    })
+    .await;
+    assert_eq!(offsite(&world), [last]);
+    assert_eq!(world.status(old).await.copies, "0 of 2");
+}
+
+/// What the further storage holds, sorted.
+fn offsite(world: &World) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = World::backups_in(&world.place("offsite"))
         .iter()
         .map(|path| world.manifest(path).backup_id)
         .collect();
-    assert_eq!(left, [new]);
+    ids.sort_unstable();
+    ids
 }
 
 #[tokio::test]

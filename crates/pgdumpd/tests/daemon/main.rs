@@ -33,6 +33,8 @@ mod relations;
 mod remote;
 mod remote_faults;
 mod retention;
+mod retention_order;
+mod retention_soak;
 mod roles;
 mod scenes;
 mod schedules;

@@ -7,17 +7,17 @@ use uuid::Uuid;
 use crate::harness::{Daemon, SOON, World, quoted};
 
 /// The line that ends each application of a target's rules.
-const APPLIED: &str = "applied the target's rules";
+pub(crate) const APPLIED: &str = "applied the target's rules";
 
 /// A world whose target keeps this many backups.
-async fn keeping(keep_last: u32) -> World {
+pub(crate) async fn keeping(keep_last: u32) -> World {
     let mut world = World::new().await;
     world.set("targets.shop", "keep_last", keep_last.to_string());
     world
 }
 
 /// Takes a backup, and waits until the rules were applied after it.
-async fn back_up(world: &World, daemon: &Daemon, request: BackupRequest) -> Uuid {
+pub(crate) async fn back_up(world: &World, daemon: &Daemon, request: BackupRequest) -> Uuid {
     let before = daemon.log().matches(APPLIED).count();
     let id = world.enqueue_request(request).await;
     world.succeeded(id).await;
@@ -28,12 +28,12 @@ async fn back_up(world: &World, daemon: &Daemon, request: BackupRequest) -> Uuid
     id
 }
 
-async fn whole(world: &World, daemon: &Daemon) -> Uuid {
+pub(crate) async fn whole(world: &World, daemon: &Daemon) -> Uuid {
     back_up(world, daemon, BackupRequest::new("shop")).await
 }
 
 /// The ids of the backups that the storage holds, sorted.
-fn held(world: &World) -> Vec<Uuid> {
+pub(crate) fn held(world: &World) -> Vec<Uuid> {
     let backups = world.backups();
     let mut ids: Vec<Uuid> = backups
         .iter()
@@ -43,7 +43,7 @@ fn held(world: &World) -> Vec<Uuid> {
     ids
 }
 
-fn sorted<const N: usize>(mut ids: [Uuid; N]) -> [Uuid; N] {
+pub(crate) fn sorted<const N: usize>(mut ids: [Uuid; N]) -> [Uuid; N] {
     ids.sort_unstable();
     ids
 }
@@ -55,6 +55,13 @@ fn manifest_of(world: &World, id: Uuid) -> std::path::PathBuf {
         .iter()
         .find(|file| file.contains(&id.to_string()) && file.ends_with(".manifest.json"));
     world.storage().join(name.unwrap())
+}
+
+/// What the queue says of this backup in the only storage.
+pub(crate) async fn state_of(world: &World, id: Uuid) -> String {
+    let sql = "SELECT state FROM pgdumpd.backup_copies WHERE job_id = $1";
+    let state = sqlx::query_scalar(sql).bind(id).fetch_one(&world.pool);
+    state.await.unwrap()
 }
 
 #[tokio::test]
@@ -73,17 +80,20 @@ async fn of_three_backups_the_newest_two_stay_and_the_rows_say_so() {
 }
 
 #[tokio::test]
-async fn the_newest_stays_even_when_the_databases_clock_was_set_back() {
+async fn what_was_just_stored_stays_even_when_the_databases_clock_was_set_back() {
     let world = keeping(1).await;
     let daemon = world.daemon().await;
     let first = whole(&world, &daemon).await;
     world
         .queue
-        .execute("UPDATE pgdumpd.backup_attempts SET started_at = started_at + interval '1 day'")
+        .execute("UPDATE pgdumpd.backup_copies SET claimed_at = claimed_at + interval '1 day'")
         .await;
+    // For that day the first one is the newest in the order that all daemons have.
     let second = whole(&world, &daemon).await;
-    assert_eq!(held(&world), [second]);
-    assert_eq!(world.status(first).await.copies, "0 of 1");
+    assert_eq!(held(&world), sorted([first, second]));
+    let third = whole(&world, &daemon).await;
+    assert_eq!(held(&world), sorted([first, third]));
+    assert_eq!(world.status(second).await.copies, "0 of 1");
 }
 
 #[tokio::test]
@@ -237,13 +247,15 @@ async fn a_deletion_that_fails_fails_no_job_and_is_tried_again() {
     std::fs::create_dir(&object).unwrap();
     let second = whole(&world, &daemon).await;
     assert!(daemon.log().contains("event=BACKUP_NOT_DELETED"));
-    assert_eq!(world.status(first).await.copies, "1 of 1");
+    // Its manifest is gone: it is no backup any more.
+    assert_eq!(world.status(first).await.copies, "0 of 1");
+    assert_eq!(state_of(&world, first).await, "deleting");
     std::fs::remove_dir(&object).unwrap();
     std::fs::write(&object, content).unwrap();
     let third = whole(&world, &daemon).await;
     assert_eq!(held(&world), [third]);
     for deleted in [first, second] {
-        assert_eq!(world.status(deleted).await.copies, "0 of 1");
+        assert_eq!(state_of(&world, deleted).await, "deleted");
     }
 }
 

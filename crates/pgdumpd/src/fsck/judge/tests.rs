@@ -14,7 +14,7 @@ struct Trace {
     upload: bool,
     age_hours: i64,
     attempt: Option<Known>,
-    copy: Option<bool>,
+    copy: Option<CopyState>,
 }
 
 /// An attempt as the queue knows it.
@@ -31,7 +31,11 @@ fn trace() -> impl Strategy<Value = Trace> {
         any::<[bool; 6]>(),
         -3..60_i64,
         prop::option::of(known),
-        prop::option::of(any::<bool>()),
+        prop::option::of(prop_oneof![
+            Just(CopyState::Stored),
+            Just(CopyState::Deleting),
+            Just(CopyState::Deleted)
+        ]),
     )
         .prop_map(|(has, age_hours, known, copy)| Trace {
             own: has[0],
@@ -105,14 +109,14 @@ proptest! {
                     job_has_ended: known.job_has_ended,
                 });
             }
-            if let Some(stored) = trace.copy {
+            if let Some(state) = trace.copy {
                 audit.copies.push(AuditedCopy {
                     job,
                     storage: "local".to_owned(),
                     storage_id,
                     object_key: key.to_string(),
                     size_bytes: 5,
-                    stored,
+                    state,
                 });
             }
             kept.insert(key.to_string(), trace.clone());
@@ -125,7 +129,8 @@ proptest! {
                 Some(Remedy::RemoveAttempt { .. }) => {
                     prop_assert!(trace.own, "another queue's");
                     prop_assert!(!trace.manifest, "{finding:?} has a manifest");
-                    prop_assert!(trace.copy != Some(true), "{finding:?}: a row speaks of it");
+                    let spoken_of = matches!(trace.copy, Some(CopyState::Stored | CopyState::Deleting));
+                    prop_assert!(!spoken_of, "{finding:?}: a row speaks of it");
                     let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);
                     prop_assert!(!in_use, "{finding:?} is in use");
                     prop_assert!(trace.age_hours >= SAFE_HOURS, "{finding:?} is too young");
@@ -145,6 +150,9 @@ proptest! {
                 Some(Remedy::NoteDeleted) => {
                     prop_assert!(!trace.archive && !trace.manifest, "{finding:?} is there");
                 }
+                Some(Remedy::FinishDeletion) => {
+                    prop_assert!(trace.own && trace.copy == Some(CopyState::Deleting), "{finding:?}");
+                }
                 Some(Remedy::NoteCopy { .. }) => prop_assert!(trace.manifest),
                 Some(Remedy::RemoveScrap) => prop_assert!(false, "there is none"),
                 None => {}
@@ -153,7 +161,7 @@ proptest! {
         // And nothing that is old, ours and useless is overlooked.
         for (key, trace) in &kept {
             let in_use = trace.attempt.is_some_and(|known| known.running || !known.job_has_ended);
-            let useless = trace.own && trace.archive && !trace.manifest && trace.copy != Some(true)
+            let useless = trace.own && trace.archive && !trace.manifest && trace.copy != Some(CopyState::Stored)
                 && !in_use && trace.age_hours >= SAFE_HOURS;
             if useless {
                 let found = judged.findings.iter().any(|f| f.key == *key && f.remedy.is_some());
@@ -186,7 +194,7 @@ fn seen(archive: bool) -> Judged {
         storage_id,
         object_key: key.to_string(),
         size_bytes: 5,
-        stored: true,
+        state: CopyState::Stored,
     };
     let audit = Audit {
         now,

@@ -19,11 +19,17 @@ WITH ended AS (
     WHERE a.lease_token = e.lease_token
 ), stored AS (
     INSERT INTO pgdumpd.backup_copies AS c
-        (job_id, storage, storage_id, object_key, size_bytes, state, stored_at, last_proved_at)
-    SELECT e.copy_of, $3, $4, $5, $6, 'stored', e.finished_at, e.finished_at FROM ended AS e
+        (job_id, storage, storage_id, object_key, size_bytes, state, stored_at, last_proved_at, claimed_at)
+    SELECT e.copy_of, $3, $4, $5, $6, 'stored', e.finished_at, e.finished_at,
+           -- As old as its backup. Where the job's rows disagree, it had two backups, and nobody knows which this is of.
+           (SELECT CASE WHEN min(b.claimed_at) = max(b.claimed_at) AND count(b.claimed_at) = count(*)
+                        THEN min(b.claimed_at) END
+            FROM pgdumpd.backup_copies AS b WHERE b.job_id = e.copy_of)
+    FROM ended AS e
     -- The storage held the backup before, and it was deleted there.
     ON CONFLICT (job_id, storage_id) DO UPDATE
     SET storage = excluded.storage, object_key = excluded.object_key, size_bytes = excluded.size_bytes, state = 'stored',
-        stored_at = excluded.stored_at, last_proved_at = excluded.last_proved_at, deleted_at = NULL
+        stored_at = excluded.stored_at, last_proved_at = excluded.last_proved_at, deleted_at = NULL,
+        claimed_at = excluded.claimed_at
 )
 SELECT 'succeeded' AS state, NULL::timestamptz AS requeued_for FROM ended

@@ -14,15 +14,22 @@ WITH ended AS (
         estimated_end = NULL, progress_at = clock_timestamp(),
         size_bytes = $6, sha256 = $7, warnings = $8, warnings_total = $9
     WHERE j.id = $1 AND j.lease_token = $2 AND j.finished_at IS NULL
-    RETURNING j.id, j.lease_token, j.finished_at
+    RETURNING j.id, j.lease_token, j.started_at, j.finished_at
 ), attempt AS (
     UPDATE pgdumpd.backup_attempts AS a
     SET outcome = 'succeeded', ended_at = e.finished_at, storage = $3, storage_id = $4, object_key = $5
     FROM ended AS e
     WHERE a.lease_token = e.lease_token
 ), stored AS (
-    INSERT INTO pgdumpd.backup_copies (job_id, storage, storage_id, object_key, size_bytes, state, stored_at, last_proved_at)
-    SELECT e.id, $3, $4, $5, $6, 'stored', e.finished_at, e.finished_at FROM ended AS e
+    INSERT INTO pgdumpd.backup_copies
+        (job_id, storage, storage_id, object_key, size_bytes, state, stored_at, last_proved_at, claimed_at)
+    SELECT e.id, $3, $4, $5, $6, 'stored', e.finished_at, e.finished_at,
+           -- As old as the attempt that dumped it, which noted its key first; another may have adopted it. By number: the
+           -- clock may have been set back between them.
+           coalesce((SELECT a.started_at FROM pgdumpd.backup_attempts AS a
+                     WHERE a.job_id = e.id AND a.object_key = $5
+                     ORDER BY a.attempt, a.started_at LIMIT 1), e.started_at)
+    FROM ended AS e
 ), copies AS (
     -- The row's trigger adds what is the backup's. With the backoff of an hour at most, so many attempts outlast an
     -- outage of days.

@@ -1,0 +1,123 @@
+//! What retention leaves alone, for the operator: said once in the log, and shown by the daemon's checks.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use tracing::warn;
+use uuid::Uuid;
+
+use super::judging::Judged;
+use crate::finding::Finding;
+use crate::retention::DumpedDatabase;
+use crate::store::Storage;
+
+/// What was said last of each target and storage.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    said: Mutex<BTreeMap<(String, Uuid), Vec<Finding>>>,
+}
+
+impl Notes {
+    /// Logs what was not said before.
+    pub(super) fn say(&self, (target, storage_id): (&str, Uuid), findings: Vec<Finding>) {
+        let place = (target.to_owned(), storage_id);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = said.entry(place).or_default();
+        for finding in findings.iter().filter(|finding| !before.contains(finding)) {
+            warn!(check.hint = finding.hint, "{}", finding.what);
+        }
+        *before = findings;
+    }
+
+    /// What stands, with its target.
+    pub(super) fn all(&self) -> Vec<(String, Finding)> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |((target, _), findings): (&(String, Uuid), &Vec<Finding>)| {
+            let target = target.clone();
+            findings
+                .clone()
+                .into_iter()
+                .map(move |finding| (target.clone(), finding))
+        };
+        said.iter().flat_map(of).collect()
+    }
+}
+
+impl Judged {
+    /// What an operator has to know of what is left alone in a storage.
+    pub(super) fn notes(&self, storage: &Storage) -> Vec<Finding> {
+        let place = format!("storage \"{}\"", storage.name());
+        let mut notes = self.of_other_databases(&place);
+        if self.databases.is_empty() {
+            let what = format!(
+                "keep_last deletes nothing in {place}: it is not known which database was backed up"
+            );
+            notes.push(Finding::warning("database_unknown", what).hint(
+                "Let the role of the target ask for it: GRANT EXECUTE ON FUNCTION pg_control_system() TO the role, in the target's database.",
+            ));
+        }
+        for (keys, code, why, hint) in [
+            (
+                &self.without_database,
+                "kept_without_database",
+                "their manifests do not say which server they are of",
+                "Delete those that nobody needs with `pgdumpd delete`.",
+            ),
+            (
+                &self.without_age,
+                "kept_without_age",
+                "the queue does not know when they were taken",
+                "They come from a rebuilt queue, or from an older pgdumpd. Delete those that nobody needs with `pgdumpd delete`.",
+            ),
+            (
+                &self.without_row,
+                "kept_without_row",
+                "the queue does not note them",
+                "`pgdumpd fsck` shows them; delete those that nobody needs with `pgdumpd delete --key`.",
+            ),
+        ] {
+            if let Some(key) = keys.iter().min() {
+                let what = format!(
+                    "keep_last neither counts nor deletes {} in {place}, because {why}; one of them is {key}",
+                    backups(keys.len())
+                );
+                notes.push(Finding::warning(code, what).hint(hint));
+            }
+        }
+        notes
+    }
+
+    /// An address that leads to another database by now: what is of the former one stays.
+    fn of_other_databases(&self, place: &str) -> Vec<Finding> {
+        // Not that of what was just stored: a copy of an old backup may have come late.
+        let Some(newest) = self.backups.first() else {
+            return Vec::new();
+        };
+        let now = newest.scope.database();
+        let mut others: BTreeMap<&DumpedDatabase, usize> = BTreeMap::new();
+        for backup in &self.backups {
+            let database = backup.scope.database();
+            if database != now {
+                *others.entry(database).or_default() += 1;
+            }
+        }
+        let say = |(former, count): (&DumpedDatabase, usize)| {
+            let what = format!(
+                "{place} keeps {} of database {former}: the last backup of the target is of database {now}",
+                backups(count)
+            );
+            Finding::warning("target_is_another_database", what).hint(
+                "A server that was upgraded or created again has another system identifier, and then all is well. keep_last \
+                 deletes no backup of the former database: delete those that nobody needs with `pgdumpd delete`.",
+            )
+        };
+        others.into_iter().map(say).collect()
+    }
+}
+
+fn backups(count: usize) -> String {
+    match count {
+        1 => "1 backup".to_owned(),
+        count => format!("{count} backups"),
+    }
+}
