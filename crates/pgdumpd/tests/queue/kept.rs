@@ -172,8 +172,6 @@ async fn a_backup_is_as_old_as_the_attempt_that_dumped_it_whichever_way_it_was_n
 /// A backup as a manifest says it.
 fn known(key: &str, claimed_at: Option<DateTime<Utc>>, started_at: DateTime<Utc>) -> KnownBackup {
     KnownBackup {
-        database_name: "shop".to_owned(),
-        system_identifier: None,
         id: Uuid::new_v4(),
         target: "app".into(),
         spec: json!({}),
@@ -182,6 +180,8 @@ fn known(key: &str, claimed_at: Option<DateTime<Utc>>, started_at: DateTime<Utc>
         lease_token: Uuid::new_v4(),
         claimed_at,
         started_at,
+        database_name: "shop".into(),
+        system_identifier: None,
         finished_at: started_at,
         size_bytes: 5,
         sha256: "ab".repeat(32),

@@ -374,8 +374,6 @@ impl Model<'_> {
         for (number, shelf) in self.shelf.iter().enumerate() {
             for (key, object) in shelf {
                 known.push(KnownBackup {
-                    database_name: "shop".to_owned(),
-                    system_identifier: None,
                     id: object.job,
                     target: "app".into(),
                     spec: object.spec.clone(),
@@ -384,6 +382,8 @@ impl Model<'_> {
                     lease_token: Uuid::new_v4(),
                     claimed_at: Some(object.claimed_at),
                     // Of a worker whose clock says anything.
+                    database_name: "shop".into(),
+                    system_identifier: None,
                     started_at: Utc::now() - TimeDelta::hours(i64::from(key.as_bytes()[0])),
                     finished_at: Utc::now(),
                     size_bytes: 5,

@@ -6,7 +6,8 @@ WITH given AS MATERIALIZED (
     SELECT g.*, CASE WHEN g.claimed_at <= clock_timestamp() THEN g.claimed_at END AS known_claim
     FROM jsonb_to_recordset($2) AS g (
         database_name text, system_identifier text,
-        id uuid, target text, spec jsonb, requested_by text, attempt smallint, lease_token uuid, claimed_at timestamptz, started_at timestamptz,
+        id uuid, target text, spec jsonb, requested_by text, attempt smallint, lease_token uuid, claimed_at timestamptz,
+        started_at timestamptz,
         finished_at timestamptz, size_bytes bigint, sha256 text, tables integer, rows bigint, dump_bytes bigint,
         warnings jsonb, warnings_total integer, storage text, storage_id uuid, object_key text, object_token uuid)
     WHERE EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $1)
@@ -28,7 +29,8 @@ WITH given AS MATERIALIZED (
     -- for people alone.
     INSERT INTO pgdumpd.backup_attempts (lease_token, job_id, attempt, worker_id, started_at, ended_at, outcome,
         storage, storage_id, object_key, database_name, system_identifier)
-    SELECT g.object_token, g.id, g.attempt, '00000000-0000-0000-0000-000000000000', coalesce(g.known_claim, g.started_at), g.finished_at,
+    SELECT g.object_token, g.id, g.attempt, '00000000-0000-0000-0000-000000000000',
+        coalesce(g.known_claim, g.started_at), g.finished_at,
         'succeeded', g.storage, g.storage_id, g.object_key, g.database_name, g.system_identifier
     FROM given AS g
     ON CONFLICT DO NOTHING
