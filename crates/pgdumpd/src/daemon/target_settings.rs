@@ -51,6 +51,8 @@ fn of_one(served: &Served, name: &str, config: &TargetConfig) -> Map<String, Val
     };
     set("globals", globals.into());
     set("keep_last", json!(config.keep_last));
+    set("keep_partial", json!(config.keep_partial));
+    set("strict_filters", json!(config.strict_filters));
     settings
 }
 

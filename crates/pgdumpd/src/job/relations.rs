@@ -172,14 +172,13 @@ impl<'a> Relations<'a> {
     /// Compares what pg_dump found with what it has locked: each table has the name and the file that it had.
     async fn compare_tables(&self, toc: &Toc) -> Result<Locked, Fault> {
         let mut expected: HashMap<u32, &TocEntry> = tables(toc).map(|e| (e.oid, e)).collect();
-        let is_unicode = is_unicode(toc);
         let mut locked = Locked::default();
         let mut moved = Vec::new();
         let take = |table: NamedTable| {
             let Some(entry) = expected.remove(&table.oid) else {
                 return;
             };
-            if !has_name(entry, &table, is_unicode) {
+            if !has_name(entry, &table) {
                 moved.push(entry.qualified_name());
                 return;
             }
@@ -261,24 +260,8 @@ fn last_table(toc: &Toc) -> Option<usize> {
     tables.last().map(|(block, _)| block)
 }
 
-/// Whether the archive's names are written as the target's answers are: in UTF-8, or in a database without an encoding
-/// as the bytes that they are.
-fn is_unicode(toc: &Toc) -> bool {
-    let mut encodings = toc.entries().iter();
-    let encoding = encodings.find(|entry| entry.description == *"ENCODING");
-    let definition = encoding.and_then(|entry| entry.definition.as_ref());
-    definition.is_some_and(|text| {
-        ["'UTF8'", "'SQL_ASCII'"]
-            .iter()
-            .any(|name| text.escaped().contains(name))
-    })
-}
-
-/// Whether the table is called as the entry says. Of another encoding only ASCII can be compared.
-fn has_name(entry: &TocEntry, table: &NamedTable, is_unicode: bool) -> bool {
+/// Whether the table is called as the entry says: both are in UTF-8, or in a database without an encoding the bytes as they are.
+fn has_name(entry: &TocEntry, table: &NamedTable) -> bool {
     let schema = entry.schema.as_ref().map_or(&[][..], Text::as_bytes);
-    let pairs = [(schema, &table.schema), (entry.tag.as_bytes(), &table.name)];
-    pairs
-        .iter()
-        .all(|(said, found)| said == &&found[..] || (!is_unicode && !said.is_ascii()))
+    schema == table.schema && entry.tag.as_bytes() == table.name
 }

@@ -50,20 +50,26 @@ impl Root {
         })
     }
 
-    /// Reads a file whole, and no byte more than `most` and one.
-    pub(super) fn read(&self, key: &str, most: u64) -> io::Result<Entry<Vec<u8>>> {
+    /// Reads a file whole; `None` of one that has more bytes than `most`.
+    pub(super) fn read(&self, key: &str, most: u64) -> io::Result<Entry<Option<Vec<u8>>>> {
         let file = match self.open_file(key)? {
             Entry::File(file) => file,
             Entry::Special => return Ok(Entry::Special),
             Entry::None => return Ok(Entry::None),
         };
+        let length = file.metadata()?.len();
+        if length > most {
+            return Ok(Entry::File(None));
+        }
         // No more than the file has: a vector that grows takes up to twice as much.
-        let length = file.metadata()?.len().min(most);
         let mut content =
             Vec::with_capacity(usize::try_from(length).map_or(0, |length| length + 1));
         file.take(most.saturating_add(1))
             .read_to_end(&mut content)?;
-        Ok(Entry::File(content))
+        // It may have grown meanwhile.
+        Ok(Entry::File(
+            Some(content).filter(|read| read.len() as u64 <= most),
+        ))
     }
 
     fn look(&self, key: &str) -> io::Result<Entry<u64>> {

@@ -157,7 +157,7 @@ fn read(root: &Root) -> Result<Option<Uuid>, Fault> {
         .map_err(|e| faults::of_io(format!("cannot read {path}"), root.path(), e))?;
     match found {
         Entry::None => Ok(None),
-        Entry::File(text) if text.len() as u64 <= LARGEST => parse(&path, &text).map(Some),
+        Entry::File(Some(text)) => parse(&path, &text).map(Some),
         Entry::File(_) => Err(invalid(format!("{path} is too large"))),
         Entry::Special => Err(invalid(format!("{path} is not a regular file"))),
     }

@@ -31,8 +31,8 @@ impl Storage {
                     let read = root.read(&key, most);
                     Ok(
                         match read.map_err(|e| faults::of_io(what(), root.path(), e))? {
-                            Entry::File(content) if content.len() as u64 > most => Small::TooLarge,
-                            Entry::File(content) => Small::Whole(content.into()),
+                            Entry::File(None) => Small::TooLarge,
+                            Entry::File(Some(content)) => Small::Whole(content.into()),
                             Entry::Special => Small::NotAFile,
                             Entry::None => Small::Missing,
                         },

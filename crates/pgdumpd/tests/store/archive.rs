@@ -7,9 +7,10 @@ pub(crate) fn archive(tables: &[(&str, usize, usize)]) -> Vec<u8> {
         block_start(&mut bytes, at);
         for row in 0..*rows {
             int(&mut bytes, i32::try_from(*size).unwrap());
-            bytes.extend((0..*size).map(|column| u8::try_from((row + column) % 251).unwrap()));
+            bytes.extend((1..*size).map(|at| value(row + at)));
+            bytes.extend((*size > 0).then_some(b'\n'));
         }
-        int(&mut bytes, 0);
+        block_end(&mut bytes);
     }
     bytes
 }
@@ -37,6 +38,22 @@ pub(crate) fn block_start(bytes: &mut Vec<u8>, table: usize) {
     int(bytes, dump_id(table));
 }
 
+/// What COPY ends its data with, and the end of the block.
+pub(crate) fn block_end(bytes: &mut Vec<u8>) {
+    let end = b"\\.\n\n\n";
+    int(bytes, i32::try_from(end.len()).unwrap());
+    bytes.extend(end);
+    int(bytes, 0);
+}
+
+/// Any byte that stands for itself in COPY data.
+fn value(number: usize) -> u8 {
+    match u8::try_from(number % 251).unwrap() {
+        b'\n' | b'\t' | b'\\' => b'x',
+        byte => byte,
+    }
+}
+
 fn dump_id(table: usize) -> i32 {
     100 + i32::try_from(table).unwrap()
 }
@@ -44,7 +61,8 @@ fn dump_id(table: usize) -> i32 {
 fn entry(bytes: &mut Vec<u8>, at: usize, name: &str) {
     int(bytes, dump_id(at));
     int(bytes, 1);
-    for field in ["1259", "16384", name, "TABLE DATA"] {
+    let oid = (16384 + at).to_string();
+    for field in ["1259", &oid, name, "TABLE DATA"] {
         text(bytes, field);
     }
     int(bytes, 3);

@@ -246,7 +246,8 @@ async fn single_tables_are_read_with_little_more_than_their_own_chunks() {
 #[tokio::test]
 async fn blocks_on_the_borders_of_chunks_and_beside_them_are_read_in_one_request_each() {
     const CHUNK: usize = 65_536;
-    // A block of one row: 16 bytes more than its row.
+    // What a block of one row has beside its row.
+    const FRAME: usize = 26;
     let named = |sizes: &[usize]| -> Vec<u8> {
         let names: Vec<String> = (0..sizes.len()).map(|at| format!("t{at:02}")).collect();
         let tables: Vec<_> = names
@@ -256,19 +257,20 @@ async fn blocks_on_the_borders_of_chunks_and_beside_them_are_read_in_one_request
             .collect();
         crate::archive::archive(&tables)
     };
-    let mut sizes = vec![
-        0,
-        CHUNK - 16,
-        CHUNK - 17,
-        2 * CHUNK - 15,
-        CHUNK - 15,
-        CHUNK - 17,
-        4,
-        3 * CHUNK - 36,
-        CHUNK - 16,
-    ];
-    let head = named(&sizes).len() - sizes.iter().map(|size| size + 16).sum::<usize>();
-    sizes[0] = CHUNK - head - 16;
+    let mut sizes = [
+        FRAME,
+        CHUNK,
+        CHUNK - 1,
+        2 * CHUNK + 1,
+        CHUNK + 1,
+        CHUNK - 1,
+        30,
+        3 * CHUNK - 30,
+        CHUNK,
+    ]
+    .map(|block| block - FRAME);
+    let head = named(&sizes).len() - sizes.iter().map(|size| size + FRAME).sum::<usize>();
+    sizes[0] = CHUNK - head - FRAME;
     let content = named(&sizes);
     let (storage, counting) = memory();
     let (streamed, stored) = streamed(&content, Mode::Read, Some(recipients())).await;

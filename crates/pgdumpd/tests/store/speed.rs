@@ -33,11 +33,14 @@ impl Repeated {
         while rows.len() < BUFFER {
             rows.push(0);
             rows.extend(u32::try_from(row).unwrap().to_le_bytes());
-            rows.resize(rows.len() + row, 7);
+            rows.resize(rows.len() + row - 1, 7);
+            rows.push(b'\n');
         }
         let mut pieces = vec![Bytes::from(rows); BUFFERS];
         pieces.insert(0, start.into());
-        pieces.push(Bytes::from_static(&[0; 5]));
+        let mut end = Vec::new();
+        crate::archive::block_end(&mut end);
+        pieces.push(end.into());
         Self {
             pieces: pieces.into_iter(),
         }

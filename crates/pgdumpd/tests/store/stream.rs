@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::{archive, block_start, head};
+use crate::archive::{archive, block_end, block_start, head};
 
 /// Longer than anything here takes, short enough to see a hang.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -408,9 +408,10 @@ impl Source for Endless {
         };
         self.rows = rows;
         let mut row = vec![0, 0, 0, 16, 0];
-        row.resize(5 + (1 << 20), 7);
+        row.resize(4 + (1 << 20), 7);
+        row.push(b'\n');
         if rows == 0 {
-            row.extend([0; 5]);
+            block_end(&mut row);
         }
         let now = self.alive.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.alive.most.fetch_max(now, Ordering::SeqCst);

@@ -2,9 +2,8 @@
 SELECT class.oid::int8 AS oid,
        class.relfilenode::int8 AS file_node,
        schema.oid::int8 AS schema_oid,
-       -- The bytes as a client gets them: in a database without an encoding they may be no text at all.
-       pg_catalog.namesend(schema.nspname) AS schema,
-       pg_catalog.namesend(class.relname) AS name,
+       pg_catalog.convert_to(schema.nspname::text, names.encoding) AS schema,
+       pg_catalog.convert_to(class.relname::text, names.encoding) AS name,
        -- A new file begins uncounted; VACUUM FULL and CLUSTER write down what they moved into it.
        class.reltuples < 0 AS uncounted,
        -- Whether the row's last change was over before the dump's snapshot began: a transaction older than any that
@@ -12,6 +11,8 @@ SELECT class.oid::int8 AS oid,
        coalesce(age(class.xmin) > dump.age, false) AS older_than_dump
 FROM pg_catalog.pg_class AS class
 JOIN pg_catalog.pg_namespace AS schema ON schema.oid = class.relnamespace
+-- As bytes: where a database does not know its encoding, names need not be UTF-8.
+CROSS JOIN (SELECT (CASE pg_catalog.current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)::name) AS names (encoding)
 CROSS JOIN (
     -- Parallel workers show their leader's name; the oldest counts.
     SELECT max(age(session.backend_xmin)) AS age
