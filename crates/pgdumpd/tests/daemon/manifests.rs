@@ -1,6 +1,6 @@
 //! Manifests that were changed, damaged or put in another's place, as every command and the daemon meet them.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -496,22 +496,26 @@ async fn a_backup_that_is_deleted_while_it_is_fetched_comes_from_the_next_storag
         }
         pipe.write_all(&identity).unwrap();
     };
-    let end = |fetching: Child, code| {
-        let output = fetching.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains("was deleted while it was read"), "{said}");
+    // By then the command has read the first answer to its end.
+    let reported = |fetching: &mut Child| {
+        let lines = BufReader::new(fetching.stderr.take().unwrap()).lines();
+        let mut lines = lines.map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("was deleted while it was read")));
+        lines
     };
     let to = world.dir.path().join("fetched");
-    let fetching = fetch(&to);
+    let mut fetching = fetch(&to);
     answer(&world.backups());
+    let rest = reported(&mut fetching);
     answer(&[]);
-    end(fetching, 0);
+    let rest: Vec<String> = rest.collect();
+    assert_eq!(fetching.wait().unwrap().code(), Some(0), "{rest:?}");
     assert!(to.exists());
 
     let to = world.dir.path().join("fetched-later");
-    let fetching = fetch(&to);
+    let mut fetching = fetch(&to);
     answer(&World::backups_in(&world.place("offsite")));
-    end(fetching, 3);
+    let rest: Vec<String> = reported(&mut fetching).collect();
+    assert_eq!(fetching.wait().unwrap().code(), Some(3), "{rest:?}");
     assert!(!to.exists());
 }
