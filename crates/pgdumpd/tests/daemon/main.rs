@@ -26,6 +26,7 @@ mod loops;
 mod main_job;
 mod many;
 mod outage;
+mod pairs;
 mod progress;
 mod rebuild;
 mod remote;
