@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Signal, kill_process};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::operation::Operation;
 use crate::harness::{Daemon, World, quoted};
@@ -67,7 +68,7 @@ impl Mounted {
         if !self.is_mounted {
             return Ok(());
         }
-        let filler = self.root.join("filler");
+        let filler = self.root.join(format!("filler-{}", Uuid::new_v4()));
         let file = std::fs::File::create(&filler).map_err(|e| e.to_string())?;
         // To the last byte: what is left after the large pieces goes in small ones.
         for piece in [1 << 20, 4096] {
