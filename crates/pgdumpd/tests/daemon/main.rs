@@ -31,6 +31,7 @@ mod main_job;
 mod manifests;
 mod many;
 mod outage;
+mod pairs;
 mod progress;
 mod rebuild;
 mod relations;
