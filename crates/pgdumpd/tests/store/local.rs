@@ -468,7 +468,7 @@ async fn a_listing_passes_over_what_is_not_ours_and_fails_where_it_may_miss_a_ba
         assert_eq!(listed[0].key, *key);
         assert_eq!(
             storage.keys_of(backup_id(key)).await.unwrap(),
-            [key.clone()]
+            std::slice::from_ref(key)
         );
         let all = storage.all_objects(None).await.unwrap();
         let holds = |end: &str| all.iter().filter(|found| found.key.ends_with(end)).count();
@@ -503,7 +503,7 @@ struct Closed {
 impl Closed {
     fn new(path: &Path) -> Self {
         fs::create_dir(path).unwrap();
-        fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
         let mut mount = HungMount::over(path);
         if let Some(mount) = &mut mount {
             mount.die();

@@ -87,8 +87,7 @@ impl Scene {
              FROM pgdumpd.backup_copies AS c
              WHERE c.storage = 'a'
                AND NOT EXISTS (SELECT FROM pgdumpd.backup_deletions AS d WHERE d.job_id = c.job_id)
-             ORDER BY (SELECT min(a.started_at) FROM pgdumpd.backup_attempts AS a
-                       WHERE a.job_id = c.job_id AND a.object_key = c.object_key) DESC
+             ORDER BY c.claimed_at DESC NULLS LAST, c.object_key COLLATE \"C\" DESC
              LIMIT $1",
         )
         .bind(KEEP_LAST)

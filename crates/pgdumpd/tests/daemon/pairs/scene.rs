@@ -259,7 +259,7 @@ impl Scene {
         let Some(library) = faketime() else {
             return Ok(());
         };
-        let off = if pause.as_millis() % 2 == 0 {
+        let off = if pause.as_millis().is_multiple_of(2) {
             "+1d"
         } else {
             "-1d"
@@ -286,7 +286,7 @@ impl Scene {
         let away = place.with_file_name("away");
         let moved = |e: std::io::Error| format!("the test cannot move a storage: {e}");
         std::fs::rename(&place, &away).map_err(moved)?;
-        if pause.as_millis() % 2 == 0 {
+        if pause.as_millis().is_multiple_of(2) {
             std::fs::create_dir(&place).map_err(moved)?;
         }
         tokio::time::sleep(pause).await;
