@@ -58,7 +58,7 @@ pub struct AuditedCopy {
 pub enum CopyState {
     /// It does.
     Stored,
-    /// Its deletion was begun, so that it is no backup any more.
+    /// Its deletion was begun, so that it is not a backup any more.
     Deleting,
     /// It did.
     Deleted,

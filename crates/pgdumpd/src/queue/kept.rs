@@ -22,7 +22,7 @@ pub struct KeptBackup {
     pub object_key: String,
     /// When the attempt was claimed that dumped it, by the queue's clock; none where nobody knows it.
     pub claimed_at: Option<DateTime<Utc>>,
-    /// Whether its deletion was begun, so that it is no backup any more.
+    /// Whether its deletion was begun, so that it is not a backup any more.
     pub deleting: bool,
     /// The role that asked for it; none for the roles that act for all jobs.
     pub producer: Option<String>,

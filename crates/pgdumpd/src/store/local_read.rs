@@ -21,7 +21,7 @@ pub(super) enum Entry<T> {
 }
 
 impl Root {
-    /// Its size. What is no regular file has none, and takes the place of one all the same.
+    /// Its size. What is not a regular file has none, and takes the place of one all the same.
     pub(super) fn size_of(&self, key: &str) -> io::Result<Option<u64>> {
         Ok(match self.look(key)? {
             Entry::File(size) => Some(size),

@@ -72,7 +72,7 @@ impl Storage {
         .await
     }
 
-    /// Deletes a backup: first its manifest, so that it is no backup any more, then what it spoke of. Finding part of it
+    /// Deletes a backup: first its manifest, so that it is not a backup any more, then what it spoke of. Finding part of it
     /// gone is fine, so that a deletion that was interrupted can be repeated: but where the storage itself has gone
     /// meanwhile, nothing is known to be deleted.
     ///

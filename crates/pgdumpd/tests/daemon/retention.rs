@@ -247,7 +247,7 @@ async fn a_deletion_that_fails_fails_no_job_and_is_tried_again() {
     std::fs::create_dir(&object).unwrap();
     let second = whole(&world, &daemon).await;
     assert!(daemon.log().contains("event=BACKUP_NOT_DELETED"));
-    // Its manifest is gone: it is no backup any more.
+    // Its manifest is gone: it is not a backup any more.
     assert_eq!(world.status(first).await.copies, "0 of 1");
     assert_eq!(state_of(&world, first).await, "deleting");
     std::fs::remove_dir(&object).unwrap();

@@ -161,7 +161,7 @@ async fn a_backup_is_found_where_two_storages_have_changed_places() {
 #[tokio::test]
 async fn a_copy_whose_source_got_another_name_is_made() {
     let mut world = copying(&["offsite"]).await;
-    // What is not a directory is no storage.
+    // What is not a directory is not a storage.
     fs::write(world.place("offsite"), "").unwrap();
     let daemon = world.daemon().await;
     let id = world.back_up().await;

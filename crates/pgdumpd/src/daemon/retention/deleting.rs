@@ -18,7 +18,7 @@ pub(super) struct Deleting<'a> {
 }
 
 impl Deleting<'_> {
-    /// Finishes what any daemon has begun to delete: what is marked so is no backup any more.
+    /// Finishes what any daemon has begun to delete: what is marked so is not a backup any more.
     ///
     /// # Errors
     /// The storage is not where it was.

@@ -205,7 +205,7 @@ impl Judged {
             self.without_age.push(noted.object_key);
             return;
         }
-        // What has no manifest is no backup, and is taken for one of the only database that there is.
+        // What has no manifest is not a backup, and is taken for one of the only database that there is.
         let only = match known.standing {
             Standing::Lost if self.databases.len() == 1 => self.databases.first().cloned(),
             _ => None,
