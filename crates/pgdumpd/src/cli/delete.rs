@@ -113,7 +113,9 @@ async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit
         places: queue.places_of_backup(id).await?,
     };
     let outcome = search.remove_all(yes).await?;
-    if outcome.removed == 0 && outcome.left == 0 && !places.is_empty() && yes {
+    // What was requested before may only not be cleared yet.
+    let was_there = places.iter().any(|place| asked.is_new || place.noted);
+    if outcome.removed == 0 && outcome.left == 0 && was_there && yes {
         out::line(format!("{id}: removed by a daemon"))?;
     } else if outcome.removed == 0 && outcome.left == 0 {
         watch::eprintln_line(&format!("{id}: no storage holds a backup of this job"));

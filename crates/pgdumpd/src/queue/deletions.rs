@@ -17,6 +17,8 @@ pub struct Deletable {
     pub target: String,
     /// Whether its job has ended, so that the request was taken.
     pub has_ended: bool,
+    /// Whether nobody had requested it before.
+    pub is_new: bool,
 }
 
 /// Where a backup is, or may be.
@@ -62,6 +64,7 @@ impl Queue {
             Ok(Deletable {
                 target: row.try_get("target")?,
                 has_ended: row.try_get("has_ended")?,
+                is_new: row.try_get("is_new")?,
             })
         })
         .transpose()

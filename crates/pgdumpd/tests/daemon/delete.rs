@@ -103,6 +103,14 @@ async fn delete_removes_a_copy_whose_daemon_died_before_it_could_note_it() {
 }
 
 #[tokio::test]
+async fn what_was_deleted_before_is_not_found_also_while_no_daemon_has_cleaned_up() {
+    let (world, id) = copied_and_not_noted().await;
+    let argument = id.to_string();
+    world.say(&["delete", &argument, "--yes"]).code(0);
+    world.say(&["delete", &argument, "--yes"]).code(3);
+}
+
+#[tokio::test]
 async fn a_copy_that_was_out_of_reach_of_delete_goes_when_a_daemon_reaches_it() {
     let (mut world, id) = copied_and_not_noted().await;
     let (offsite, away) = (world.place("offsite"), world.place("away"));

@@ -2,52 +2,30 @@
 //! with all other tests, all of them with `script/faults`.
 
 mod judge;
+mod matrix;
 mod operation;
 mod scene;
 
-use std::fmt::Write as _;
+use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
+use rand::RngExt as _;
 
+use self::matrix::Matrix;
 use self::operation::Operation;
-use self::scene::Scene;
 
-/// Plays this pair so many times, and says what the judge found, round by round.
-async fn play(first: Operation, second: Operation, rounds: u32, seed: u64) -> Vec<String> {
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut found = Vec::new();
-    let mut scene = Scene::new().await;
-    for round in 1..=rounds {
-        let faults = scene.round(first, second, &mut random).await;
-        if faults.is_empty() {
-            continue;
-        }
-        let mut text = format!("{first:?} x {second:?}, round {round}, seed {seed}:\n");
-        for fault in &faults {
-            writeln!(text, "    {fault}").unwrap();
-        }
-        text.push_str(&scene.tell());
-        found.push(text);
-        // What is broken now would be found again in each later round.
-        scene = Scene::new().await;
-    }
-    found
+/// A number of the environment.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
 }
 
 fn seed() -> u64 {
-    match std::env::var("PGDUMPD_FAULTS_SEED") {
-        Ok(text) => text.parse().expect("PGDUMPD_FAULTS_SEED is a number"),
-        Err(_) => rand::rng().random_range(0..1_000_000),
-    }
+    number("PGDUMPD_FAULTS_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000))
 }
 
 async fn play_all(pairs: &[(Operation, Operation)]) {
-    let seed = seed();
-    for (first, second) in pairs {
-        let found = play(*first, *second, 1, seed).await;
-        assert!(found.is_empty(), "{}", found.join("\n"));
-    }
+    let found = Matrix::new(pairs.to_vec(), 1, seed()).play(1, None).await;
+    assert_eq!(found, 0, "rounds in which the judge found something");
 }
 
 use Operation::{
@@ -97,31 +75,20 @@ async fn what_reads_backups_beside_what_deletes_them_gives_no_wrong_file() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes hours: script/faults"]
 async fn every_pair() {
-    let rounds: u32 = match std::env::var("PGDUMPD_FAULTS_ROUNDS") {
-        Ok(text) => text.parse().expect("PGDUMPD_FAULTS_ROUNDS is a number"),
-        Err(_) => 30,
-    };
-    let seed = seed();
+    let rounds = number("PGDUMPD_FAULTS_ROUNDS").unwrap_or(30);
+    let lanes = number("PGDUMPD_FAULTS_LANES").unwrap_or(4);
+    let minutes = number("PGDUMPD_FAULTS_MINUTES");
     let mut pairs = Vec::new();
     for (index, first) in Operation::ALL.iter().enumerate() {
         for second in &Operation::ALL[index..] {
             pairs.push((*first, *second));
         }
     }
-    println!("{} pairs, {rounds} rounds each, seed {seed}", pairs.len());
-    let mut broken = 0;
-    for (first, second) in pairs {
-        let found = play(first, second, rounds, seed).await;
-        println!(
-            "{:<12} {:<12} {rounds:>3} rounds, {:>2} with faults",
-            format!("{first:?}"),
-            format!("{second:?}"),
-            found.len()
-        );
-        for text in &found {
-            println!("{text}");
-        }
-        broken += found.len();
+    if let Ok(names) = std::env::var("PGDUMPD_FAULTS_PAIR") {
+        pairs.retain(|(first, second)| names == format!("{first:?} {second:?}"));
+        assert_eq!(pairs.len(), 1, "PGDUMPD_FAULTS_PAIR: there is no {names:?}");
     }
-    assert_eq!(broken, 0, "rounds in which the judge found something");
+    let limit = minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    let found = Matrix::new(pairs, rounds, seed()).play(lanes, limit).await;
+    assert_eq!(found, 0, "rounds in which the judge found something");
 }
