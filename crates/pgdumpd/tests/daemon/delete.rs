@@ -105,8 +105,15 @@ async fn delete_removes_a_copy_whose_daemon_died_before_it_could_note_it() {
 #[tokio::test]
 async fn what_was_deleted_before_is_not_found_also_while_no_daemon_has_cleaned_up() {
     let (world, id) = copied_and_not_noted().await;
+    let daemon = world.daemon().await;
     let argument = id.to_string();
     world.say(&["delete", &argument, "--yes"]).code(0);
+    daemon.stop().await;
+    // As it is until a daemon has come by.
+    sqlx::query("UPDATE pgdumpd.backup_attempts SET cleared_at = NULL")
+        .execute(&world.pool)
+        .await
+        .unwrap();
     world.say(&["delete", &argument, "--yes"]).code(3);
 }
 
