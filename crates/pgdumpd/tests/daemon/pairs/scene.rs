@@ -101,7 +101,7 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) async fn new() -> Self {
         let mut world = World::new().await;
-        fill(&world.shop, 8).await;
+        fill(&world.shop, 4).await;
         let disks =
             ["a", "b"].map(|name| Mounted::new(world.dir.path().join(format!("disk-{name}"))));
         world.unset("storages.local");
@@ -118,7 +118,7 @@ impl Scene {
             ("storage", quoted("a")),
             ("copies", "[\"b\"]".to_owned()),
             ("keep_last", KEEP_LAST.to_string()),
-            ("compression", quoted("gzip:6")),
+            ("compression", quoted("gzip:1")),
         ] {
             world.set("targets.shop", key, value);
         }
