@@ -7,6 +7,9 @@ CREATE TABLE pgdumpd.backup_deletions (
     requested_by text        NOT NULL DEFAULT session_user
 );
 
+-- What daemons have begun to delete; each looks for it at every heartbeat.
+CREATE INDEX backup_copies_deleting ON pgdumpd.backup_copies (storage_id) WHERE state = 'deleting';
+
 -- The same as in migration 6, and the table above.
 CREATE OR REPLACE FUNCTION pgdumpd.grant_daemon(grantee name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

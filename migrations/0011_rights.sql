@@ -29,13 +29,33 @@ CREATE FUNCTION pgdumpd.revoke_role(grantee name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
+    PERFORM pgdumpd.take_rights(grantee, '{}');
+END
+$$;
+
+-- Takes back everything that the functions below give, but for membership in these policies: to change that waits for every
+-- open transaction that has enqueued a job.
+CREATE FUNCTION pgdumpd.take_rights(grantee name, policies_kept name[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    policy name;
+BEGIN
     PERFORM pgdumpd.require_role(grantee);
+    -- The owner may do everything by that alone, and the functions that act for applications are the owner's.
+    IF (SELECT r.rolname = grantee FROM pg_namespace AS n JOIN pg_roles AS r ON r.oid = n.nspowner
+        WHERE n.nspname = 'pgdumpd') THEN
+        RETURN;
+    END IF;
     -- With a table's rights go those on its columns.
     EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA pgdumpd FROM %I', grantee);
     EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgdumpd FROM %I', grantee);
     EXECUTE format('REVOKE ALL ON SCHEMA pgdumpd FROM %I', grantee);
-    PERFORM pgdumpd.remove_from_policy('readers_see_all_rows', grantee);
-    PERFORM pgdumpd.remove_from_policy('daemons_write_all_rows', grantee);
+    FOREACH policy IN ARRAY ARRAY['readers_see_all_rows', 'daemons_write_all_rows']::name[] LOOP
+        IF policy <> ALL (policies_kept) THEN
+            PERFORM pgdumpd.remove_from_policy(policy, grantee);
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -80,7 +100,7 @@ CREATE OR REPLACE FUNCTION pgdumpd.grant_producer(grantee name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    PERFORM pgdumpd.revoke_role(grantee);
+    PERFORM pgdumpd.take_rights(grantee, '{}');
     PERFORM pgdumpd.add_producer_rights(grantee);
 END
 $$;
@@ -89,7 +109,7 @@ CREATE OR REPLACE FUNCTION pgdumpd.grant_reader(grantee name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    PERFORM pgdumpd.revoke_role(grantee);
+    PERFORM pgdumpd.take_rights(grantee, '{readers_see_all_rows}');
     PERFORM pgdumpd.add_reader_rights(grantee);
 END
 $$;
@@ -98,7 +118,7 @@ CREATE OR REPLACE FUNCTION pgdumpd.grant_operator(grantee name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    PERFORM pgdumpd.revoke_role(grantee);
+    PERFORM pgdumpd.take_rights(grantee, '{readers_see_all_rows}');
     PERFORM pgdumpd.add_operator_rights(grantee);
 END
 $$;
@@ -108,7 +128,7 @@ CREATE OR REPLACE FUNCTION pgdumpd.grant_daemon(grantee name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    PERFORM pgdumpd.revoke_role(grantee);
+    PERFORM pgdumpd.take_rights(grantee, '{readers_see_all_rows,daemons_write_all_rows}');
     PERFORM pgdumpd.add_operator_rights(grantee);
     EXECUTE format('GRANT UPDATE (state, run_at, attempt, rescues, lease_token, worker_id, lease_expires_at, started_at, finished_at,
                                   phase, progress, message, current_table, tables_done, tables_total, rows_done, bytes_dumped,

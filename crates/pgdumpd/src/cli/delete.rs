@@ -1,7 +1,7 @@
 //! `pgdumpd delete`: removes a backup from every storage that holds it, manifest first, and cancels what would copy it
 //! further.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -113,8 +113,7 @@ async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit
         places: queue.places_of_backup(id).await?,
     };
     let outcome = search.remove_all(yes).await?;
-    // What was requested before may only not be cleared yet.
-    let was_there = places.iter().any(|place| asked.is_new || place.noted);
+    let was_there = places.iter().any(|place| place.noted);
     if outcome.removed == 0 && outcome.left == 0 && was_there && yes {
         out::line(format!("{id}: removed by a daemon"))?;
     } else if outcome.removed == 0 && outcome.left == 0 {
@@ -149,7 +148,7 @@ impl Search<'_> {
     async fn remove_all(&self, yes: bool) -> anyhow::Result<Removed> {
         let mut outcome = Removed::default();
         let mut opened = HashSet::new();
-        let mut faults = HashMap::new();
+        let mut away = HashSet::new();
         for name in self.config.storages.keys() {
             match self.remove_from(name, yes).await {
                 Ok((storage_id, removed)) => {
@@ -157,37 +156,34 @@ impl Search<'_> {
                     opened.insert(storage_id);
                 }
                 Err(error) => {
-                    faults.insert(name.as_str(), error);
+                    away.insert(name.as_str());
+                    outcome.left += 1;
+                    let noted = self.places.iter().any(|it| it.noted && it.storage == *name);
+                    say_left(name, noted, yes, &chain(error.as_ref()));
                 }
             }
         }
-        let mut told = HashSet::new();
+        let mut said = HashSet::new();
         for place in &self.places {
-            if opened.contains(&place.storage_id) || !told.insert(place.storage_id) {
+            if opened.contains(&place.storage_id)
+                || away.contains(place.storage.as_str())
+                || !said.insert(place.storage_id)
+            {
                 continue;
             }
             outcome.left += 1;
-            let why = match faults.get(place.storage.as_str()) {
-                Some(error) => chain(error.as_ref()),
-                None => format!(
+            let why = if away.is_empty() {
+                format!(
                     "no storage with the id {} is configured here",
                     place.storage_id
-                ),
-            };
-            let may = if place.noted {
-                "it stays"
+                )
             } else {
-                "something of it may be"
+                format!(
+                    "none of the storages that can be opened here has the id {}",
+                    place.storage_id
+                )
             };
-            let then = if yes {
-                "; a daemon that reaches it removes it"
-            } else {
-                ""
-            };
-            watch::eprintln_line(&format!(
-                "{may} in storage \"{}\"{then}: {why}",
-                place.storage
-            ));
+            say_left(&place.storage, place.noted, yes, &why);
         }
         Ok(outcome)
     }
@@ -217,6 +213,21 @@ impl Search<'_> {
         }
         Ok((storage.id(), removed))
     }
+}
+
+/// Says what stays for now, on standard error.
+fn say_left(storage: &str, noted: bool, yes: bool, why: &str) {
+    let may = if noted {
+        "it stays"
+    } else {
+        "something of it may be"
+    };
+    let then = if yes {
+        "; a daemon that reaches it removes it"
+    } else {
+        ""
+    };
+    watch::eprintln_line(&format!("{may} in storage \"{storage}\"{then}: {why}"));
 }
 
 /// A clone that was adopted knows the original's backups, which are not its own.
@@ -257,7 +268,7 @@ async fn stop_copies(queue: &Queue, id: Uuid, yes: bool) -> anyhow::Result<bool>
         if Instant::now() >= deadline {
             for copy in open {
                 watch::eprintln_line(&format!(
-                    "the copy to storage \"{}\" still runs: delete the backup once more when job {} has ended",
+                    "the copy to storage \"{}\" still runs; what it stores is deleted by a daemon once job {} has ended",
                     copy.to, copy.job
                 ));
             }

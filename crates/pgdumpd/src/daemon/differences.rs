@@ -12,8 +12,9 @@ use crate::queue::{Difference, QueueError};
 
 /// The stable word for it.
 const DAEMONS_DIFFER: &str = "daemons_differ";
+const QUEUE_FAILED: &str = "queue_failed";
 const HINT: &str = "Give both daemons the same configuration of the target, and reload them (SIGHUP). Until then neither \
-                    takes a backup of it.";
+                    takes a backup of it, nor deletes one.";
 /// A question that is not answered by then is asked again at the next heartbeat.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -48,6 +49,7 @@ impl Differences {
         for target in targets(&self.said).difference(&targets(&now)) {
             info!(target, "the daemons agree about the target again");
             services.give_hint();
+            services.retention.look_again();
         }
         if certain != self.said {
             // What the last check said of it is over.
@@ -63,26 +65,36 @@ impl Differences {
 /// # Errors
 /// A transient `daemons_differ` where it means something else to a daemon that is alive.
 pub(crate) async fn agree(services: &Services, served: &Served, target: &str) -> Result<(), Fault> {
+    match agree_for_certain(services, served, target).await {
+        // The claim was refused if a difference was known a moment ago, and the heartbeat judges an outage.
+        Err(fault) if fault.code() == QUEUE_FAILED => {
+            debug!("the daemons cannot be compared: {}", fault.report());
+            Ok(())
+        }
+        agreed => agreed,
+    }
+}
+
+/// The same for what cannot be taken back: an answer is needed.
+///
+/// # Errors
+/// As [`agree`], and a transient `queue_failed`.
+pub(super) async fn agree_for_certain(
+    services: &Services,
+    served: &Served,
+    target: &str,
+) -> Result<(), Fault> {
     let settings = target_settings::of(served);
     let shown = services
         .queue
         .show_target_settings(services.worker.id, &settings);
-    let asked = async {
-        in_time(shown).await?;
-        ask(services).await
-    };
-    match asked.await {
-        Ok(differences) => match differences.iter().find(|one| one.target == target) {
-            Some(difference) => {
-                Err(Fault::transient(DAEMONS_DIFFER, difference.to_string()).hint(HINT))
-            }
-            None => Ok(()),
-        },
-        // The claim was refused if a difference was known a moment ago, and the heartbeat judges an outage.
-        Err(fault) => {
-            debug!("the daemons cannot be compared: {}", fault.report());
-            Ok(())
+    in_time(shown).await?;
+    let differences = ask(services).await?;
+    match differences.iter().find(|one| one.target == target) {
+        Some(difference) => {
+            Err(Fault::transient(DAEMONS_DIFFER, difference.to_string()).hint(HINT))
         }
+        None => Ok(()),
     }
 }
 
@@ -96,7 +108,7 @@ async fn ask(services: &Services) -> Result<Vec<Difference>, Fault> {
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, QueueError>>) -> Result<T, Fault> {
-    let failed = |text: &str| Fault::transient("queue_failed", text);
+    let failed = |text: &str| Fault::transient(QUEUE_FAILED, text);
     match tokio::time::timeout(LIMIT, answer).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(failed("the queue could not be asked").caused_by(error)),

@@ -1,5 +1,6 @@
 //! Deletes the backups that a target no longer keeps, after each success and beside the jobs: it holds no lease,
-//! delays no job's end, and fails no job. What could not be deleted is tried again after the next success.
+//! delays no job's end, and fails no job. What could not be deleted is tried again after the next success, and what was
+//! begun by the sweep.
 //!
 //! The queue says in which order backups were taken, the same for every daemon, and a storage which of them are good. What
 //! either of them does not know is neither counted nor deleted. `judging` finds out what there is, `crate::retention` has
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span, warn};
 use uuid::Uuid;
 
+use super::differences::agree_for_certain;
 use super::{Served, Services};
 use crate::fault::chain;
 use crate::finding::Finding;
@@ -69,6 +71,22 @@ impl Retention {
         self.notes.all()
     }
 
+    /// Applies once more the rules that daemons did not agree about.
+    pub(super) fn look_again(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Keeps in mind that rules are still to be applied.
+    fn put_back(&self, place: (String, Uuid), due: Due) {
+        let mut all = self.lock();
+        let now = all.entry(place).or_insert_with(|| Due {
+            storage: due.storage.clone(),
+            pinned: Vec::new(),
+        });
+        let later = std::mem::replace(&mut now.pinned, due.pinned);
+        now.pinned.extend(later);
+    }
+
     fn take(&self) -> Option<((String, Uuid), Due)> {
         self.lock().pop_first()
     }
@@ -85,6 +103,7 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
             () = rest.cancelled() => return,
             () = services.retention.wake.notified() => {}
         }
+        let mut put_off = Vec::new();
         while let Some(((target, storage_id), due)) = services.retention.take() {
             let span = info_span!("retention", target = %target);
             let application = Application {
@@ -94,19 +113,32 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
                 storage_id,
                 due: &due,
             };
-            // May be dropped at any point: the next success finishes what was begun.
+            // May be dropped at any point: what was begun is finished by the sweep.
             tokio::select! {
                 () = rest.cancelled() => return,
-                applied = tokio::time::timeout(PATIENCE, application.run().instrument(span)) => if applied.is_err() {
-                    warn!(
+                applied = tokio::time::timeout(PATIENCE, application.run().instrument(span)) => match applied {
+                    Ok(Applied::Done) => {}
+                    Ok(Applied::PutOff) => put_off.push(((target, storage_id), due)),
+                    Err(_) => warn!(
                         target = %target,
                         event = %BACKUP_NOT_DELETED,
                         "older backups stay for now: no answer from the storage"
-                    );
+                    ),
                 }
             }
         }
+        for (place, due) in put_off {
+            services.retention.put_back(place, due);
+        }
     }
+}
+
+/// What came of one application.
+enum Applied {
+    /// Nothing more is to be done until the next success.
+    Done,
+    /// Other daemons have other rules for the target: once more when all agree.
+    PutOff,
 }
 
 /// The rules of one target, applied to one storage.
@@ -119,12 +151,18 @@ struct Application<'a> {
 }
 
 impl Application<'_> {
-    async fn run(self) {
+    async fn run(&self) -> Applied {
         let Some(rules) = self.rules() else {
-            return;
+            let place = (self.target, self.storage_id);
+            self.services.retention.notes.say(place, Vec::new());
+            return Applied::Done;
         };
-        if let Err(why) = self.apply(rules).await {
-            warn!(event = %BACKUP_NOT_DELETED, "older backups stay for now: {why}");
+        match self.apply(rules).await {
+            Ok(applied) => applied,
+            Err(why) => {
+                warn!(event = %BACKUP_NOT_DELETED, "older backups stay for now: {why}");
+                Applied::Done
+            }
         }
     }
 
@@ -137,7 +175,7 @@ impl Application<'_> {
         })
     }
 
-    async fn apply(&self, rules: Rules) -> Result<(), String> {
+    async fn apply(&self, rules: Rules) -> Result<Applied, String> {
         let queue = &self.services.queue;
         let storage = self.open().await?;
         // The storage first: what is stored meanwhile is noted, not seen, and so neither counted nor deleted.
@@ -158,6 +196,10 @@ impl Application<'_> {
             pinned: &self.due.pinned,
         };
         let judged = judging.judge(found, noted).await?;
+        if let Err(fault) = agree_for_certain(self.services, &self.served, self.target).await {
+            warn!(event = %BACKUP_NOT_DELETED, "older backups stay for now: {}", fault.report());
+            return Ok(Applied::PutOff);
+        }
         let notes = judged.notes(&storage);
         let place = (self.target, self.storage_id);
         self.services.retention.notes.say(place, notes);
@@ -166,7 +208,7 @@ impl Application<'_> {
             backups = judged.backups.len(),
             deleted, "applied the target's rules"
         );
-        Ok(())
+        Ok(Applied::Done)
     }
 
     /// The storage that the success was stored in: nothing is made, and nothing deleted, where another one is mounted or

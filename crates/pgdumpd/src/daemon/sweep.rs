@@ -1,6 +1,6 @@
 //! Cleans up after attempts whose jobs have ended and that nobody could clean up: their daemons died, or could not reach
 //! target or storage at the end. A job that runs again does so itself. And finishes deletions that were requested while a
-//! storage was away, or before a daemon had stored what was to be deleted.
+//! storage was away, or before a daemon had stored what was to be deleted, and those whose daemon died.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,8 +88,8 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     }
 }
 
-/// Deletes backups whose deletion was requested and that a storage got, or that came back with it, after that. May be
-/// dropped at any point: each step can be repeated.
+/// Deletes backups whose deletion was requested and that a storage got, or that came back with it, after that; and those
+/// that a daemon began to delete. May be dropped at any point: each step can be repeated.
 async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
     let storages = services.served().storages_for_copies();
@@ -113,12 +113,13 @@ async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant
                 event = %BACKUP_DELETED,
                 job.id = %backup.job,
                 object.key = backup.object_key,
-                "deleted a backup whose deletion had been requested"
+                "deleted a backup whose deletion had been {}", begun_or_requested(backup)
             ),
             Err(fault) => warn!(
                 job.id = %backup.job,
                 object.key = backup.object_key,
-                "a requested deletion could not be finished: {}",
+                "a deletion that had been {} could not be finished: {}",
+                begun_or_requested(backup),
                 fault.report()
             ),
         }
@@ -137,10 +138,27 @@ async fn finish_deletion(services: &Services, backup: &Unfinished) -> Result<(),
     let key = ObjectKey::parse(&backup.object_key).map_err(|error| {
         Fault::permanent("key_unreadable", "a backup's object key is unreadable").caused_by(error)
     })?;
+    if backup.requested {
+        // Also what no row notes: an attempt whose daemon died may have stored another one. The row comes last: until it
+        // says so, this is tried again.
+        let queue = services.queue.id();
+        let keys = storage.keys_of_target(queue, &backup.target, backup.job);
+        for key in keys.await? {
+            storage.delete_backup(&key).await?;
+        }
+    }
     storage.delete_backup(&key).await?;
     let noted = services.queue.mark_copy_deleted(storage.id(), key.as_str());
     noted.await?;
     Ok(())
+}
+
+fn begun_or_requested(backup: &Unfinished) -> &'static str {
+    if backup.requested {
+        "requested"
+    } else {
+        "begun"
+    }
 }
 
 async fn note(services: &Services, token: Uuid) {

@@ -263,6 +263,13 @@ impl Judge<'_> {
                 "the queue says that it is deleted: a valid backup all the same",
             ).advises("`pgdumpd delete --key` removes it; `pgdumpd fetch --storage` brings it back.")),
             (None, Some(attempt)) if !attempt.job_has_ended => judged.explained += 1,
+            (None, Some(attempt)) if attempt.deletion_requested => judged.findings.push(
+                self.warning("deletion_unfinished", key, job)
+                    .of_size(size, None)
+                    .says("its deletion was requested, and a daemon stored it all the same")
+                    .advises("A daemon that reaches the storage deletes it, and so does --repair.")
+                    .remedied_by(Remedy::FinishDeletion),
+            ),
             (None, Some(_)) if self.has_another(key, job) => judged.findings.push(
                 Finding::note("backup_without_row", &self.shelf.name, key.as_str())
                     .of_job(job)
@@ -304,7 +311,7 @@ impl Judge<'_> {
                         .of_size(copy.size_bytes, None)
                         .says("its deletion by keep_last was begun and has not ended")
                         .advises(
-                            "The next success of its target finishes it, and so does --repair.",
+                            "A daemon that reaches the storage finishes it, and so does --repair.",
                         )
                         .remedied_by(Remedy::FinishDeletion),
                 );

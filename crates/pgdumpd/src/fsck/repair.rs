@@ -4,6 +4,7 @@ use super::finding::{Finding, Remedy};
 use crate::fault::Fault;
 use crate::queue::Queue;
 use crate::store::{ObjectKey, Storage};
+use crate::stored::note_backup;
 
 /// What came of a remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,16 +72,13 @@ pub async fn repair(
             let key = key_of(finding)?;
             // What is being deleted never becomes a backup again: its key is that of one attempt.
             storage.delete_backup(&key).await?;
-            // Where the storage has gone meanwhile, nothing of it has.
-            storage.confirm().await?;
+            // There may be no row of it.
             let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
-            noted.await?
+            noted.await.map(|_| true)?
         }
         Remedy::NoteCopy { size_bytes } => match finding.job {
             Some(job) if storage.has_manifest(&key_of(finding)?).await? => {
-                let (name, id) = (storage.name(), storage.id());
-                let noted = queue.note_copy(job, name, id, &finding.key, *size_bytes);
-                noted.await?
+                note_backup(queue, storage, job, &key_of(finding)?, *size_bytes).await?
             }
             _ => false,
         },

@@ -18,8 +18,8 @@ use super::stop::{InStep, Step, Stop};
 use super::{earlier, manifest};
 use crate::daemon::{Served, Services};
 use crate::fault::Fault;
-use crate::queue::{ClaimedJob, CopyOrder, CopyRow, Progress, Success};
-use crate::store::{Copied, GLOBALS_DAMAGED, Manifest, Storage, Upload, in_time};
+use crate::queue::{ClaimedJob, CopyOrder, CopyRow, Place, Progress, Success};
+use crate::store::{Copied, GLOBALS_DAMAGED, Manifest, ObjectKey, Storage, Upload, in_time};
 use crate::stored::{BACKUP_DIFFERS, compare_with_row};
 
 pub(super) use flow::Compared;
@@ -97,10 +97,12 @@ impl Copying<'_> {
     /// Sends the backup from the first storage that gives it whole.
     async fn send_from_anywhere(&self, storage: &Storage) -> Result<Sent, Stop> {
         let mut faults = Vec::new();
-        for held in self.held().await? {
-            if held.storage_id == storage.id() {
-                return Err(same_storage(storage, &held)).in_step(Step::Prepare);
-            }
+        let held = self.held().await?;
+        if let Some(held) = held.iter().find(|held| held.storage_id == storage.id()) {
+            return Err(same_storage(storage, held)).in_step(Step::Prepare);
+        }
+        self.finish_deletion(storage).await?;
+        for held in held {
             let found = self.unless_halted(self.find(&held)).await?;
             let fault = match found {
                 Found::Source(source) => match self.send(*source, storage).await? {
@@ -125,6 +127,30 @@ impl Copying<'_> {
                 "no storage holds the backup any more: there is nothing to copy".to_owned(),
             )),
         }
+    }
+
+    /// Finishes what a daemon began to delete in the storage that the copy goes to: the row there names one object, and
+    /// will name the copy.
+    async fn finish_deletion(&self, storage: &Storage) -> Result<(), Stop> {
+        let finished = async {
+            let places = self.services.queue.places_of_backup(self.order.of).await?;
+            let here = |place: &&Place| place.noted && place.storage_id == storage.id();
+            for place in places.iter().filter(here) {
+                let key = ObjectKey::parse(&place.object_key).map_err(|error| {
+                    Fault::permanent("key_unreadable", "a backup's object key is unreadable")
+                        .caused_by(error)
+                })?;
+                storage.delete_backup(&key).await?;
+                let noted = self
+                    .services
+                    .queue
+                    .mark_copy_deleted(storage.id(), key.as_str());
+                noted.await?;
+            }
+            Ok::<(), Fault>(())
+        };
+        let finished = self.unless_halted(in_time(self.limit(), finished)).await?;
+        finished.in_step(Step::Prepare)
     }
 
     fn tell(&self, held: &CopyRow, fault: &Fault) {

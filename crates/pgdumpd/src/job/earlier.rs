@@ -9,7 +9,7 @@ use crate::daemon::Served;
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, EarlierAttempt, Leftover, Noted, Queue};
 use crate::store::{Manifest, ObjectKey, STORAGE_STALLED, Storage, in_time};
-use crate::stored::compare_with_row;
+use crate::stored::{compare_with_row, note_backup};
 use crate::target::{Target, application_name};
 use crate::telemetry::BACKUP_DELETED;
 
@@ -200,10 +200,8 @@ async fn clear_object(
             Ok(())
         }
         Some(size_bytes) => {
-            let (name, id) = (storage.name(), storage.id());
-            let noted = queue.note_copy(left.backup, name, id, key.as_str(), size_bytes);
             // Where the queue notes another backup of the job in this storage, that one counts.
-            if noted.await? {
+            if note_backup(queue, storage, left.backup, key, size_bytes).await? {
                 info!(
                     job.id = %left.backup,
                     object.key = %key,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Noted, Queue, QueueError};
 
 const ATTEMPTS: &str = include_str!("sql/audit_attempts.sql");
-const COPIES: &str = include_str!("sql/audit_copies.sql");
+const COPIES: &str = include_str!("sql/noted_copies.sql");
 const IS_IN_USE: &str = include_str!("sql/attempt_is_in_use.sql");
 const IS_NOTED: &str = include_str!("sql/key_is_noted.sql");
 const IDENTITY: &str = include_str!("sql/audit_identity.sql");
@@ -32,6 +32,8 @@ pub struct AuditedAttempt {
     pub upload_id: Option<String>,
     /// Whether the job is seen to have ended, so that no attempt will adopt or clear this one.
     pub job_has_ended: bool,
+    /// Whether the deletion of its backup was requested.
+    pub deletion_requested: bool,
 }
 
 /// A noted copy of a backup.
@@ -111,6 +113,7 @@ impl Queue {
                 object_key: row.try_get("object_key")?,
                 upload_id: row.try_get("upload_id")?,
                 job_has_ended: row.try_get("job_has_ended")?,
+                deletion_requested: row.try_get("deletion_requested")?,
             })
         });
         let copies = link.fetch_all(sqlx::query(COPIES)).await?;

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use super::{Noted, Queue, QueueError};
 
-const COPIES: &str = include_str!("sql/copies_of.sql");
+const COPIES: &str = concat!(
+    include_str!("sql/noted_copies.sql"),
+    "WHERE c.job_id = $1 AND c.state = 'stored' ORDER BY c.stored_at, c.storage_id"
+);
 const CANCEL_COPIES: &str = include_str!("sql/cancel_copies.sql");
 const ASK_FOR_COPY: &str = include_str!("sql/ask_for_copy.sql");
 const OPEN_COPIES: &str = include_str!("sql/open_copies.sql");

@@ -17,8 +17,6 @@ pub struct Deletable {
     pub target: String,
     /// Whether its job has ended, so that the request was taken.
     pub has_ended: bool,
-    /// Whether nobody had requested it before.
-    pub is_new: bool,
 }
 
 /// Where a backup is, or may be.
@@ -30,21 +28,25 @@ pub struct Place {
     pub storage_id: Uuid,
     /// The object's key.
     pub object_key: String,
-    /// Whether it is noted as stored there. Else an attempt began to store it, and it is not known what is left.
+    /// Whether it is noted as stored there, or as being deleted. Else an attempt began to store it, and it is not known what is left.
     pub noted: bool,
 }
 
-/// A backup that a storage holds although its deletion was requested.
+/// A backup that a storage holds although it is to go.
 #[derive(Debug, Clone)]
 pub struct Unfinished {
     /// The backup's job.
     pub job: Uuid,
+    /// Its target's name.
+    pub target: String,
     /// The storage's name when it was stored.
     pub storage: String,
     /// The storage's id.
     pub storage_id: Uuid,
     /// The object's key.
     pub object_key: String,
+    /// Whether a person requested it, and so everything of the job is to go; else a daemon began to delete this one.
+    pub requested: bool,
 }
 
 impl Queue {
@@ -64,7 +66,6 @@ impl Queue {
             Ok(Deletable {
                 target: row.try_get("target")?,
                 has_ended: row.try_get("has_ended")?,
-                is_new: row.try_get("is_new")?,
             })
         })
         .transpose()
@@ -89,8 +90,8 @@ impl Queue {
             .collect()
     }
 
-    /// Backups that these storages hold although their deletion was requested, the oldest request first, but for
-    /// those of the jobs in `without`.
+    /// Backups that these storages hold although their deletion was requested, or begun by a daemon, but for those of
+    /// the jobs in `without`.
     ///
     /// # Errors
     /// The database's.
@@ -110,9 +111,11 @@ impl Queue {
             .map(|row| {
                 Ok(Unfinished {
                     job: row.try_get("job_id")?,
+                    target: row.try_get("target")?,
                     storage: row.try_get("storage")?,
                     storage_id: row.try_get("storage_id")?,
                     object_key: row.try_get("object_key")?,
+                    requested: row.try_get("requested")?,
                 })
             })
             .collect()

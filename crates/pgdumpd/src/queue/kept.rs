@@ -1,12 +1,18 @@
 //! What the queue notes of a target in one storage, in the order in which backups are kept, and the decision to delete one.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Queue, QueueError};
+use super::{Noted, Queue, QueueError};
 
 const KEPT: &str = include_str!("sql/kept_backups.sql");
+const NOTED: &str = concat!(
+    include_str!("sql/noted_copies.sql"),
+    "WHERE c.storage_id = $1 AND j.target = $2 AND c.state = 'stored'"
+);
 const BEGIN: &str = include_str!("sql/begin_deletion.sql");
 const MARK_DELETED: &str = include_str!("sql/mark_copy_deleted.sql");
 const UNFINISHED: &str = include_str!("sql/unfinished_attempts.sql");
@@ -56,6 +62,23 @@ impl Queue {
                     producer: row.try_get("producer")?,
                 })
             })
+            .collect()
+    }
+
+    /// What else is known of the backups of this target that are stored in this storage, by object key: their manifests
+    /// are compared with it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn noted_of_target(
+        &self,
+        target: &str,
+        storage_id: Uuid,
+    ) -> Result<HashMap<String, Noted>, QueueError> {
+        let statement = sqlx::query(NOTED).bind(storage_id).bind(target);
+        let rows = self.inner.link.fetch_all(statement).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("object_key")?, Noted::read(row)?)))
             .collect()
     }
 

@@ -52,7 +52,8 @@ impl Queue {
             .bind(limit)
             .bind(without)
             .bind(names_of(storages))
-            .bind(ids_of(storages));
+            .bind(ids_of(storages))
+            .bind(self.id());
         let rows = self.inner.link.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {

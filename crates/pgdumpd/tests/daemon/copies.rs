@@ -540,6 +540,49 @@ async fn a_storage_that_is_the_first_one_under_another_name_is_refused() {
 }
 
 #[tokio::test]
+async fn two_names_of_one_storage_get_one_copy() {
+    let mut world = copying(&["offsite"]).await;
+    world.add_storage("second");
+    world.set("targets.shop", "copies", "[\"offsite\", \"second\"]");
+    World::make_storage_at(&world.place("offsite"), Uuid::new_v4());
+    std::os::unix::fs::symlink(world.place("offsite"), world.place("second")).unwrap();
+    world.set("daemon", "max_copies", "1");
+    let _daemon = world.daemon().await;
+    let id = world.back_up().await;
+    let mut states = Vec::new();
+    for copy in world.copies(id).await {
+        let status = world.ended(copy.id).await;
+        states.push((status.state, status.error_code));
+    }
+    states.sort_unstable_by_key(|(state, _)| state.to_string());
+    let refused = Some("copy_same_storage".to_owned());
+    assert_eq!(
+        states,
+        [(JobState::Failed, refused), (JobState::Succeeded, None)]
+    );
+    assert_eq!(World::backups_in(&world.place("offsite")).len(), 1);
+    world.assert_explained();
+}
+
+#[tokio::test]
+async fn a_copy_to_where_the_backup_is_being_deleted_finishes_that_first() {
+    let world = copying(&["offsite"]).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    daemon.stop().await;
+    let sql = "UPDATE pgdumpd.backup_copies SET state = 'deleting' WHERE storage = 'offsite'";
+    world.sql(sql).await;
+    world
+        .say(&["copy", &id.to_string(), "--to", "offsite"])
+        .code(0);
+    let _daemon = world.daemon().await;
+    world.held_by(id, "2 of 2").await;
+    assert_eq!(World::backups_in(&world.place("offsite")).len(), 1);
+    world.assert_explained();
+}
+
+#[tokio::test]
 async fn a_daemon_that_stops_hands_its_copies_back() {
     let mut world = copying(&["offsite"]).await;
     world.set("daemon", "drain_timeout", quoted("1s"));

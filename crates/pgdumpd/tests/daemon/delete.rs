@@ -1,12 +1,16 @@
 //! `delete` and `cancel` mean it: what a daemon that died left whole is found, and goes, or is noted and counted.
 
+use std::path::Path;
+
 use pgdumpd_client::{BackupRequest, JobState};
 use pgdumpd_testkit::eventually;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
 use crate::copies::copying;
+use crate::fsck::manifest_of;
 use crate::harness::{Daemon, SOON, World};
+use crate::retention::whole;
 
 /// Lets no success into this storage be noted, until the connection is closed.
 async fn hold_rows_of(world: &World, storage: &str) -> PgConnection {
@@ -57,6 +61,13 @@ async fn copied_and_not_noted() -> (World, Uuid) {
     kill_before_the_row(&world, &mut daemon, holder).await;
     assert_eq!(World::backups_in(&world.place("offsite")).len(), 1);
     (world, id)
+}
+
+/// The id in a storage's marker, as the configuration writes it.
+fn id_in(storage: &Path) -> String {
+    let marker = std::fs::read(storage.join("pgdumpd-storage.json")).unwrap();
+    let marker: serde_json::Value = serde_json::from_slice(&marker).unwrap();
+    marker["storage_id"].to_string()
 }
 
 /// A backup that is whole in `local`, although its daemon died before it could end the row.
@@ -118,17 +129,34 @@ async fn what_was_deleted_before_is_not_found_also_while_no_daemon_has_cleaned_u
 }
 
 #[tokio::test]
+async fn fsck_deletes_what_was_requested_and_brings_nothing_of_it_back() {
+    let (mut world, id) = copied_and_not_noted().await;
+    let (offsite, away) = (world.place("offsite"), world.place("away"));
+    world.cancel(world.copy(id).await).await;
+    world
+        .sql("UPDATE pgdumpd.backup_jobs SET lease_expires_at = now() WHERE state = 'running'")
+        .await;
+    std::fs::rename(&offsite, &away).unwrap();
+    // The daemon ends the copy; the storage is away.
+    world.set("storages.offsite", "storage_id", id_in(&away));
+    let daemon = world.daemon().await;
+    world.ended(world.copy(id).await).await;
+    daemon.stop().await;
+    world.say(&["delete", &id.to_string(), "--yes"]).code(7);
+    std::fs::rename(&away, &offsite).unwrap();
+    let said = world.fsck(&[]).code(6);
+    assert!(said.out.contains("deletion_unfinished"), "{}", said.out);
+    world.fsck(&["--repair"]).code(0);
+    assert_eq!(World::files_in(&offsite), [""; 0]);
+    assert_eq!(world.status(id).await.copies_stored, 0);
+}
+
+#[tokio::test]
 async fn a_copy_that_was_out_of_reach_of_delete_goes_when_a_daemon_reaches_it() {
     let (mut world, id) = copied_and_not_noted().await;
     let (offsite, away) = (world.place("offsite"), world.place("away"));
     // A daemon that starts while the storage is away must not make another one.
-    let marker = std::fs::read(offsite.join("pgdumpd-storage.json")).unwrap();
-    let marker: serde_json::Value = serde_json::from_slice(&marker).unwrap();
-    world.set(
-        "storages.offsite",
-        "storage_id",
-        marker["storage_id"].to_string(),
-    );
+    world.set("storages.offsite", "storage_id", id_in(&offsite));
     std::fs::rename(&offsite, &away).unwrap();
     let daemon = world.daemon().await;
     let argument = id.to_string();
@@ -142,12 +170,6 @@ async fn a_copy_that_was_out_of_reach_of_delete_goes_when_a_daemon_reaches_it() 
     assert_eq!(world.files(), [""; 0]);
     daemon.stop().await;
     std::fs::rename(&away, &offsite).unwrap();
-    world.say(&["fsck", "--repair"]);
-    assert_eq!(
-        world.status(id).await.copies_stored,
-        0,
-        "it does not come back"
-    );
 
     let daemon = world.daemon().await;
     eventually("the copy is deleted", SOON, async || {
@@ -217,7 +239,7 @@ async fn a_cancelled_copy_that_was_whole_is_noted() {
 
 #[tokio::test]
 async fn an_adopted_clone_neither_deletes_nor_copies_the_originals_backups() {
-    let world = copying(&["offsite"]).await;
+    let mut world = copying(&["offsite"]).await;
     let daemon = world.daemon().await;
     let id = world.back_up().await;
     world.held_by(id, "2 of 2").await;
@@ -236,8 +258,9 @@ async fn an_adopted_clone_neither_deletes_nor_copies_the_originals_backups() {
         assert!(said.err.contains("another queue"), "{}", said.err);
         assert!(said.err.contains("adopted"), "{}", said.err);
     }
-    let _clone = world.daemon().await;
-    world.back_up().await;
+    world.set("targets.shop", "keep_last", "1");
+    let clone = world.daemon().await;
+    whole(&world, &clone).await;
     assert!(
         files
             .iter()
@@ -255,4 +278,55 @@ async fn a_job_that_has_not_ended_is_not_deleted() {
     let _daemon = world.daemon().await;
     world.succeeded(id).await;
     world.assert_clean(1).await;
+}
+
+#[tokio::test]
+async fn delete_finishes_what_a_daemon_began_to_delete() {
+    let world = World::new().await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    daemon.stop().await;
+    world
+        .sql("UPDATE pgdumpd.backup_copies SET state = 'deleting'")
+        .await;
+    for archive in world.backups() {
+        std::fs::remove_file(manifest_of(&archive)).unwrap();
+    }
+    world.say(&["delete", &id.to_string(), "--yes"]).code(0);
+    assert_eq!(world.files(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_storage_that_cannot_be_opened_is_named_although_nothing_is_noted_there() {
+    let mut world = copying(&[]).await;
+    world.add_storage("offsite");
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    daemon.stop().await;
+    std::fs::rename(world.place("offsite"), world.place("away")).unwrap();
+    let said = world.say(&["delete", &id.to_string(), "--yes"]).code(7);
+    let text = "something of it may be in storage \"offsite\"";
+    assert!(said.err.contains(text), "{}", said.err);
+    assert_eq!(world.files(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_request_that_a_daemon_finishes_takes_every_backup_of_the_job() {
+    let world = copying(&["offsite"]).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    daemon.stop().await;
+    // Another one, whose daemon died: no row names it.
+    let (offsite, away) = (world.place("offsite"), world.place("away"));
+    let noted = &World::backups_in(&offsite)[0];
+    let other = noted.with_file_name(format!("{}.dump", Uuid::new_v4()));
+    std::fs::copy(noted, &other).unwrap();
+    std::fs::copy(manifest_of(noted), manifest_of(&other)).unwrap();
+    std::fs::rename(&offsite, &away).unwrap();
+    world.say(&["delete", &id.to_string(), "--yes"]).code(7);
+    std::fs::rename(&away, &offsite).unwrap();
+    let _daemon = world.daemon().await;
+    world.held_by(id, "0 of 2").await;
+    assert_eq!(World::files_in(&offsite), [""; 0]);
 }

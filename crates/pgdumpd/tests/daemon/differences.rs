@@ -5,6 +5,7 @@ use pgdumpd_testkit::eventually;
 use rustix::process::Signal;
 use uuid::Uuid;
 
+use crate::copies::copying;
 use crate::harness::{Daemon, SOON, World, quoted};
 
 /// A public key of age.
@@ -209,4 +210,47 @@ async fn a_target_that_leads_to_another_database_says_so_and_is_backed_up() {
     let findings = said.json()["findings"].to_string();
     assert!(!findings.contains("database_changed"), "{findings}");
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn daemons_that_differ_delete_no_backup() {
+    let mut world = copying(&[]).await;
+    world.add_storage("offsite");
+    let first = world.daemon().await;
+    let (older, newer) = (world.back_up().await, world.back_up().await);
+    first.stop().await;
+    world.set("targets.shop", "keep_last", "1");
+    let first = world.daemon().await;
+    let copied = async |id: Uuid| {
+        world
+            .say(&["copy", &id.to_string(), "--to", "offsite"])
+            .code(0);
+        world.held_by(id, "2 of 2").await;
+    };
+    copied(older).await;
+    let config = std::fs::read_to_string(world.config()).unwrap();
+    let other = config.replace("keep_last = 1", "keep_last = 30");
+    std::fs::write(world.config(), other).unwrap();
+    let mut second = world.daemon().await;
+    acquainted(&world, 2).await;
+    // Backups wait, copies do not.
+    copied(newer).await;
+    eventually("the first daemon leaves them", SOON, async || {
+        let log = first.log() + &second.log();
+        let mut lines = log.lines();
+        lines
+            .any(|line| line.contains("older backups stay for now") && line.contains("keep_last"))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(World::backups_in(&world.place("offsite")).len(), 2);
+    second.kill();
+    eventually("the first one's rule holds alone", SOON, async || {
+        let left = World::files_in(&world.place("offsite"));
+        left.iter()
+            .all(|file| file.contains(&newer.to_string()))
+            .then_some(())
+    })
+    .await;
+    first.stop().await;
 }

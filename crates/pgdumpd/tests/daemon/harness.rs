@@ -112,9 +112,14 @@ impl World {
 
     /// Makes the storage, as a daemon does when it starts.
     pub(crate) fn make_storage(&self, id: Uuid) {
-        std::fs::create_dir_all(self.storage()).unwrap();
+        Self::make_storage_at(&self.storage(), id);
+    }
+
+    /// Makes a storage there.
+    pub(crate) fn make_storage_at(root: &Path, id: Uuid) {
+        std::fs::create_dir_all(root).unwrap();
         let marker = format!(r#"{{"format": 1, "storage_id": "{id}"}}"#);
-        std::fs::write(self.storage().join("pgdumpd-storage.json"), marker).unwrap();
+        std::fs::write(root.join("pgdumpd-storage.json"), marker).unwrap();
     }
 
     /// Starts a daemon and waits until it claims.

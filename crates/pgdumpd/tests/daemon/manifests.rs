@@ -214,7 +214,7 @@ async fn three_backups() -> (World, [(Uuid, PathBuf); 3]) {
 }
 
 /// Puts one backup in another's place, and lets its manifest say whatever the key there says.
-fn replace(world: &World, from: &Path, to: &Path) {
+pub(crate) fn put_in_place(world: &World, from: &Path, to: &Path) {
     let own: Value = serde_json::from_slice(&std::fs::read(manifest_of(to)).unwrap()).unwrap();
     std::fs::copy(from, to).unwrap();
     std::fs::copy(manifest_of(from), manifest_of(to)).unwrap();
@@ -233,7 +233,7 @@ async fn an_older_or_another_backup_in_a_newer_ones_place_is_found_wherever_it_i
     let to = world.dir.path().join("fetched").display().to_string();
     let id = newer.0.to_string();
     for (what, from) in [("older", &older.1), ("another target's", &other.1)] {
-        replace(&world, from, &newer.1);
+        put_in_place(&world, from, &newer.1);
         for command in [
             &["verify", &id][..],
             &["show", &id],
@@ -318,7 +318,7 @@ async fn a_backup_that_another_was_put_in_the_place_of_is_not_adopted() {
         backups.find(|path| id_of(path) == id.to_string()).unwrap()
     };
     let finished = of(id);
-    replace(&world, &of(older), &finished);
+    put_in_place(&world, &of(older), &finished);
 
     let rescuer = world.daemon().await;
     let status = world.succeeded(id).await;

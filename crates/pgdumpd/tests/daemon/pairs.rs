@@ -16,7 +16,7 @@ use self::operation::Operation;
 /// A number of the environment.
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
+    Some(text.parse().expect("a number is expected in this variable"))
 }
 
 fn seed() -> u64 {

@@ -601,6 +601,33 @@ async fn in_a_storage_of_copies_the_age_of_a_backup_counts_and_not_that_of_its_c
 }
 
 #[tokio::test]
+async fn a_copy_is_what_its_own_job_sent_and_not_what_the_backups_job_says() {
+    let f = fixture().await;
+    let backup = f.backed_up("app", &["offsite"]).await;
+    let job = f.claim_copy(&["local", "offsite"]).await.unwrap();
+    // An earlier attempt's backup, which a daemon had noted in another storage, was copied.
+    let sent = Success {
+        sha256: "5".repeat(64),
+        ..copied("offsite", "copied.dump")
+    };
+    f.finish(&job, Outcome::Copied(Box::new(sent.clone())))
+        .await;
+    let held = f.queue.copies_of(backup).await.unwrap();
+    let sums: Vec<_> = held
+        .iter()
+        .map(|held| (held.object_key.as_str(), held.noted.sha256.clone()))
+        .collect();
+    let original = success();
+    assert_eq!(
+        sums,
+        [
+            (original.object_key.as_str(), Some(original.sha256.clone())),
+            ("copied.dump", Some(sent.sha256)),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_daemon_that_knows_no_copies_never_claims_one_and_goes_on_with_its_backups() {
     let f = fixture().await;
     let daemon = f.login(&f.daemon).await;

@@ -358,3 +358,40 @@ async fn roles_that_act_for_all_jobs_are_counted_together_and_every_producer_by_
     ];
     assert_eq!(producers, expected);
 }
+
+#[tokio::test]
+async fn what_is_noted_after_its_deletion_was_requested_is_to_be_deleted() {
+    let f = fixture().await;
+    let key = format!("{}/app/late", f.queue.id());
+    let lost = f.storing(&key).await;
+    let id = lost.lease.job;
+    f.cancel(id).await;
+    f.expire(id).await;
+    f.queue.reap(0).await.unwrap();
+    let asked = f.queue.request_deletion(id, true).await.unwrap();
+    assert!(asked.unwrap().has_ended);
+    // The daemon that notes it had looked before.
+    let noted = f.queue.note_copy(id, "local", LOCAL, &key, 5);
+    assert!(noted.await.unwrap());
+    let unfinished = f.queue.deletions_to_finish(&[LOCAL], 10, &[]);
+    let unfinished = unfinished.await.unwrap();
+    assert_eq!(unfinished.len(), 1, "{unfinished:?}");
+    assert_eq!(unfinished[0].object_key, key);
+    assert!(unfinished[0].requested);
+}
+
+#[tokio::test]
+async fn what_a_daemon_began_to_delete_is_for_any_daemon_to_finish() {
+    let f = fixture().await;
+    let [older, newer] = ["older", "newer"].map(|name| format!("{}/app/{name}", f.queue.id()));
+    f.stored(&older, &[]).await;
+    f.stored(&newer, &[]).await;
+    let kept = [newer];
+    let begun = f.queue.begin_deletion(LOCAL, &older, &kept, 1);
+    assert!(begun.await.unwrap());
+    let unfinished = f.queue.deletions_to_finish(&[LOCAL], 10, &[]);
+    let unfinished = unfinished.await.unwrap();
+    assert_eq!(unfinished.len(), 1, "{unfinished:?}");
+    assert_eq!(unfinished[0].object_key, older);
+    assert!(!unfinished[0].requested);
+}

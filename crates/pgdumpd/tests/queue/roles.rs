@@ -2,7 +2,7 @@
 
 use pgdumpd::migrate::{Grants, migrate};
 use pgdumpd_testkit::{Role, cluster};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, fixture};
@@ -408,6 +408,58 @@ async fn rights_are_taken_back_and_a_lesser_grant_takes_what_it_has_not() {
     assert!(f.claim(&["app"]).await.is_some());
     let producer = login(&f, &f.producer).await;
     allowed(&producer, "SELECT pgdumpd.enqueue_backup('app')").await;
+}
+
+#[tokio::test]
+async fn the_owner_is_given_nothing_and_loses_nothing() {
+    let f = fixture().await;
+    let owner = cluster().await.role("").await;
+    let take = format!(
+        "ALTER SCHEMA pgdumpd OWNER TO {0};
+         DO $$ DECLARE it record; BEGIN
+             FOR it IN SELECT p.oid::regprocedure AS f FROM pg_proc AS p WHERE p.pronamespace = 'pgdumpd'::regnamespace LOOP
+                 EXECUTE format('ALTER FUNCTION %s OWNER TO {0}', it.f);
+             END LOOP;
+             FOR it IN SELECT c.oid::regclass AS f FROM pg_class AS c
+                       WHERE c.relnamespace = 'pgdumpd'::regnamespace AND c.relkind IN ('r', 'v') LOOP
+                 EXECUTE format('ALTER TABLE %s OWNER TO {0}', it.f);
+             END LOOP;
+         END $$",
+        owner.name
+    );
+    f.db.execute(&take).await;
+    let owners = login(&f, &owner).await;
+    for pool in [&owners, &f.admin] {
+        for function in ["producer", "reader", "operator", "daemon"] {
+            let sql = format!("SELECT pgdumpd.grant_{function}('{}')", owner.name);
+            allowed(pool, &sql).await;
+        }
+        let sql = format!("SELECT pgdumpd.revoke_role('{}')", owner.name);
+        allowed(pool, &sql).await;
+        allowed(&owners, "CREATE TABLE pgdumpd.more (id int)").await;
+        allowed(&owners, "DROP TABLE pgdumpd.more").await;
+    }
+    let producer = login(&f, &f.producer).await;
+    allowed(&producer, "SELECT pgdumpd.enqueue_backup('app')").await;
+    allowed(&producer, "SELECT * FROM pgdumpd.backup_status").await;
+}
+
+#[tokio::test]
+async fn to_grant_once_more_waits_for_no_transaction_that_has_enqueued() {
+    let f = fixture().await;
+    let producer = login(&f, &f.producer).await;
+    let mut open = producer.begin().await.unwrap();
+    sqlx::query("SELECT pgdumpd.enqueue_backup('app')")
+        .execute(&mut *open)
+        .await
+        .unwrap();
+    let mut admin = f.admin.acquire().await.unwrap();
+    admin.execute("SET lock_timeout = '2s'").await.unwrap();
+    for (function, role) in [("grant_daemon", &f.daemon), ("grant_producer", &f.producer)] {
+        let sql = format!("SELECT pgdumpd.{function}('{}')", role.name);
+        admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+    open.rollback().await.unwrap();
 }
 
 #[tokio::test]

@@ -107,6 +107,9 @@ impl Deleting<'_> {
         backup: Option<&Backup>,
     ) -> Result<bool, String> {
         if let Err(fault) = self.storage.delete_backup(key).await {
+            // Where the storage has gone, nothing more is begun.
+            let confirmed = self.storage.confirm().await;
+            confirmed.map_err(|fault| fault.report())?;
             warn!(
                 event = %BACKUP_NOT_DELETED,
                 job.id = %job,
@@ -116,9 +119,6 @@ impl Deleting<'_> {
             );
             return Ok(false);
         }
-        // Where the storage has gone meanwhile, nothing of it has.
-        let confirmed = self.storage.confirm().await;
-        confirmed.map_err(|fault| fault.report())?;
         info!(
             event = %BACKUP_DELETED,
             job.id = %job,
@@ -133,7 +133,7 @@ impl Deleting<'_> {
             warn!(
                 job.id = %job,
                 error = &error as &dyn std::error::Error,
-                "that a backup is deleted could not be noted; the next success does"
+                "that a backup is deleted could not be noted yet"
             );
         }
         Ok(true)

@@ -6,10 +6,11 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::fault::{Fault, chain};
-use crate::queue::{KeptBackup, Queue};
+use crate::queue::{KeptBackup, Noted, Queue};
 use crate::retention::{DumpedDatabase, Owner, Scope, Standing};
 use crate::spec;
 use crate::store::{Filters, Listed, Manifest, Name, ObjectKey, Storage};
+use crate::stored::compare_with_row;
 
 /// What is needed to judge.
 pub(super) struct Judging<'a> {
@@ -73,6 +74,8 @@ impl Judging<'_> {
         if newest.is_none() {
             return Err("the newest backup is not found in the storage".to_owned());
         }
+        let facts = self.queue.noted_of_target(self.target, self.storage.id());
+        let facts = facts.await.map_err(|error| chain(&error))?;
         let mut judged = Judged {
             databases: self.databases_of_pinned(&found),
             ..Judged::default()
@@ -85,7 +88,10 @@ impl Judging<'_> {
             if noted.deleting {
                 continue;
             }
-            match self.look(listed, &noted).await {
+            match self
+                .look(listed, &noted, facts.get(&noted.object_key))
+                .await
+            {
                 Ok(Some(known)) => judged.add(noted, known),
                 Ok(None) => {}
                 Err(fault) => warn!(
@@ -113,6 +119,7 @@ impl Judging<'_> {
         &self,
         listed: Option<Listed>,
         noted: &KeptBackup,
+        facts: Option<&Noted>,
     ) -> Result<Option<Known>, Fault> {
         let Some(listed) = listed else {
             return self.remains(noted).await;
@@ -120,6 +127,10 @@ impl Judging<'_> {
         let manifest = listed.manifest?;
         if manifest.queue_id != self.queue.id() || manifest.target != self.target {
             return Ok(None);
+        }
+        // An older backup in a newer one's place must not stand for it.
+        if let Some(facts) = facts {
+            compare_with_row(&manifest, None, facts)?;
         }
         let standing = if self.storage.has_object(&manifest).await? {
             Standing::Good

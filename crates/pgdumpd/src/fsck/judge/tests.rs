@@ -108,6 +108,7 @@ proptest! {
                     object_key: key.to_string(),
                     upload_id: trace.upload.then(|| "u".to_owned()),
                     job_has_ended: known.job_has_ended,
+                    deletion_requested: false,
                 });
             }
             if let Some(state) = trace.copy {

@@ -1,6 +1,6 @@
 -- What the queue notes of a target in one storage, newest first by the queue's order; what is being deleted, too.
 -- $1 the queue's id, $2 target, $3 storage id.
-SELECT c.job_id, j.spec, c.object_key, c.claimed_at, 
+SELECT c.job_id, j.spec, c.object_key, c.claimed_at,
        -- Or a person has requested it, everywhere.
        c.state = 'deleting' OR EXISTS (SELECT FROM pgdumpd.backup_deletions AS d WHERE d.job_id = j.id) AS deleting,
        -- Roles that act for all jobs, and the daemons' schedules with them, are counted together, every other producer by

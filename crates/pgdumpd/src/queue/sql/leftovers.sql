@@ -1,5 +1,6 @@
 -- Attempts without a backup, of jobs that have ended: no next attempt will clear up after them.
--- $1 targets, $2 how many, $3 attempts to leave out, $4 names of storages, $5 the id of each, or NULL where it is not known.
+-- $1 targets, $2 how many, $3 attempts to leave out, $4 names of storages, $5 the id of each, or NULL where it is not known,
+-- $6 the queue's id.
 SELECT a.lease_token, a.job_id, j.kind, j.target, a.storage, a.storage_id, a.object_key, a.upload_id,
        -- Whose backup it would be.
        coalesce(j.copy_of, j.id) AS backup_id,
@@ -15,6 +16,9 @@ WHERE a.cleared_at IS NULL
     OR (a.outcome IN ('failed', 'cancelled', 'released') AND a.object_key IS NOT NULL)
   )
   AND j.finished_at IS NOT NULL
+  -- An adopted clone's rows name the keys of the original.
+  AND (a.object_key IS NULL OR a.object_key LIKE $6::uuid || '/%')
+  AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $6)
   -- A copy has nothing on its target.
   AND CASE j.kind
       -- By the id, where it is known: a storage may have another name by now.

@@ -1,4 +1,5 @@
--- Notes a backup that a storage holds and whose job ended without knowing it.
+-- Notes a backup that a storage holds and whose job ended without knowing it; also one whose deletion was requested: only
+-- what is noted is deleted.
 -- $1 job, $2 storage, $3 storage id, $4 object key, $5 size in bytes.
 INSERT INTO pgdumpd.backup_copies AS c (job_id, storage, storage_id, object_key, size_bytes, state, stored_at, claimed_at)
 SELECT j.id, $2, $3, $4, $5, 'stored', j.finished_at, coalesce(own.claimed_at, original.claimed_at)
@@ -22,8 +23,6 @@ LEFT JOIN LATERAL (
     HAVING min(b.claimed_at) = max(b.claimed_at) AND count(b.claimed_at) = count(*)
 ) AS original ON true
 WHERE j.id = $1 AND j.finished_at IS NOT NULL
-  -- What is to be deleted must not come back.
-  AND NOT EXISTS (SELECT FROM pgdumpd.backup_deletions AS d WHERE d.job_id = j.id)
 -- There is one row for each storage: another backup of the job may have lain there, and be gone.
 ON CONFLICT (job_id, storage_id) DO UPDATE
 SET storage = excluded.storage, object_key = excluded.object_key, size_bytes = excluded.size_bytes,

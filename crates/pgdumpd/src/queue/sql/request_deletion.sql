@@ -10,6 +10,5 @@ WITH asked AS MATERIALIZED (
     INSERT INTO pgdumpd.backup_deletions (job_id)
     SELECT a.id FROM asked AS a WHERE a.has_ended AND $2
     ON CONFLICT DO NOTHING
-    RETURNING job_id
 )
-SELECT a.target, a.has_ended, EXISTS (SELECT FROM requested) AS is_new FROM asked AS a
+SELECT a.target, a.has_ended FROM asked AS a

@@ -91,9 +91,14 @@ impl Operation {
                 scene.signal(0, Signal::CONT);
                 Ok(())
             }
-            Self::MoveAway => scene.move_away(pause).await,
-            Self::Full => scene.disk(Disk::First).fill(pause).await,
-            Self::ReadOnly => read_only(scene, pause).await,
+            Self::MoveAway | Self::Full | Self::ReadOnly => {
+                let _turn = scene.turn.lock().await;
+                match self {
+                    Self::MoveAway => scene.move_away(pause).await,
+                    Self::Full => scene.disk(Disk::First).fill(pause).await,
+                    _ => read_only(scene, pause).await,
+                }
+            }
             Self::ClockOff => scene.clock_off(pause).await,
             Self::Reload => {
                 for _ in 0..3 {

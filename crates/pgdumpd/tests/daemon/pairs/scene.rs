@@ -96,6 +96,8 @@ pub(super) struct Scene {
     logs: RefCell<Vec<String>>,
     wrong: RefCell<Vec<String>>,
     lost_places: RefCell<u32>,
+    /// What changes the first disk takes turns: none of them could put back what another has changed meanwhile.
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 impl Scene {
@@ -131,6 +133,7 @@ impl Scene {
             logs: RefCell::default(),
             wrong: RefCell::default(),
             lost_places: RefCell::default(),
+            turn: tokio::sync::Mutex::default(),
         };
         scene.good_backup().await.unwrap();
         scene

@@ -1,0 +1,33 @@
+//! Notes in the queue a backup that a storage holds and whose job ended without knowing it.
+
+use uuid::Uuid;
+
+use crate::fault::Fault;
+use crate::queue::Queue;
+use crate::store::{ObjectKey, Storage};
+
+/// Notes a whole backup. False: it is not noted, because the queue notes another one of the job in this storage, or
+/// because it was deleted at this moment.
+///
+/// # Errors
+/// The storage's, or the queue's as a fault. May be repeated.
+pub async fn note_backup(
+    queue: &Queue,
+    storage: &Storage,
+    backup: Uuid,
+    key: &ObjectKey,
+    size_bytes: u64,
+) -> Result<bool, Fault> {
+    let (name, id) = (storage.name(), storage.id());
+    let noted = queue
+        .note_copy(backup, name, id, key.as_str(), size_bytes)
+        .await?;
+    if !noted || storage.has_manifest(key).await? {
+        return Ok(noted);
+    }
+    // Who deletes takes the manifest first and says so in the row last: that may have been between the look at the
+    // storage and the note.
+    storage.confirm().await?;
+    queue.mark_copy_deleted(id, key.as_str()).await?;
+    Ok(false)
+}
