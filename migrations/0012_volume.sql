@@ -10,6 +10,7 @@ CREATE INDEX backup_jobs_open ON pgdumpd.backup_jobs (created_at, id) INCLUDE (s
 CREATE INDEX backup_jobs_open_requested_by ON pgdumpd.backup_jobs (requested_by, created_at, id) WHERE state IN ('queued', 'running');
 CREATE INDEX backup_jobs_unsuccessful ON pgdumpd.backup_jobs (created_at, id) WHERE state IN ('failed', 'cancelled');
 CREATE INDEX backup_jobs_all_copies ON pgdumpd.backup_jobs (created_at, id) WHERE kind = 'copy';
+CREATE INDEX backup_jobs_copies_requested_by ON pgdumpd.backup_jobs (requested_by, created_at, id) WHERE kind = 'copy';
 CREATE INDEX backup_jobs_wanted_copies ON pgdumpd.backup_jobs (created_at, id)
     WHERE kind = 'copy' AND state IN ('queued', 'running', 'failed');
 
@@ -279,7 +280,7 @@ SELECT
                 FROM waiting AS p
                 WHERE p.target IS NOT NULL
             )
-            SELECT array_agg(p.target)
+            SELECT coalesce(array_agg(p.target), '{}')
             FROM waiting AS p
             WHERE p.target NOT IN (
                 SELECT t.target
@@ -288,7 +289,7 @@ SELECT
                 WHERE l.last_seen_at > statement_timestamp() - l.lease)
         )::text[])
         OR s.kind = 'copy' AND s.id = ANY ((
-            SELECT array_agg(k.id)
+            SELECT coalesce(array_agg(k.id), '{}')
             FROM pgdumpd.backup_jobs AS k
             WHERE k.state = 'queued' AND k.kind = 'copy'
               -- Every one. The planner takes them for few then, and reads them by the index that has nothing else.
@@ -427,10 +428,12 @@ $$;
 REVOKE ALL ON FUNCTION pgdumpd.complete_backup_copy() FROM PUBLIC;
 CREATE TRIGGER complete_backup_copy BEFORE INSERT ON pgdumpd.backup_copies
     FOR EACH ROW EXECUTE FUNCTION pgdumpd.complete_backup_copy();
--- Which storages there are, by each name that they had.
+-- Which storages there are, by each name that they had, and how much they hold.
 CREATE INDEX backup_copies_storages ON pgdumpd.backup_copies (storage_id, storage, stored_at);
 CREATE INDEX backup_copies_held ON pgdumpd.backup_copies (storage_id, storage) WHERE state = 'stored';
 CREATE INDEX backup_attempts_storages ON pgdumpd.backup_attempts (storage_id, storage, started_at) WHERE storage IS NOT NULL;
+-- Whether a key is noted, in whatever storage: fsck asks it of each object.
+CREATE INDEX backup_copies_key ON pgdumpd.backup_copies (object_key) WHERE state <> 'deleted';
 CREATE INDEX backup_copies_kept ON pgdumpd.backup_copies (target, storage_id) WHERE state <> 'deleted';
 
 -- Which requests to cancel are still to be obeyed: rows stay when their jobs have ended.

@@ -5,7 +5,7 @@ daemon serves. Then each view, command and statement is run in turn, in a sessio
 Wall time is from the sending of a statement to its last row in psql; of a command, from its start to its end, connecting included. CPU
 is that of the server's process (/proc/PID/schedstat), which says more on a machine that has other work. What writes is rolled back.
 
-A p50 above LIMIT_MS fails. PGDUMPD_BIN of an older build with `--statements FOLDER`, that build's crates/pgdumpd/src/queue/sql, shows how
+A p50 of wall time above LIMIT_MS fails; where the machine has more other work than cores, of CPU. PGDUMPD_BIN of an older build with `--statements FOLDER`, that build's crates/pgdumpd/src/queue/sql, shows how
 the older schema did; nothing fails then, and what takes longer than TIMEOUT is said to.
 """
 
@@ -185,6 +185,7 @@ def main():
     fill()
     sessions = {role: Session(role) for role in ROLES}
     table, slow = [], []
+    busy = os.getloadavg()[0] > os.cpu_count()
     print(f"load {os.getloadavg()[0]:.1f}\n\n| asked | as | rows | p50, ms | p99, ms | CPU, ms |\n|---|---|---|---|---|---|", flush=True)
 
     def show(name, role, measure):
@@ -202,8 +203,9 @@ def main():
         p50, last, cpu, rows = found
         table.append({"asked": name, "as": role, "rows": rows, "p50_ms": p50, "p99_ms": last, "cpu_ms": cpu})
         print(f"| {name} | {role} | {rows:,} | {p50:.1f} | {last:.1f} | {'' if cpu is None else f'{cpu:.1f}'} |", flush=True)
-        if p50 > LIMIT_MS:
-            slow.append(f"{name} as {role}: {p50:.0f} ms")
+        judged = p50 if cpu is None or not busy else cpu
+        if judged > LIMIT_MS and not (busy and cpu is None):
+            slow.append(f"{name} as {role}: {judged:.0f} ms")
 
     for name, text, roles in questions():
         for role in roles:

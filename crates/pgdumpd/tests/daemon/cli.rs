@@ -154,7 +154,10 @@ async fn a_command_that_is_killed_leaves_no_query_in_the_server() {
         .await
         .unwrap()
     };
-    eventually("the query waits", SOON, async || waits().await.then_some(())).await;
+    eventually("the query waits", SOON, async || {
+        waits().await.then_some(())
+    })
+    .await;
     status.kill().unwrap();
     status.wait().unwrap();
     // Its statement timeout would end it, too, but not so soon.

@@ -367,20 +367,25 @@ async fn requests_to_cancel_that_were_obeyed_are_not_read_again() {
 async fn what_is_kept_is_found_without_what_was_deleted() {
     let v = volume().await;
     let storage = Uuid::from_u128(7);
+    // All of one target.
+    v.run("SET session_replication_role = replica; UPDATE pgdumpd.backup_jobs SET target = 'target-7' WHERE state = 'succeeded'; RESET session_replication_role")
+        .await;
     v.run(
             "INSERT INTO pgdumpd.backup_copies (job_id, storage, storage_id, object_key, size_bytes, state, deleted_at)
              SELECT id, 'local', '00000000-0000-0000-0000-000000000007', id::text, 1, s.state, CASE s.state WHEN 'deleted' THEN now() END
-             FROM pgdumpd.backup_jobs AS j, LATERAL (SELECT CASE WHEN j.created_at > now() - interval '1 day' THEN 'stored' ELSE 'deleted' END AS state) AS s
+             FROM pgdumpd.backup_jobs AS j, LATERAL (SELECT CASE WHEN j.created_at > now() - interval '13 minutes 30 seconds' THEN 'stored' ELSE 'deleted' END AS state) AS s
              WHERE j.state = 'succeeded'",
         )
         .await;
-    v.run("VACUUM (ANALYZE) pgdumpd.backup_copies").await;
+    v.run("VACUUM (ANALYZE) pgdumpd.backup_copies, pgdumpd.backup_jobs")
+        .await;
     let queue_id = v.f.queue.id();
     let kept = include_str!("../../src/queue/sql/kept_backups.sql")
         .replace("$1", &format!("'{queue_id}'"))
         .replace("$2", "'target-7'")
         .replace("$3", &format!("'{storage}'"));
-    assert_cheap(&v.daemon, &kept, 14, 250).await;
+    // Some hundred are those of the server's roles, which decide who is counted together.
+    assert_cheap(&v.daemon, &kept, 14, 1_500).await;
     assert_eq!(
         v.f.queue
             .kept_backups("target-7", storage)
@@ -395,5 +400,5 @@ async fn what_is_kept_is_found_without_what_was_deleted() {
         .fetch_one(&v.daemon)
         .await
         .unwrap();
-    assert_eq!(row.get::<i64, _>("backups"), 1440);
+    assert_eq!(row.get::<i64, _>("backups"), 14);
 }
