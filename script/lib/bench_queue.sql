@@ -76,6 +76,11 @@ WHERE j.state NOT IN ('queued');
 -- cancel_backup leaves a row for each job that it ended while it was queued, and those stay.
 INSERT INTO pgdumpd.backup_cancels (job_id, requested_at)
 SELECT j.id, j.finished_at FROM pgdumpd.backup_jobs AS j WHERE j.state = 'cancelled';
+-- As the trigger would have left them; the schema of an older build has no such column.
+SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'pgdumpd.backup_cancels'::regclass AND attname = 'is_open') AS closes \gset
+\if :closes
+UPDATE pgdumpd.backup_cancels SET is_open = false;
+\endif
 
 INSERT INTO pgdumpd.schedules (target, schedule, due_at, job_id)
 SELECT DISTINCT ON (j.target) j.target, '30 3 * * * Europe/Berlin', j.created_at, j.id
