@@ -395,7 +395,7 @@ async fn what_is_kept_is_found_without_what_was_deleted() {
         14
     );
     let known = include_str!("../../src/queue/sql/storages_known.sql");
-    assert_cheap(&v.daemon, &known, 1, 100).await;
+    assert_cheap(&v.daemon, known, 1, 100).await;
     let row = sqlx::raw_sql(AssertSqlSafe(known))
         .fetch_one(&v.daemon)
         .await
