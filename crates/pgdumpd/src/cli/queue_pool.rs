@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool};
 
 use crate::config::{Config, QueueConfig};
 use crate::queue::{Queue, QueueError, SAFE_SESSION};
@@ -12,13 +12,29 @@ use crate::queue::{Queue, QueueError, SAFE_SESSION};
 /// A person waits.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long one statement of a command may take, by the server's watch: a person has given up by then.
+const STATEMENT_TIMEOUT: &str = "30s";
+
+/// How often the server looks whether a command that waits for it is still there. PostgreSQL knows this on Linux alone, hence not
+/// as a start-up parameter, which would be refused elsewhere.
+const CHECK_CONNECTION: &str =
+    "SELECT pg_catalog.set_config('client_connection_check_interval', '1s', false)";
+
 /// Connects with the queue's own credentials, for the commands that an application's role may use, too.
 pub(super) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
     let mut options = config.queue.url.connect_options("pgdumpd");
-    options = if config.queue.pooled {
+    let pooled = config.queue.pooled;
+    options = if pooled {
         options.statement_cache_capacity(0)
     } else {
-        options.options(SAFE_SESSION)
+        options
+            .options([
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                // Lists show few rows, which lie in a cache: with the default, meant for discs that turn, the planner rather
+                // reads and sorts all rows of a large target than follow the index.
+                ("random_page_cost", "1.1"),
+            ])
+            .options(SAFE_SESSION)
     };
     reach(&options)
         .await
@@ -26,6 +42,15 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
     Ok(PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(PATIENCE)
+        // A command that was interrupted, or killed, leaves no query running in the server.
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                if !pooled && let Err(error) = connection.execute(CHECK_CONNECTION).await {
+                    tracing::debug!(%error, "the server does not watch its connections");
+                }
+                Ok(())
+            })
+        })
         .connect_lazy_with(options))
 }
 

@@ -52,6 +52,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(9, "storage_ids", "0009_storage_ids.sql"),
     migration!(10, "deletions", "0010_deletions.sql"),
     migration!(11, "rights", "0011_rights.sql"),
+    migration!(12, "volume", "0012_volume.sql"),
 ];
 
 /// The schema version that this build needs.

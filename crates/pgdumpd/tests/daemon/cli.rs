@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use pgdumpd_client::{BackupRequest, JobState};
 use pgdumpd_testkit::{Cluster, cluster, eventually};
@@ -124,6 +125,47 @@ async fn an_interrupted_watch_leaves_the_job_alone_and_says_how_to_cancel_it() {
         "{said}"
     );
     assert_eq!(world.status(id).await.state, JobState::Queued);
+}
+
+#[tokio::test]
+async fn a_command_that_is_killed_leaves_no_query_in_the_server() {
+    let world = World::new().await;
+    let mut other = world.queue.connect().await;
+    let mut locked = sqlx::Connection::begin(&mut other).await.unwrap();
+    // What the command asks waits for as long as this is open.
+    sqlx::query("LOCK TABLE pgdumpd.backup_jobs IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
+    let mut status = Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
+        .arg("--config")
+        .arg(world.config())
+        .arg("status")
+        .env_remove("DATABASE_URL")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let waits = async || {
+        sqlx::query_scalar::<_, bool>(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                            AND wait_event_type = 'Lock' AND query LIKE '%backup_status%')",
+        )
+        .fetch_one(&world.pool)
+        .await
+        .unwrap()
+    };
+    eventually("the query waits", SOON, async || {
+        waits().await.then_some(())
+    })
+    .await;
+    status.kill().unwrap();
+    status.wait().unwrap();
+    // Its statement timeout would end it, too, but not so soon.
+    eventually("the server notices", Duration::from_secs(20), async || {
+        (!waits().await).then_some(())
+    })
+    .await;
+    locked.rollback().await.unwrap();
 }
 
 #[tokio::test]

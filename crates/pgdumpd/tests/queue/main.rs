@@ -21,3 +21,4 @@ mod roles;
 mod schedules;
 mod statements;
 mod states;
+mod volume;

@@ -11,9 +11,10 @@ SELECT c.job_id, j.spec, c.object_key, c.claimed_at,
             THEN j.requested_by END AS producer
 FROM pgdumpd.backup_copies AS c
 JOIN pgdumpd.backup_jobs AS j ON j.id = c.job_id
-WHERE j.target = $2
-  AND j.kind = 'backup'
+-- By the copy's own target, which an index has with what is still stored: the target's jobs are many more.
+WHERE c.target = $2
   AND c.storage_id = $3
+  AND j.kind = 'backup'
   AND c.state <> 'deleted'
   -- An adopted clone knows the original's jobs, and must not touch their backups.
   AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $1)
