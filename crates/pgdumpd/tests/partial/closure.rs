@@ -144,7 +144,6 @@ async fn a_plain_table_brings_nothing_but_its_own() {
         "FAMILY pair_ops",
     ];
     assert_eq!(of(&pair, "OPERATOR "), operators);
-    assert_eq!(of(&pair, "EXTENSION "), [""; 0]);
 }
 
 #[tokio::test]
