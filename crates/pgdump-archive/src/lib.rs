@@ -44,7 +44,7 @@ pub use recompress::{
     AssembleError, Assembler, PackError, Packed, Packer, Piece, RecompressError, Recompression,
     Recompressor,
 };
-pub use select::{LeftOut, Reason, SelectError, Selection, TableName};
+pub use select::{Incomplete, LeftOut, Missing, Reason, SelectError, Selection, TableName};
 pub use text::Text;
 pub use toc::{DataOffset, DumpId, Section, Toc, TocEntry};
 pub use version::ArchiveVersion;

@@ -17,6 +17,9 @@ pub enum FillOffsetsError {
     /// An offset does not fit the archive.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// The head would have another length: not pg_dump has written it, but something that writes it otherwise.
+    #[error("the header and table of contents cannot be written again in the same length")]
+    OtherLength,
     /// An entry that owes data has no block in the index.
     #[error("the index lacks the data of dump id {dump_id}")]
     Missing {
@@ -61,9 +64,8 @@ pub fn fill_offsets(
         header,
         &toc.with_offsets(|dump_id| blocks.get(&dump_id).copied()),
     )?;
-    // What pg_dump did not write may be written otherwise.
     if filled.len() != head.len() {
-        return Err(FillOffsetsError::OtherHead);
+        return Err(FillOffsetsError::OtherLength);
     }
     Ok(filled)
 }

@@ -7,11 +7,18 @@ use crate::{DataOffset, DumpId, Toc, TocEntry};
 use closure::Closure;
 
 mod closure;
+mod core_types;
+mod hidden_index;
+mod incomplete;
 mod left_out;
 mod lookup;
 mod mentions;
+mod names;
+mod operator_class;
 mod role;
+mod tokens;
 
+pub use incomplete::{Incomplete, Missing};
 pub use left_out::{LeftOut, Reason};
 
 /// A table's name, as PostgreSQL's catalog has it: not quoted, not folded. Bytes that are not UTF-8
@@ -52,6 +59,8 @@ pub struct Selection {
     pub empty_tables: Vec<DumpId>,
     /// What acts on the tables, but is not in the small archive.
     pub left_out: Vec<LeftOut>,
+    /// What the selected tables have or need, and is missing in the small archive.
+    pub incomplete: Vec<Incomplete>,
 }
 
 /// Why tables cannot be selected.
@@ -106,7 +115,19 @@ impl Toc {
     ///
     /// PostgreSQL does not know what a function's text refers to. So with a function come the
     /// functions, types, sequences and text search objects whose names are words of its
-    /// definition, and all extensions. Tables that are only named in a text do not come.
+    /// definition, the views that it names, the operators that it names for types that are there,
+    /// casts of the types that it names, and all extensions. A table that is only named in a text
+    /// does not come, since its rows may matter; it is listed ([`Selection::incomplete`]).
+    ///
+    /// The index behind a key or an exclusion has no entry of its own. With the constraint come the
+    /// functions, operators, operator classes, collations and types that its definition names, and
+    /// the extension that the name is of. Where PostgreSQL's own default operator classes do not
+    /// cover a column's type, so do those that the archive may have: `btree_gist`, or all extensions
+    /// and the archive's own. With a type comes its own default operator class.
+    ///
+    /// Listed as incomplete, too, are tables without rows in the archive, partitions that are
+    /// foreign tables, and names in definitions that are neither in the archive nor, as far as one
+    /// can know, in an extension.
     ///
     /// That partitions are found rests on their `TABLE ATTACH`, which pg_dump writes from 14 on.
     ///
@@ -131,6 +152,7 @@ impl Toc {
             tables: tables(&|at| closed.wanted[at]),
             empty_tables: tables(&|at| closed.kept[at] && !closed.wanted[at]),
             left_out: left_out::list(self, &closed.wanted),
+            incomplete: incomplete::list(self, &closed),
             toc: Toc::new(kept.map(moved).collect())
                 .expect("dump ids that differ in the whole differ in a part"),
         })

@@ -20,7 +20,7 @@ pub use self::noting::note_backup;
 pub use self::row::{BACKUP_DIFFERS, compare_with_row};
 pub use self::tables::{Fetched, fetch_tables};
 pub use self::verify::verify;
-pub use self::whole::{fetch_as_it_lies, fetch_whole};
+pub use self::whole::{FetchedWhole, fetch_as_it_lies, fetch_whole};
 
 use std::sync::Arc;
 

@@ -17,6 +17,38 @@ pub(super) fn has_text(entry: &TocEntry) -> bool {
     matches!(text(entry), "FUNCTION" | "PROCEDURE")
 }
 
+/// Whether its text names what it needs, each name with its schema, and pg_dump says nothing of that: the index behind a
+/// key or an exclusion, an operator's commutator and negator.
+pub(super) fn names_its_needs(entry: &TocEntry) -> bool {
+    matches!(text(entry), "CONSTRAINT" | "OPERATOR")
+}
+
+/// Whether each name in its text is that of an object, with its schema; those that it needs are recorded.
+pub(super) fn is_read_for_names(entry: &TocEntry) -> bool {
+    matches!(
+        text(entry),
+        "TABLE" | "DOMAIN" | "DEFAULT" | "INDEX" | "CHECK CONSTRAINT"
+    )
+}
+
+/// Whether it may compare values by the default operator class of their type, without a record of that.
+pub(super) fn compares(entry: &TocEntry) -> bool {
+    matches!(
+        text(entry),
+        "FUNCTION" | "PROCEDURE" | "VIEW" | "MATERIALIZED VIEW" | "STATISTICS"
+    )
+}
+
+/// Whether there are values in it, whose types its text names.
+pub(super) fn has_values(entry: &TocEntry) -> bool {
+    is_type(entry) || has_text(entry)
+}
+
+/// Whether it is a type, or has one of its rows.
+pub(super) fn is_type(entry: &TocEntry) -> bool {
+    matches!(text(entry), "TYPE" | "DOMAIN") || is_relation(entry)
+}
+
 /// Whether it comes along as soon as everything is there that it depends on. An expression that
 /// uses a cast depends on the cast's function alone.
 pub(super) fn joins(entry: &TocEntry) -> bool {
@@ -65,7 +97,7 @@ pub(super) fn same_name(one: &TocEntry, other: &TocEntry) -> bool {
 }
 
 /// Whether it is a relation with columns.
-fn is_relation(entry: &TocEntry) -> bool {
+pub(super) fn is_relation(entry: &TocEntry) -> bool {
     matches!(
         text(entry),
         "TABLE" | "FOREIGN TABLE" | "VIEW" | "MATERIALIZED VIEW"

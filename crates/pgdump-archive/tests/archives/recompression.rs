@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::support::{Seen, blocks, golden, goldens, head, large, read, recompress, recompress_in};
 use pgdump_archive::{
-    AssembleError, Assembler, Checksum, Codec, Compression, DataKind, DataOffset, Decoder, Index,
-    IndexEntry, IndexingParser, Limits, Packer, RecompressError, Recompression, Recompressor,
-    encode, fill_offsets,
+    AssembleError, Assembler, Checksum, Codec, Compression, DataKind, DataOffset, Decoder,
+    FillOffsetsError, Index, IndexEntry, IndexingParser, Limits, Packer, RecompressError,
+    Recompression, Recompressor, encode, fill_offsets,
 };
 use proptest::collection::vec;
 use proptest::prelude::any;
@@ -200,6 +200,26 @@ fn offsets_that_are_filled_in_are_those_of_the_blocks() {
         fewer.entries.pop();
         assert!(fill_offsets(&archive[..end], &fewer, Limits::default()).is_err());
     }
+}
+
+#[test]
+fn a_head_that_is_written_in_another_length_is_told_from_another_head() {
+    let (archive, _, mut index) = recompress(&large("pg15-file-none"), "none");
+    let mut head = archive[..usize::try_from(index.head_bytes).unwrap()].to_vec();
+    // A dependency of one digit, and the NULL after it: now with a leading zero.
+    let is_digit = |at: &usize| {
+        let window = &head[*at..*at + 11];
+        window[..5] == [0, 1, 0, 0, 0]
+            && window[5].is_ascii_digit()
+            && window[6..] == [1, 1, 0, 0, 0]
+    };
+    let at = (0..head.len() - 11).find(is_digit).unwrap();
+    head[at + 1] = 2;
+    head.insert(at + 5, b'0');
+    index.head_bytes += 1;
+    index.head_xxh3_128 = Checksum::of(&head);
+    let error = fill_offsets(&head, &index, Limits::default()).unwrap_err();
+    assert_eq!(error, FillOffsetsError::OtherLength);
 }
 
 #[test]

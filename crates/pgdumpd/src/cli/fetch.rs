@@ -11,7 +11,7 @@ use super::exit::{Advised, Exit};
 use super::identity::IdentityFiles;
 use super::{out, verify};
 use crate::config::Config;
-use crate::stored::{self, Stored, Verdict};
+use crate::stored::{self, FetchedWhole, Stored, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -100,12 +100,17 @@ fn complain(stored: &Stored, verdict: &Verdict) -> Exit {
 }
 
 async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
-    let verdict = stored::fetch_whole(stored, output).await?;
+    let FetchedWhole { verdict, unfilled } = stored::fetch_whole(stored, output).await?;
     if !stored.matches(&verdict) {
         return Ok(complain(stored, &verdict));
     }
     let size_bytes = stored.manifest.archive_bytes();
     let exit = warn(&verdict.differences);
+    if let Some(why) = &unfilled {
+        super::watch::eprintln_line(&format!(
+            "the file does not say where each table's data lies, so pg_restore --jobs is slower: {why}"
+        ));
+    }
     if json {
         out::json(&json!({ "file": output, "size_bytes": size_bytes }))?;
         return Ok(exit);
@@ -159,6 +164,14 @@ async fn tables(
 ) -> anyhow::Result<Exit> {
     let fetched = stored::fetch_tables(stored, wanted, output).await?;
     let exit = warn(&fetched.differences);
+    for what in &fetched.incomplete {
+        super::watch::eprintln_line(&format!("the file is incomplete: {what}"));
+    }
+    // Damage counts more.
+    let exit = match exit {
+        Exit::Done if !fetched.incomplete.is_empty() => Exit::Incomplete,
+        exit => exit,
+    };
     if json {
         let tables: Vec<_> = fetched
             .tables
@@ -172,6 +185,7 @@ async fn tables(
             "tables": tables,
             "empty_tables": fetched.empty_tables,
             "left_out": fetched.left_out,
+            "incomplete": fetched.incomplete,
         }))?;
         return Ok(exit);
     }

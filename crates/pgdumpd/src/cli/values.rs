@@ -19,7 +19,8 @@ pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     })
 }
 
-/// A table's name with its schema, as SQL writes it: what is not in double quotes folds to lower case.
+/// A table's name with its schema, as SQL writes it: what is not in double quotes folds to lower case, of which PostgreSQL
+/// in UTF-8 knows the letters of ASCII alone.
 pub(super) fn table_name(text: &str) -> Result<TableName, String> {
     let refuse = || {
         format!(
@@ -41,7 +42,7 @@ fn identifier(text: &str) -> Option<(String, &str)> {
         let end = text.find('.').unwrap_or(text.len());
         let (name, rest) = text.split_at(end);
         let plain = !name.is_empty() && !name.contains('"');
-        return plain.then(|| (name.to_lowercase(), rest));
+        return plain.then(|| (name.to_ascii_lowercase(), rest));
     };
     let mut name = String::new();
     let mut rest = quoted;
@@ -71,6 +72,7 @@ mod tests {
             ("public.\"Orders\"", "public", "Orders"),
             ("\"a.b\".\"c\"\"d\"", "a.b", "c\"d"),
             ("\u{e9}t\u{e9}.x", "\u{e9}t\u{e9}", "x"),
+            ("public.\u{c9}TOILE", "public", "\u{c9}toile"),
         ] {
             assert_eq!(table_name(text), Ok(TableName::new(schema, name)), "{text}");
         }

@@ -24,6 +24,8 @@ pub struct Fetched {
     pub empty_tables: Vec<String>,
     /// What acts on the tables and was left out.
     pub left_out: Vec<String>,
+    /// What the tables have or need, and the file has not.
+    pub incomplete: Vec<String>,
     /// What the manifest says otherwise than header and table of contents.
     pub differences: Vec<String>,
     /// The file's size.
@@ -56,6 +58,7 @@ pub async fn fetch_tables(
         tables: _,
         empty_tables,
         left_out,
+        incomplete,
         ..
     } = toc.select(wanted).map_err(|error| {
         Fault::permanent("table_unknown", error.to_string())
@@ -95,6 +98,7 @@ pub async fn fetch_tables(
             .collect(),
         empty_tables: empty_tables.iter().filter_map(name).collect(),
         left_out: left_out.iter().map(ToString::to_string).collect(),
+        incomplete: incomplete.iter().map(ToString::to_string).collect(),
         differences,
         size_bytes: at,
         read_bytes: reader.read_bytes(),

@@ -20,6 +20,7 @@ mod differences;
 mod dump_faults;
 mod encodings;
 mod encryption;
+mod fetched_tables;
 mod filters;
 mod fsck;
 mod globals;

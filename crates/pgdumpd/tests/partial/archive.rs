@@ -18,8 +18,14 @@ pub(crate) struct Archive {
 
 impl Archive {
     pub(crate) async fn dump(cluster: &Cluster, db: &Database) -> Archive {
+        Archive::dump_with(cluster, db, &[]).await
+    }
+
+    pub(crate) async fn dump_with(cluster: &Cluster, db: &Database, arguments: &[&str]) -> Archive {
         let mut pg_dump = Command::new(cluster.bin("pg_dump"));
-        pg_dump.args(["-Fc", "-Z0", "-d", &db.url()]);
+        pg_dump
+            .args(["-Fc", "-Z0", "-d", &db.url()])
+            .args(arguments);
         let output = pg_dump.output().await.unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "pg_dump: {stderr}");

@@ -29,7 +29,10 @@ SELECT line FROM (
     FROM t JOIN pg_catalog.pg_constraint AS k ON k.conrelid = t.oid WHERE k.contype NOT IN ('f', 't')
     UNION ALL
     SELECT 4, 0, concat_ws(' | ', 'index', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisprimary, i.indisclustered, i.indisreplident,
-        (SELECT h.inhparent::regclass FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = i.indexrelid), obj_description(i.indexrelid, 'pg_class'))
+        (SELECT h.inhparent::regclass FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = i.indexrelid), obj_description(i.indexrelid, 'pg_class'),
+        -- Not in the index's definition where it is the default one.
+        (SELECT string_agg(o.opcnamespace::regnamespace || '.' || o.opcname, ',' ORDER BY k.at)
+        FROM unnest(i.indclass::oid[]) WITH ORDINALITY AS k (class, at) JOIN pg_catalog.pg_opclass AS o ON o.oid = k.class))
     FROM t JOIN pg_catalog.pg_index AS i ON i.indrelid = t.oid
     UNION ALL
     SELECT 5, 0, concat_ws(' | ', 'policy', p.polname, p.polcmd, p.polroles::regrole[], pg_get_expr(p.polqual, t.oid), obj_description(p.oid, 'pg_policy'))

@@ -6,6 +6,7 @@
 )]
 
 mod archive;
+mod closure;
 
 use pgdump_archive::{DumpId, Selection, TableName};
 use pgdumpd_testkit::{Cluster, Database, cluster, cluster_of};

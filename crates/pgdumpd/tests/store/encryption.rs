@@ -406,7 +406,7 @@ async fn a_wrong_identity_a_cut_and_a_flipped_bit_are_each_refused_with_their_ow
     assert_eq!(fault.code(), "archive_damaged");
     assert!(fault.to_string().contains(&largest.name), "{fault}");
     assert!(!to.exists());
-    let verdict = stored::fetch_whole(&stored, &to).await.unwrap();
+    let verdict = stored::fetch_whole(&stored, &to).await.unwrap().verdict;
     assert!(!stored.matches(&verdict) && !to.exists());
 
     // In the header: with the right identity this is damage, and not a wrong identity.

@@ -169,7 +169,7 @@ async fn an_object_that_was_cut_to_nothing_is_damaged_and_the_server_is_not_at_f
         assert!(!verdict.damaged.is_empty(), "{verdict:?}");
         let behind = storage.read_range(key, last.range().unwrap()).await;
         assert_eq!(behind.unwrap().next().await.unwrap(), None);
-        let verdict = stored::fetch_whole(&stored, &to).await.unwrap();
+        let verdict = stored::fetch_whole(&stored, &to).await.unwrap().verdict;
         assert!(!stored.matches(&verdict) && !to.exists());
     }
     let fault = stored::fetch_tables(&stored, &tables, &to)

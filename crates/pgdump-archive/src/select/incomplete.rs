@@ -1,0 +1,173 @@
+//! What the selected tables need or have, and the small archive does not.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use super::closure::Closed;
+use super::role;
+use super::tokens::{Token, tokens};
+use crate::toc::identifier;
+use crate::{Toc, TocEntry};
+
+/// Something that is missing in a small archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Incomplete {
+    /// Why it is missing.
+    pub reason: Missing,
+    /// Its name with its schema, quoted where SQL needs it.
+    pub name: String,
+    /// What it belongs to, or what names it, as `function shop.tax(numeric)`; `None` for a selected table.
+    pub of: Option<String>,
+}
+
+/// Why something is missing in a small archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Missing {
+    /// The archive has no rows of this selected table, or of this partition of one: they were excluded, it was dumped
+    /// without data, or the table was unlogged on a standby.
+    Rows,
+    /// A partition that is a foreign table: its rows are elsewhere.
+    ForeignPartition,
+    /// A table that the text of a function names. Its rows may matter, so it comes only if it is selected.
+    NamedTable,
+    /// A materialized view that is there, and not filled.
+    NotFilled,
+    /// A name that the archive has no entry for.
+    NotInArchive,
+    /// The schema of what is kept, where the archive does not create it: it was dumped by names of tables.
+    Schema,
+}
+
+/// `shop.orders has no rows in the archive`
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, of) = (&self.name, self.of.as_deref().unwrap_or_default());
+        match self.reason {
+            Missing::Rows => write!(f, "{name} has no rows in the archive"),
+            Missing::ForeignPartition => {
+                write!(
+                    f,
+                    "{name} of {of} is a foreign table: its rows are not in the archive"
+                )
+            }
+            Missing::NamedTable => write!(f, "{of} reads {name}, which was not selected"),
+            Missing::NotFilled => write!(f, "materialized view {name} is not filled: refresh it"),
+            Missing::Schema => write!(f, "schema {name} is not in the archive"),
+            Missing::NotInArchive => write!(f, "{of} needs {name}, which is not in the archive"),
+        }
+    }
+}
+
+/// In the archive's order.
+pub(super) fn list(toc: &Toc, closed: &Closed) -> Vec<Incomplete> {
+    let entries = toc.entries();
+    let kept = |at: &usize| closed.kept[*at];
+    let with_rows: HashSet<_> = (0..entries.len())
+        .filter(|at| entries[*at].is_table_data() && entries[*at].owes_data && kept(at))
+        .flat_map(|at| {
+            entries[at]
+                .dependencies
+                .iter()
+                .filter_map(|id| toc.position(*id))
+        })
+        .collect();
+    let mut named: BTreeMap<usize, Vec<Incomplete>> = BTreeMap::new();
+    for (of, tables) in &closed.named_tables {
+        let absent = tables.iter().filter(|at| !kept(at));
+        let one = absent.map(|at| Incomplete {
+            reason: Missing::NamedTable,
+            name: entries[*at].qualified_name(),
+            of: Some(described(&entries[*of])),
+        });
+        named.entry(*of).or_default().extend(one);
+    }
+    for (of, names) in &closed.absent {
+        let one = names.iter().map(|(schema, name)| Incomplete {
+            reason: Missing::NotInArchive,
+            name: format!("{}.{}", identifier(schema), identifier(name)),
+            of: Some(described(&entries[*of])),
+        });
+        named.entry(*of).or_default().extend(one);
+    }
+    let mut found = absent_schemas(entries, closed);
+    for (at, entry) in entries.iter().enumerate() {
+        let own = |reason, of| Incomplete {
+            reason,
+            name: entry.qualified_name(),
+            of,
+        };
+        match role::text(entry) {
+            "TABLE" if closed.wanted[at] && !with_rows.contains(&at) && !is_partitioned(entry) => {
+                found.push(own(Missing::Rows, None));
+            }
+            "FOREIGN TABLE" => {
+                let parent = entry.dependencies.iter().filter_map(|id| toc.position(*id));
+                let mut parent =
+                    parent.filter(|at| closed.wanted[*at] && is_partitioned(&entries[*at]));
+                if let Some(parent) = parent.next() {
+                    found.push(own(
+                        Missing::ForeignPartition,
+                        Some(entries[parent].qualified_name()),
+                    ));
+                }
+            }
+            "MATERIALIZED VIEW" if kept(&at) => found.push(own(Missing::NotFilled, None)),
+            _ => {}
+        }
+        let mut names = named.remove(&at).unwrap_or_default();
+        names.sort_by(|one, other| one.name.cmp(&other.name));
+        found.append(&mut names);
+    }
+    found
+}
+
+/// Schemas that the archive does not create; extensions make some.
+fn absent_schemas(entries: &[TocEntry], closed: &Closed) -> Vec<Incomplete> {
+    let has_extension = entries.iter().any(|entry| role::text(entry) == "EXTENSION");
+    let schemas = entries.iter().filter(|entry| role::text(entry) == "SCHEMA");
+    let mut known: HashSet<_> = schemas.map(|entry| entry.tag.as_bytes()).collect();
+    known.extend([&b"public"[..], b"pg_catalog", b""]);
+    let kept = entries
+        .iter()
+        .zip(&closed.kept)
+        .filter(|(_, kept)| **kept && !has_extension);
+    let used = kept.filter_map(|(entry, _)| Some(entry.schema.as_ref()?.as_bytes()));
+    let absent = used.filter(|schema| known.insert(schema));
+    let absent = absent.map(|schema| Incomplete {
+        reason: Missing::Schema,
+        name: identifier(schema),
+        of: None,
+    });
+    absent.collect()
+}
+
+fn described(entry: &TocEntry) -> String {
+    format!(
+        "{} {}",
+        role::text(entry).to_lowercase(),
+        entry.qualified_name()
+    )
+}
+
+/// Whether a table has partitions in place of rows: archives say so from 1.16 on.
+fn is_partitioned(table: &TocEntry) -> bool {
+    if let Some(kind) = table.relkind.filter(|kind| *kind != 0) {
+        return kind == b'p';
+    }
+    let Some(definition) = &table.definition else {
+        return false;
+    };
+    // PARTITION BY comes after the columns' closing bracket; in it there are more brackets, but no such words.
+    let mut depth = 0_i64;
+    let tokens = tokens(definition.as_bytes());
+    tokens.windows(2).any(|pair| {
+        match pair[0] {
+            Token::Sign(b'(') => depth += 1,
+            Token::Sign(b')') => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && pair[0].is("partition") && pair[1].is("by")
+    })
+}
