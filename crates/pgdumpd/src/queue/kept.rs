@@ -11,7 +11,7 @@ use super::{Noted, Queue, QueueError};
 const KEPT: &str = include_str!("sql/kept_backups.sql");
 const NOTED: &str = concat!(
     include_str!("sql/noted_copies.sql"),
-    "WHERE c.storage_id = $1 AND j.target = $2 AND c.state = 'stored'"
+    "WHERE c.storage_id = $1 AND c.target = $2 AND c.state = 'stored'"
 );
 const BEGIN: &str = include_str!("sql/begin_deletion.sql");
 const MARK_DELETED: &str = include_str!("sql/mark_copy_deleted.sql");

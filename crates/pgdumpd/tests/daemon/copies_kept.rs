@@ -58,6 +58,12 @@ async fn each_storage_keeps_its_own_newest_backups() {
         world.held_by(*id, copies).await;
     }
     for place in [world.storage(), world.place("offsite")] {
+        eventually("no more than two are left", SOON, async || {
+            let files = World::files_in(&place);
+            let kept = |file: &String| backups[2..].iter().any(|id| file.contains(&id.to_string()));
+            files.iter().all(kept).then_some(())
+        })
+        .await;
         let mut ids: Vec<Uuid> = World::backups_in(&place)
             .iter()
             .map(|path| world.manifest(path).backup_id)

@@ -221,20 +221,19 @@ async fn daemons_that_differ_delete_no_backup() {
     first.stop().await;
     world.set("targets.shop", "keep_last", "1");
     let first = world.daemon().await;
-    let copied = async |id: Uuid| {
+    let copied = async |world: &World, id: Uuid| {
         world
             .say(&["copy", &id.to_string(), "--to", "offsite"])
             .code(0);
         world.held_by(id, "2 of 2").await;
     };
-    copied(older).await;
-    let config = std::fs::read_to_string(world.config()).unwrap();
-    let other = config.replace("keep_last = 1", "keep_last = 30");
-    std::fs::write(world.config(), other).unwrap();
+    copied(&world, older).await;
+    world.set("targets.shop", "keep_last", "30");
+    world.set("daemon", "max_copies", "0");
     let mut second = world.daemon().await;
     acquainted(&world, 2).await;
     // Backups wait, copies do not.
-    copied(newer).await;
+    copied(&world, newer).await;
     eventually("the first daemon leaves them", SOON, async || {
         let log = first.log() + &second.log();
         let mut lines = log.lines();
