@@ -10,7 +10,6 @@ use pgdump_archive::{Toc, TocEntry};
 use pgdumpd_client::BackupSpec;
 use tracing::warn;
 
-use crate::dump::Plan;
 use crate::fault::Fault;
 use crate::pipeline::{ArchiveEnd, Proved, Streamed};
 use crate::target::{Contents, Matches, NamedRelation, Relation, Target};
@@ -70,19 +69,17 @@ impl AskedFor {
     /// Compares a dump that ended well, and gives what is to be said of it.
     ///
     /// # Errors
-    /// A permanent `database_differs`; a transient `dump_incomplete` that names what is missing; those of the target,
+    /// A transient `dump_incomplete` that names what is missing; those of the target,
     /// where what is missing may have been dropped and nobody can say.
     pub(super) async fn compare(
         &self,
         target: &Target,
-        plan: &Plan,
         streamed: &Streamed,
     ) -> Result<Vec<String>, Fault> {
         let mut remarks = self.remarks();
         let ArchiveEnd::Proved(proved) = streamed.end() else {
             return Ok(remarks);
         };
-        check_database(proved, plan)?;
         let toc = proved.toc();
         remarks.extend(foreign_rows(toc));
         if let Some(contents) = &self.contents {
@@ -254,17 +251,7 @@ fn held(toc: &Toc) -> (HashSet<u32>, HashSet<u32>) {
     (defined, filled)
 }
 
-/// The header names the database that pg_dump connected to.
-fn check_database(proved: &Proved, plan: &Plan) -> Result<(), Fault> {
-    let (found, meant) = (&proved.header().database, plan.url().database());
-    if found.as_bytes() == meant.as_bytes() {
-        return Ok(());
-    }
-    let what = format!("the archive is of database \"{found}\", not of \"{meant}\"");
-    Err(Fault::permanent("database_differs", what).hint(WRAPPER))
-}
-
-const WRAPPER: &str =
+pub(super) const WRAPPER: &str =
     "See whether the pg_dump in use is PostgreSQL's own: a script in its place may add options.";
 
 fn incomplete(parts: Vec<String>) -> Fault {

@@ -160,7 +160,7 @@ impl Dumping<'_> {
                     }
                     Ok(exit) => {
                         let compared = match self.verdict(&run.relations, &streamed).await {
-                            Ok(()) => self.compared(&plan, &streamed).await,
+                            Ok(()) => self.compared(&streamed).await,
                             Err(stop) => Err(stop),
                         };
                         compared.map(|remarks| Ok((exit, streamed, remarks)))
@@ -308,8 +308,8 @@ impl Dumping<'_> {
     }
 
     /// Whether the archive holds what was asked for, and what is to be said of it.
-    async fn compared(&self, plan: &Plan, streamed: &Streamed) -> Result<Vec<String>, Stop> {
-        let compared = self.asked.compare(self.target, plan, streamed);
+    async fn compared(&self, streamed: &Streamed) -> Result<Vec<String>, Stop> {
+        let compared = self.asked.compare(self.target, streamed);
         let remarks = tokio::select! {
             () = self.switch.token().cancelled() => return Err(Stop::Halted),
             compared = compared => compared.in_step(Step::Dump)?,

@@ -13,6 +13,7 @@ use pgdump_archive::{DumpId, IndexEntry, Text, Toc, TocEntry};
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::asked_for::WRAPPER;
 use crate::fault::Fault;
 use crate::pipeline::{ArchiveEnd, Meter, Streamed};
 use crate::target::{NamedTable, TableFile, Target};
@@ -20,6 +21,8 @@ use crate::target::{NamedTable, TableFile, Target};
 /// Between two questions to the meter, until the table of contents has come: the dump of a small database may be over
 /// a moment later.
 const UNTIL_LOCKED: Duration = Duration::from_millis(20);
+/// Between two questions to the meter whether the last table has begun.
+const UNTIL_LAST: Duration = Duration::from_millis(50);
 /// Between two looks at the schemas' names. A schema that was renamed and renamed back in less time is not seen.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// How long the target may take to answer once the dump is over.
@@ -89,8 +92,8 @@ impl<'a> Relations<'a> {
         })
     }
 
-    /// Runs until a table or a schema is seen to be replaced; dropped when the stream has ended. Cancel-safe: it only
-    /// reads, and a look that was not finished is taken again.
+    /// Runs until a table or a schema is seen to be replaced; for ever once the last table is being copied. Dropped when
+    /// the stream has ended. Cancel-safe: it only reads, and a look that was not finished is taken again.
     pub(super) async fn watch(&self, meter: Arc<Meter>) -> Fault {
         let toc = loop {
             match meter.snapshot().toc {
@@ -98,28 +101,50 @@ impl<'a> Relations<'a> {
                 None => tokio::time::sleep(UNTIL_LOCKED).await,
             }
         };
+        // The tables of another database are missing all together: that says it better.
+        if let Some(Err(fault)) = meter.database().map(|found| self.check_database(found)) {
+            return fault;
+        }
         let last = last_table(&toc);
-        loop {
-            let counted = meter.counted_from(0);
-            let begun = counted.blocks.len() + usize::from(counted.so_far.raw_bytes > 0);
+        let is_last_begun = || last.is_none_or(|last| meter.blocks_begun() > last);
+        while !self.seen().is_complete() {
+            let is_last = is_last_begun();
             match self.compare(&toc).await {
-                Ok(()) => self.seen().is_settled |= last.is_none_or(|last| begun > last),
+                Ok(()) => self.seen().is_settled |= is_last,
                 Err(fault) if fault.code() == TABLE_REPLACED => return fault,
                 Err(fault) => debug!("the dump's tables cannot be compared: {}", fault.report()),
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            let last_begins = async {
+                while is_last || !is_last_begun() {
+                    tokio::time::sleep(UNTIL_LAST).await;
+                }
+            };
+            let _ = tokio::time::timeout(BETWEEN_LOOKS, last_begins).await;
         }
+        // What schemas are called from now on means nothing.
+        std::future::pending().await
+    }
+
+    /// Whether the archive is of the database that the target means.
+    fn check_database(&self, found: &Text) -> Result<(), Fault> {
+        let meant = self.target.url().database();
+        if found.as_bytes() == meant.as_bytes() {
+            return Ok(());
+        }
+        let what = format!("the archive is of database \"{found}\", not of \"{meant}\"");
+        Err(Fault::permanent("database_differs", what).hint(WRAPPER))
     }
 
     /// Says whether the archive holds the rows of the tables that it names. For a dump that has ended well.
     ///
     /// # Errors
-    /// A transient `table_replaced`; else as [`Target::look`].
+    /// A permanent `database_differs`; a transient `table_replaced`; else as [`Target::look`].
     pub(super) async fn verdict(&self, streamed: &Streamed) -> Result<(), Fault> {
         let ArchiveEnd::Proved(proved) = streamed.end() else {
             // Without a table of contents there is nothing to compare.
             return Ok(());
         };
+        self.check_database(&proved.header().database)?;
         let end = Instant::now() + LAST_LOOK_LIMIT;
         while !self.seen().is_complete() {
             match self.compare(proved.toc()).await {

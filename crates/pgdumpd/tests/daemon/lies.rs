@@ -66,6 +66,9 @@ impl Liar {
 async fn a_pg_dump_that_leaves_out_what_was_asked_for_never_succeeds() {
     let mut liar = Liar::new().await;
     let other = liar.world.cluster.database().await;
+    other
+        .execute("CREATE TABLE theirs AS SELECT generate_series(1, 10) AS id")
+        .await;
     let other = format!("--dbname={}", other.name());
     let real = liar.world.cluster.bin("pg_dump");
     for (option, code, named) in [
