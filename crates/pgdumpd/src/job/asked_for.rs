@@ -69,12 +69,13 @@ impl AskedFor {
     /// Compares a dump that ended well, and gives what is to be said of it.
     ///
     /// # Errors
-    /// A transient `dump_incomplete` that names what is missing; those of the target,
+    /// A transient `dump_incomplete` that names what is missing, or with `withholds_names` counts it; those of the target,
     /// where what is missing may have been dropped and nobody can say.
     pub(super) async fn compare(
         &self,
         target: &Target,
         streamed: &Streamed,
+        withholds_names: bool,
     ) -> Result<Vec<String>, Fault> {
         let mut remarks = self.remarks();
         let ArchiveEnd::Proved(proved) = streamed.end() else {
@@ -86,7 +87,7 @@ impl AskedFor {
             remarks.extend(self.unlogged_rows(contents, toc));
             let missing = self.missing(contents, toc, large_objects(proved));
             if !missing.is_empty() {
-                self.confirm(target, missing).await?;
+                self.confirm(target, missing, withholds_names).await?;
             }
         }
         Ok(remarks)
@@ -153,7 +154,12 @@ impl AskedFor {
     }
 
     /// Whether what is missing is still there: then it was all the time.
-    async fn confirm(&self, target: &Target, missing: Missing) -> Result<(), Fault> {
+    async fn confirm(
+        &self,
+        target: &Target,
+        missing: Missing,
+        withholds_names: bool,
+    ) -> Result<(), Fault> {
         let now = Self {
             spec: self.spec.clone(),
             matches: target.matches(&self.spec).await?,
@@ -181,6 +187,22 @@ impl AskedFor {
         let total = undefined.len() + unfilled.len() + large_objects;
         if total == 0 {
             return Ok(());
+        }
+        if withholds_names {
+            let sequences = unfilled.iter().filter(|named| named.relation.kind == b'S');
+            let sequences = sequences.count();
+            let counts = [
+                (undefined.len(), "", "relations"),
+                (unfilled.len() - sequences, "the rows of ", "tables"),
+                (sequences, "the values of ", "sequences"),
+                (large_objects, "", "large objects"),
+            ];
+            let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+            return Err(incomplete(
+                counts
+                    .map(|(count, of, what)| format!("{of}{count} {what}"))
+                    .collect(),
+            ));
         }
         let mut parts: Vec<String> = undefined.iter().map(|named| kind_and_name(named)).collect();
         parts.extend(unfilled.iter().map(|named| match named.relation.kind {
@@ -292,7 +314,7 @@ fn kind_and_name(named: &NamedRelation) -> String {
 }
 
 /// The first few, and how many more.
-fn list(mut parts: Vec<String>) -> String {
+pub(super) fn list(mut parts: Vec<String>) -> String {
     let more = parts.len().saturating_sub(NAMED);
     parts.truncate(NAMED);
     let named = parts.join(", ");

@@ -131,6 +131,40 @@ async fn a_pg_dump_that_leaves_out_what_was_asked_for_never_succeeds() {
     liar.world.assert_clean(2).await;
 }
 
+/// A public key of age.
+const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+#[tokio::test]
+async fn what_a_sealed_backup_lacks_is_counted_and_not_named() {
+    let mut liar = Liar::new().await;
+    let daemon = {
+        let world = &mut liar.world;
+        let url = quoted(&world.shop.url());
+        world.set("targets.closed", "url", url);
+        world.set("targets.closed", "encrypt_to", format!("[{}]", quoted(KEY)));
+        world.set("targets.closed", "manifest", quoted("sealed"));
+        world.daemon().await
+    };
+    let archive = liar.world.archive();
+    let [one, two, end] = ["1\tone\n", "2\ttwo\n", END].map(chunk);
+    let cut = replaced(&archive, &[&one[..], &two, &end].concat(), &one);
+    let real = liar.world.cluster.bin("pg_dump");
+    let lacks = Then::ExecWith(real, vec!["--exclude-table-data=public.*".to_owned()]);
+    for (bytes, then, code, says) in [
+        (&b""[..], lacks, "dump_incomplete", "the rows of 2 tables"),
+        (&cut, Then::Exit(0), "archive_corrupt", "would not restore"),
+    ] {
+        liar.fake.become_(bytes, then);
+        let status = liar.attempt("closed").await;
+        assert_eq!(status.error_code.as_deref(), Some(code), "{status:#?}");
+        let error = status.error.unwrap();
+        assert!(error.contains(says), "{error}");
+        for text in [&error, &daemon.log()] {
+            assert!(!text.contains("public."), "{text}");
+        }
+    }
+}
+
 /// Bytes as pg_dump writes them into an archive without compression.
 fn chunk(bytes: &str) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
