@@ -94,7 +94,8 @@ impl Target {
             name: name.to_owned(),
             url: url.clone(),
             connections,
-            sessions: (!owns_its_sessions).then(|| Connections::new(name, url).as_login_role()),
+            sessions: (!owns_its_sessions)
+                .then(|| Connections::new(name, url).kept_as_login_role()),
             becomes_another,
             major,
             version,

@@ -45,8 +45,8 @@ impl Connections {
         }
     }
 
-    /// The same as the role that logs in, whatever role that becomes by itself.
-    pub(super) fn as_login_role(self) -> Self {
+    /// The same, but of the role that logs in, whatever role that becomes by itself.
+    pub(super) fn kept_as_login_role(self) -> Self {
         Self {
             as_login_role: true,
             ..self

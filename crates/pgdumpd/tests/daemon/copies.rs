@@ -154,9 +154,9 @@ async fn a_backup_is_copied_and_the_copy_is_a_backup_that_restores() {
     assert_eq!(contents(&restored).await, contents(&world.shop).await);
     let id = id.to_string();
     world.say(&["verify", &id, "--storage", "offsite"]).code(0);
-    // The first storage is not needed for it.
+    // The first storage is not needed for it, and not told as good.
     std::fs::remove_dir_all(world.storage()).unwrap();
-    let said = world.say(&["verify", &id]).code(0);
+    let said = world.say(&["verify", &id]).code(7);
     assert!(
         said.err.contains("storage \"local\": cannot open storage"),
         "{}",
@@ -557,8 +557,11 @@ async fn a_daemon_that_stops_hands_its_copies_back() {
     assert_eq!(World::files_in(&world.place("offsite")), [""; 0]);
 }
 
-/// What is damaged in the first storage, in words, and how.
-fn damages() -> Vec<(&'static str, fn(&Path))> {
+/// Damages a file.
+type Damage = fn(&Path);
+
+/// How an object is damaged, in words, and in deed.
+fn damages() -> Vec<(&'static str, Damage)> {
     vec![
         ("changed", |path| {
             let mut bytes = std::fs::read(path).unwrap();
