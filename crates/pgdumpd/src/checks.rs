@@ -76,9 +76,14 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
     let mut report = Report::default();
     if let Some(queue) = queue {
         report.add("queue", check_queue(queue).await);
-        for difference in queue.differences(None).await.unwrap_or_default() {
-            let subject = format!("target {}", difference.target);
-            report.add(&subject, [differences::finding(&difference)]);
+        match queue.differences(None).await {
+            Ok(found) => {
+                for difference in found {
+                    let subject = format!("target {}", difference.target);
+                    report.add(&subject, [differences::finding(&difference)]);
+                }
+            }
+            Err(error) => report.add("queue", [(&error).into()]),
         }
     }
     let mut checks: Vec<BoxFuture<'_, (String, Vec<Finding>)>> = Vec::new();

@@ -50,6 +50,15 @@ impl Fault {
         self
     }
 
+    /// The same without the errors that caused it, whose texts nobody else may read.
+    #[must_use]
+    pub fn without_causes(self) -> Self {
+        Self {
+            source: None,
+            ..self
+        }
+    }
+
     /// The same, where who hit upon it has reason to try again.
     #[must_use]
     pub fn tried_again(self) -> Self {

@@ -58,7 +58,7 @@ pub use self::moved::Moved;
 pub use self::name::{Name, Part, PartKind};
 pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::range::Pieces;
-pub use self::read::Listed;
+pub use self::read::{Listed, OBJECT_MISSING};
 pub use self::sealed::Sealed;
 pub use self::unfinished::UnfinishedUpload;
 pub use self::upload::Upload;

@@ -112,12 +112,16 @@ impl Stored {
         self.identities.clone().ok_or_else(needed).map(Some)
     }
 
-    /// The newest backup of this id that the storage holds and that can be read.
+    /// The newest backup of this id that the storage holds and that can be read, and why others cannot be: one of them may
+    /// be newer.
     ///
     /// # Errors
-    /// As [`Stored::open`], where none can be read, and when the storage cannot be listed.
-    pub async fn search(storage: Storage, backup_id: Uuid) -> Result<Option<Self>, Fault> {
-        let (mut newest, mut first_fault): (Option<Self>, _) = (None, None);
+    /// When the storage cannot be listed.
+    pub async fn search(
+        storage: Storage,
+        backup_id: Uuid,
+    ) -> Result<(Option<Self>, Vec<Fault>), Fault> {
+        let (mut newest, mut faults): (Option<Self>, _) = (None, Vec::new());
         for key in storage.keys_of(backup_id).await? {
             match Self::open(storage.clone(), &key).await {
                 Ok(Some(found)) => {
@@ -130,15 +134,10 @@ impl Stored {
                     }
                 }
                 Ok(None) => {}
-                Err(fault) => {
-                    first_fault.get_or_insert(fault);
-                }
+                Err(fault) => faults.push(fault),
             }
         }
-        match (newest, first_fault) {
-            (None, Some(fault)) => Err(fault),
-            (newest, _) => Ok(newest),
-        }
+        Ok((newest, faults))
     }
 
     /// Whether what was read is whole and what the manifest says.

@@ -45,6 +45,10 @@ pub struct Target {
     name: String,
     url: DatabaseUrl,
     connections: Connections,
+    /// For what is asked of the dump's sessions, where the role that dumps may not see those of the role that logs in.
+    sessions: Option<Connections>,
+    /// Whether the role that logs in becomes another one.
+    becomes_another: bool,
     major: u32,
     version: String,
     encoding: String,
@@ -59,7 +63,13 @@ impl Target {
     /// `authentication_failed`, `database_missing`, `permission_denied`, `tls_failed`, `server_too_old`.
     pub async fn connect(name: &str, url: &DatabaseUrl) -> Result<Self, Fault> {
         let connections = Connections::new(name, url);
-        let (number, version, encoding): (i32, String, String) = connections
+        let (number, version, encoding, becomes_another, owns_its_sessions): (
+            i32,
+            String,
+            String,
+            bool,
+            bool,
+        ) = connections
             .one("its version", include_str!("target/sql/version.sql"))
             .await?;
         let major = number.cast_unsigned() / 10_000;
@@ -84,11 +94,19 @@ impl Target {
             name: name.to_owned(),
             url: url.clone(),
             connections,
+            sessions: (!owns_its_sessions)
+                .then(|| Connections::new(name, url).kept_as_login_role()),
+            becomes_another,
             major,
             version,
             encoding,
             system_identifier: identifier.map(|(identifier,)| identifier.cast_unsigned()),
         })
+    }
+
+    /// Connections that see and end the sessions of its dumps.
+    fn session_connections(&self) -> &Connections {
+        self.sessions.as_ref().unwrap_or(&self.connections)
     }
 
     /// The target's name in the configuration.

@@ -22,6 +22,8 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 const MIB: usize = 1 << 20;
 /// The largest manifest that is read at all.
 const LARGEST: usize = 64 * MIB;
+/// The same without its index.
+const LARGEST_FIELDS: usize = 2 * MIB;
 /// What many manifests that are read at once may take together, by `docs/MANIFEST.md`.
 const TOGETHER: usize = 256 * MIB;
 /// What else is allocated meanwhile.
@@ -162,6 +164,32 @@ async fn hostile_manifests_take_no_more_memory_than_is_documented() {
             memory / MIB
         );
         for (key, _) in keys {
+            storage.delete_backup(&key).await.unwrap();
+        }
+    }
+
+    // Many whose text is as long as it may be: all that was read is held together.
+    let fields = LARGEST_FIELDS - (64 << 10);
+    for field in ["/label", "/pg_dump/arguments/0", "/spec/tables/0"] {
+        let mut keys = Vec::new();
+        for _ in 0..150 {
+            let key = new_key();
+            let mut manifest = usual(&key, &storage, 0);
+            for list in ["/pg_dump/arguments", "/spec/tables"] {
+                *manifest.pointer_mut(list).unwrap() = json!([""]);
+            }
+            *manifest.pointer_mut(field).unwrap() = json!("a".repeat(fields));
+            write(&root, &key.manifest(), manifest_text(&manifest).as_bytes());
+            keys.push(key);
+        }
+        let (listed, memory) = peak(storage.list()).await;
+        assert_eq!(listed.unwrap().len(), keys.len());
+        assert!(
+            memory <= TOGETHER + SLACK,
+            "{field} of many: {} MiB",
+            memory / MIB
+        );
+        for key in keys {
             storage.delete_backup(&key).await.unwrap();
         }
     }

@@ -12,7 +12,7 @@ use super::{queue_pool, watch};
 use crate::config::{Config, StorageConfig};
 use crate::daemon::{KnownStorages, Served};
 use crate::fault::chain;
-use crate::queue::CopyRow;
+use crate::queue::{CopyRow, Queue};
 use crate::store::{ObjectKey, Storage};
 use crate::stored::{Stored, compare_with_row};
 
@@ -28,49 +28,87 @@ pub(super) struct Which {
 
 impl Which {
     /// Does something with the backup: in the first of the storages that hold it and can be read here. Where it is
-    /// deleted meanwhile, in the next one.
-    ///
-    /// Whether a copy that was passed over is damaged is given, too.
+    /// damaged, or deleted meanwhile, in the next one.
     pub(super) async fn with_backup(
         &self,
         config: &Config,
-        mut act: impl AsyncFnMut(&mut Stored, &[Damaged]) -> anyhow::Result<Exit>,
+        mut act: impl AsyncFnMut(&mut Stored) -> anyhow::Result<Looked>,
     ) -> anyhow::Result<Exit> {
-        let mut copies = match &self.storage {
+        let mut copies = self.copies(config).await?;
+        while let Some(mut stored) = copies.next(config).await {
+            match act(&mut stored).await {
+                Ok(Looked::Done(exit)) => return Ok(exit),
+                Ok(Looked::Damaged) => copies.is_damaged = true,
+                Err(error) if is_gone(&stored).await => tell_gone(&stored, &error),
+                Err(error) if is_damage(&error) => copies.pass_over(stored.storage.name(), error),
+                Err(error) => return Err(error),
+            }
+        }
+        copies.end(None)
+    }
+
+    /// Does something with the backup in each of the storages that hold it, and notes where it was found whole.
+    pub(super) async fn with_every_copy(
+        &self,
+        config: &Config,
+        mut act: impl AsyncFnMut(&mut Stored) -> anyhow::Result<Exit>,
+    ) -> anyhow::Result<Exit> {
+        let mut copies = self.copies(config).await?;
+        let mut worst = None;
+        while let Some(mut stored) = copies.next(config).await {
+            match act(&mut stored).await {
+                Ok(Exit::CheckFailed) => copies.is_damaged = true,
+                Ok(exit) => {
+                    copies.note_proved(&stored).await;
+                    worst = Some(match worst {
+                        Some(Exit::Incomplete) => Exit::Incomplete,
+                        _ => exit,
+                    });
+                }
+                Err(error) if is_gone(&stored).await => tell_gone(&stored, &error),
+                Err(error) => copies.pass_over(stored.storage.name(), error),
+            }
+        }
+        copies.end(worst)
+    }
+
+    async fn copies(&self, config: &Config) -> anyhow::Result<Copies> {
+        match &self.storage {
             Some(name) => {
                 watch::eprintln_line(
                     "with --storage the queue is not asked: what its row says of the backup is not compared",
                 );
-                Copies::in_storage(open(config, name).await?, self.id)
+                Ok(Copies::in_storage(open(config, name).await?, self.id))
             }
-            None => Copies::by_queue(config, self.id).await?,
-        };
-        while let Some(mut stored) = copies.next(config).await? {
-            match act(&mut stored, &copies.damaged).await {
-                Err(error) if is_gone(&stored).await => {
-                    watch::eprintln_line(&format!(
-                        "storage \"{}\": the backup was deleted while it was read: {}",
-                        stored.storage.name(),
-                        chain(error.as_ref())
-                    ));
-                }
-                done => return done,
-            }
+            None => Copies::by_queue(config, self.id).await,
         }
-        watch::eprintln_line(&format!("{}: no such backup", self.id));
-        Ok(Exit::NotFound)
     }
 }
 
-/// A storage's name, where the backup is damaged.
-pub(super) type Damaged = String;
+/// What became of a look at a backup.
+pub(super) enum Looked {
+    /// What was asked for was done, or cannot be.
+    Done(Exit),
+    /// It is damaged in this storage, which was told.
+    Damaged,
+}
+
+fn tell_gone(stored: &Stored, error: &anyhow::Error) {
+    watch::eprintln_line(&format!(
+        "storage \"{}\": the backup was deleted while it was read: {}",
+        stored.storage.name(),
+        chain(error.as_ref())
+    ));
+}
 
 /// Where a backup is stored, and was not looked for yet.
 struct Copies {
     id: Uuid,
+    queue: Option<Queue>,
     storage: Option<Storage>,
     rows: VecDeque<CopyRow>,
-    damaged: Vec<Damaged>,
+    /// Whether the backup is damaged in a storage that was looked at.
+    is_damaged: bool,
     first_error: Option<anyhow::Error>,
 }
 
@@ -78,9 +116,10 @@ impl Copies {
     fn in_storage(storage: Storage, id: Uuid) -> Self {
         Self {
             id,
+            queue: None,
             storage: Some(storage),
             rows: VecDeque::new(),
-            damaged: Vec::new(),
+            is_damaged: false,
             first_error: None,
         }
     }
@@ -91,34 +130,72 @@ impl Copies {
             id,
             storage: None,
             rows: queue.copies_of(id).await?.into(),
-            damaged: Vec::new(),
+            queue: Some(queue),
+            is_damaged: false,
             first_error: None,
         })
     }
 
-    /// The next one that can be read. One that cannot is named on standard error; where none can, the first error is the
-    /// result.
-    async fn next(&mut self, config: &Config) -> anyhow::Result<Option<Stored>> {
+    /// The next one that can be read. One that cannot is named on standard error.
+    async fn next(&mut self, config: &Config) -> Option<Stored> {
         if let Some(storage) = self.storage.take() {
-            return Ok(Stored::search(storage, self.id).await?);
+            let name = storage.name().to_owned();
+            match Stored::search(storage, self.id).await {
+                Ok((found, faults)) => {
+                    for fault in faults {
+                        self.pass_over(&name, fault.into());
+                    }
+                    return found;
+                }
+                Err(fault) => self.pass_over(&name, fault.into()),
+            }
         }
         while let Some(row) = self.rows.pop_front() {
-            let error = match of_copy(config, &row).await {
-                Ok(Some(stored)) => return Ok(Some(stored)),
-                Ok(None) => continue,
-                Err(error) => error,
-            };
-            watch::eprintln_line(&format!(
-                "storage \"{}\": {}",
-                row.storage,
-                chain(error.as_ref())
-            ));
-            if is_damage(&error) {
-                self.damaged.push(row.storage);
+            match of_copy(config, &row).await {
+                Ok(Some(stored)) => return Some(stored),
+                Ok(None) => watch::eprintln_line(&format!(
+                    "storage \"{}\": the backup is not there",
+                    row.storage
+                )),
+                Err(error) => self.pass_over(&row.storage, error),
             }
-            self.first_error.get_or_insert(error);
         }
-        self.first_error.take().map_or(Ok(None), Err)
+        None
+    }
+
+    /// Goes on to the next one, because of this error; of several the first one counts.
+    fn pass_over(&mut self, storage: &str, error: anyhow::Error) {
+        watch::eprintln_line(&format!("storage \"{storage}\": {}", chain(error.as_ref())));
+        let is_first_damage = is_damage(&error) && !self.is_damaged;
+        self.is_damaged |= is_damage(&error);
+        if is_first_damage || self.first_error.is_none() {
+            self.first_error = Some(error);
+        }
+    }
+
+    /// Notes that what the queue knows of was found whole. Who may only read the queue cannot, and need not.
+    async fn note_proved(&self, stored: &Stored) {
+        let Some(queue) = &self.queue else {
+            return;
+        };
+        let (id, key) = (stored.storage.id(), stored.manifest.object.key.as_str());
+        if let Err(error) = queue.note_proved(self.id, id, key).await {
+            tracing::debug!("it could not be noted that a backup is whole: {error}");
+        }
+    }
+
+    /// How the command ends where no storage is left, and the best of them came to this.
+    fn end(self, done: Option<Exit>) -> anyhow::Result<Exit> {
+        match (done, self.first_error) {
+            (None, Some(error)) if !self.is_damaged || is_damage(&error) => Err(error),
+            _ if self.is_damaged => Ok(Exit::CheckFailed),
+            (Some(_), Some(_)) => Ok(Exit::Incomplete),
+            (Some(exit), None) => Ok(exit),
+            (None, _) => {
+                watch::eprintln_line(&format!("{}: no such backup", self.id));
+                Ok(Exit::NotFound)
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::fault::Fault;
-use crate::store::{GLOBALS_DAMAGED, MANIFEST_INVALID};
+use crate::store::{GLOBALS_DAMAGED, MANIFEST_INVALID, OBJECT_MISSING};
 use crate::stored::BACKUP_DIFFERS;
 
 /// How a command ended. The numbers are documented in `pgdumpd --help`.
@@ -50,12 +50,13 @@ impl Advised {
 }
 
 /// The codes of faults that say that a backup is damaged.
-const DAMAGE: [&str; 5] = [
+const DAMAGE: [&str; 6] = [
     "archive_damaged",
     "archive_truncated",
     BACKUP_DIFFERS,
     GLOBALS_DAMAGED,
     MANIFEST_INVALID,
+    OBJECT_MISSING,
 ];
 
 /// Whether an error says that a backup is damaged.

@@ -6,7 +6,7 @@ use indicatif::HumanBytes;
 use pgdump_archive::TableName;
 use serde_json::json;
 
-use super::backup::Which;
+use super::backup::{Looked, Which};
 use super::exit::{Advised, Exit};
 use super::identity::IdentityFiles;
 use super::{out, verify};
@@ -39,11 +39,11 @@ pub(super) struct Args {
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let fetched = args
         .which
-        .with_backup(config, async |stored, _| fetch(stored, args).await);
+        .with_backup(config, async |stored| fetch(stored, args).await);
     fetched.await
 }
 
-async fn fetch(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
+async fn fetch(stored: &mut Stored, args: &Args) -> anyhow::Result<Looked> {
     let suffix = match (args.globals, args.encrypted) {
         (true, _) => "globals.sql",
         (false, true) => "dump.age",
@@ -67,7 +67,7 @@ async fn fetch(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
     }
 }
 
-async fn as_it_lies(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
+async fn as_it_lies(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Looked> {
     if stored.manifest.encryption.is_none() {
         let hint = "Leave --encrypted out.";
         return Err(Advised::new("the backup is not encrypted", hint).into());
@@ -78,7 +78,7 @@ async fn as_it_lies(stored: &Stored, output: &Path, json: bool) -> anyhow::Resul
     }
     if json {
         out::json(&json!({ "file": output, "size_bytes": verdict.size_bytes }))?;
-        return Ok(Exit::Done);
+        return Ok(Looked::Done(Exit::Done));
     }
     out::line(format!(
         "{}: {}, encrypted, with its SHA-256",
@@ -89,17 +89,17 @@ async fn as_it_lies(stored: &Stored, output: &Path, json: bool) -> anyhow::Resul
         "restore it with: age --decrypt --identity IDENTITY {} | pg_restore --exit-on-error --dbname=EMPTY_DATABASE",
         output.display()
     ))?;
-    Ok(Exit::Done)
+    Ok(Looked::Done(Exit::Done))
 }
 
-fn complain(stored: &Stored, verdict: &Verdict) -> Exit {
+fn complain(stored: &Stored, verdict: &Verdict) -> Looked {
     for complaint in verify::complaints(stored, verdict) {
         super::watch::eprintln_line(&complaint);
     }
-    Exit::CheckFailed
+    Looked::Damaged
 }
 
-async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
+async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Looked> {
     let FetchedWhole { verdict, unfilled } = stored::fetch_whole(stored, output).await?;
     if !stored.matches(&verdict) {
         return Ok(complain(stored, &verdict));
@@ -113,7 +113,7 @@ async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exi
     }
     if json {
         out::json(&json!({ "file": output, "size_bytes": size_bytes }))?;
-        return Ok(exit);
+        return Ok(Looked::Done(exit));
     }
     out::line(format!(
         "{}: {}, verified",
@@ -122,7 +122,7 @@ async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exi
     ))?;
     let restore = restore_command(stored, output);
     out::line(format!("restore it with: {restore}"))?;
-    Ok(exit)
+    Ok(Looked::Done(exit))
 }
 
 /// Says in what the manifest differs from an archive that is what was stored: it may be of another database.
@@ -136,16 +136,16 @@ fn warn(differences: &[String]) -> Exit {
     }
 }
 
-async fn globals(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Exit> {
+async fn globals(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Looked> {
     let Some(size_bytes) = stored::fetch_globals(stored, output).await? else {
         super::watch::eprintln_line(
             "this backup has no globals: set the target's globals to \"without-passwords\" for later ones",
         );
-        return Ok(Exit::NotFound);
+        return Ok(Looked::Done(Exit::NotFound));
     };
     if json {
         out::json(&json!({ "file": output, "size_bytes": size_bytes }))?;
-        return Ok(Exit::Done);
+        return Ok(Looked::Done(Exit::Done));
     }
     let output = output.display();
     out::line(format!("{output}: {}, verified", HumanBytes(size_bytes)))?;
@@ -153,7 +153,7 @@ async fn globals(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<E
     out::line(format!(
         "restore it with: psql --dbname=postgres --file={output}"
     ))?;
-    Ok(Exit::Done)
+    Ok(Looked::Done(Exit::Done))
 }
 
 async fn tables(
@@ -161,7 +161,7 @@ async fn tables(
     wanted: &[TableName],
     output: &Path,
     json: bool,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<Looked> {
     let fetched = stored::fetch_tables(stored, wanted, output).await?;
     let exit = warn(&fetched.differences);
     for what in &fetched.incomplete {
@@ -187,7 +187,7 @@ async fn tables(
             "left_out": fetched.left_out,
             "incomplete": fetched.incomplete,
         }))?;
-        return Ok(exit);
+        return Ok(Looked::Done(exit));
     }
     out::line(format!(
         "{}: {}, verified; {} of {} were read",
@@ -212,7 +212,7 @@ async fn tables(
     }
     let restore = restore_command(stored, output);
     out::line(format!("restore it with: {restore}"))?;
-    Ok(exit)
+    Ok(Looked::Done(exit))
 }
 
 fn restore_command(stored: &Stored, output: &Path) -> String {

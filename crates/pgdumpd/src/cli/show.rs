@@ -4,7 +4,7 @@ use indicatif::{HumanBytes, HumanCount};
 use pgdump_archive::{DataKind, Index};
 use serde_json::json;
 
-use super::backup::Which;
+use super::backup::{Looked, Which};
 use super::exit::Exit;
 use super::identity::IdentityFiles;
 use super::{out, watch};
@@ -24,9 +24,9 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let shown = args
-        .which
-        .with_backup(config, async |stored, _| show(stored, args).await);
+    let shown = args.which.with_backup(config, async |stored| {
+        show(stored, args).await.map(Looked::Done)
+    });
     shown.await
 }
 

@@ -1,4 +1,4 @@
-//! `pgdumpd verify ID`: reads a stored backup again and compares it with its manifest.
+//! `pgdumpd verify ID`: reads a stored backup again, in each storage that holds it, and compares it with its manifest.
 
 use serde_json::json;
 
@@ -23,14 +23,9 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let verified = args.which.with_backup(config, async |stored, damaged| {
-        let exit = verify(stored, args).await?;
-        // A copy that is good does not make another one good.
-        Ok(match damaged.is_empty() {
-            true => exit,
-            false => Exit::CheckFailed,
-        })
-    });
+    let verified = args
+        .which
+        .with_every_copy(config, async |stored| verify(stored, args).await);
     verified.await
 }
 
@@ -49,6 +44,7 @@ async fn verify(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
     if args.json {
         out::json(&json!({
             "backup_id": stored.manifest.backup_id,
+            "storage": stored.storage.name(),
             "good": good,
             "found": verdict,
             "manifest_has_checksum": stored.manifest.has_checksum(),
@@ -56,7 +52,11 @@ async fn verify(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
             "globals_good": globals.as_ref().map_or(Some(false), |there| there.then_some(true)),
         }))?;
     } else if good {
-        out::line(praise(stored, &verdict))?;
+        out::line(format!(
+            "storage \"{}\": {}",
+            stored.storage.name(),
+            praise(stored, &verdict)
+        ))?;
         if globals.is_ok_and(|there| there) {
             out::line("its roles and tablespaces are good")?;
         }
@@ -103,7 +103,11 @@ fn praise(stored: &Stored, verdict: &Verdict) -> String {
 /// What is damaged, and what is not.
 pub(super) fn complaints(stored: &Stored, verdict: &Verdict) -> Vec<String> {
     let wanted = &stored.manifest.object;
-    let mut lines = vec![format!("{} is damaged", stored.manifest.backup_id)];
+    let mut lines = vec![format!(
+        "storage \"{}\": {} is damaged",
+        stored.storage.name(),
+        stored.manifest.backup_id
+    )];
     if verdict.size_bytes != wanted.size_bytes {
         lines.push(format!(
             "  the object has {} bytes, its manifest says {}",

@@ -10,7 +10,6 @@ use pgdump_archive::{Toc, TocEntry};
 use pgdumpd_client::BackupSpec;
 use tracing::warn;
 
-use crate::dump::Plan;
 use crate::fault::Fault;
 use crate::pipeline::{ArchiveEnd, Proved, Streamed};
 use crate::target::{Contents, Matches, NamedRelation, Relation, Target};
@@ -70,26 +69,25 @@ impl AskedFor {
     /// Compares a dump that ended well, and gives what is to be said of it.
     ///
     /// # Errors
-    /// A permanent `database_differs`; a transient `dump_incomplete` that names what is missing; those of the target,
+    /// A transient `dump_incomplete` that names what is missing, or with `withholds_names` counts it; those of the target,
     /// where what is missing may have been dropped and nobody can say.
     pub(super) async fn compare(
         &self,
         target: &Target,
-        plan: &Plan,
         streamed: &Streamed,
+        withholds_names: bool,
     ) -> Result<Vec<String>, Fault> {
         let mut remarks = self.remarks();
         let ArchiveEnd::Proved(proved) = streamed.end() else {
             return Ok(remarks);
         };
-        check_database(proved, plan)?;
         let toc = proved.toc();
         remarks.extend(foreign_rows(toc));
         if let Some(contents) = &self.contents {
             remarks.extend(self.unlogged_rows(contents, toc));
             let missing = self.missing(contents, toc, large_objects(proved));
             if !missing.is_empty() {
-                self.confirm(target, missing).await?;
+                self.confirm(target, missing, withholds_names).await?;
             }
         }
         Ok(remarks)
@@ -156,7 +154,12 @@ impl AskedFor {
     }
 
     /// Whether what is missing is still there: then it was all the time.
-    async fn confirm(&self, target: &Target, missing: Missing) -> Result<(), Fault> {
+    async fn confirm(
+        &self,
+        target: &Target,
+        missing: Missing,
+        withholds_names: bool,
+    ) -> Result<(), Fault> {
         let now = Self {
             spec: self.spec.clone(),
             matches: target.matches(&self.spec).await?,
@@ -184,6 +187,22 @@ impl AskedFor {
         let total = undefined.len() + unfilled.len() + large_objects;
         if total == 0 {
             return Ok(());
+        }
+        if withholds_names {
+            let sequences = unfilled.iter().filter(|named| named.relation.kind == b'S');
+            let sequences = sequences.count();
+            let counts = [
+                (undefined.len(), "", "relations"),
+                (unfilled.len() - sequences, "the rows of ", "tables"),
+                (sequences, "the values of ", "sequences"),
+                (large_objects, "", "large objects"),
+            ];
+            let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+            return Err(incomplete(
+                counts
+                    .map(|(count, of, what)| format!("{of}{count} {what}"))
+                    .collect(),
+            ));
         }
         let mut parts: Vec<String> = undefined.iter().map(|named| kind_and_name(named)).collect();
         parts.extend(unfilled.iter().map(|named| match named.relation.kind {
@@ -254,17 +273,7 @@ fn held(toc: &Toc) -> (HashSet<u32>, HashSet<u32>) {
     (defined, filled)
 }
 
-/// The header names the database that pg_dump connected to.
-fn check_database(proved: &Proved, plan: &Plan) -> Result<(), Fault> {
-    let (found, meant) = (&proved.header().database, plan.url().database());
-    if found.as_bytes() == meant.as_bytes() {
-        return Ok(());
-    }
-    let what = format!("the archive is of database \"{found}\", not of \"{meant}\"");
-    Err(Fault::permanent("database_differs", what).hint(WRAPPER))
-}
-
-const WRAPPER: &str =
+pub(super) const WRAPPER: &str =
     "See whether the pg_dump in use is PostgreSQL's own: a script in its place may add options.";
 
 fn incomplete(parts: Vec<String>) -> Fault {
@@ -305,7 +314,7 @@ fn kind_and_name(named: &NamedRelation) -> String {
 }
 
 /// The first few, and how many more.
-fn list(mut parts: Vec<String>) -> String {
+pub(super) fn list(mut parts: Vec<String>) -> String {
     let more = parts.len().saturating_sub(NAMED);
     parts.truncate(NAMED);
     let named = parts.join(", ");

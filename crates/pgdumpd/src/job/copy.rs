@@ -306,10 +306,9 @@ impl Copying<'_> {
             return Ok(Err(Fault::permanent("copy_source_damaged", text)));
         }
         let held = self.held().await?;
-        let size = Some(manifest.object.size_bytes);
-        Ok(held
-            .iter()
-            .try_for_each(|held| compare_with_row(manifest, size, &held.noted)))
+        Ok(held.iter().try_for_each(|held| {
+            compare_with_row(manifest, held.size_bytes.try_into().ok(), &held.noted)
+        }))
     }
 
     /// The stored copies of the backup, by the queue.

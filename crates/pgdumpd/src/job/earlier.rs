@@ -7,9 +7,9 @@ use tracing::{info, warn};
 
 use crate::daemon::Served;
 use crate::fault::Fault;
-use crate::queue::{ClaimedJob, EarlierAttempt, Leftover, Noted, Queue};
+use crate::queue::{ClaimedJob, EarlierAttempt, Leftover, Noted, Queue, Work};
 use crate::store::{Manifest, ObjectKey, STORAGE_STALLED, Storage, in_time};
-use crate::stored::{compare_with_row, note_backup};
+use crate::stored::{BACKUP_DIFFERS, compare_with_row, note_backup};
 use crate::target::{Target, application_name};
 use crate::telemetry::BACKUP_DELETED;
 
@@ -88,8 +88,10 @@ fn expect_own(
     earlier: &EarlierAttempt,
     manifest: &Manifest,
 ) -> Result<(), Fault> {
-    if manifest.copied.is_some() {
-        return Ok(());
+    match (&job.work, &manifest.copied) {
+        (Work::Copy(_), _) => return Ok(()),
+        (Work::Backup, None) => {}
+        (Work::Backup, Some(_)) => return Err(not_made_by(manifest, "a copy")),
     }
     let noted = Noted {
         target: Some(job.target.clone()),
@@ -99,6 +101,14 @@ fn expect_own(
         sha256: None,
     };
     compare_with_row(manifest, None, &noted)
+}
+
+fn not_made_by(manifest: &Manifest, what: &str) -> Fault {
+    let text = format!(
+        "{} is of {what}, which the attempt was not to make",
+        manifest.object.key.manifest()
+    );
+    Fault::permanent(BACKUP_DIFFERS, text)
 }
 
 async fn open(
@@ -123,6 +133,20 @@ async fn open(
             None
         }
     }
+}
+
+/// The same of an attempt whose job has ended, by what is known of it.
+fn expect_made_by(left: &Leftover, manifest: &Manifest) -> Result<(), Fault> {
+    match (left.is_copy, &manifest.copied) {
+        (true, None) => return Err(not_made_by(manifest, "a backup")),
+        (false, Some(_)) => return Err(not_made_by(manifest, "a copy")),
+        _ => {}
+    }
+    let noted = Noted {
+        target: Some(left.target.clone()),
+        ..Noted::default()
+    };
+    compare_with_row(manifest, None, &noted)
 }
 
 /// Ends what earlier attempts left running on the target: a pg_dump whose daemon was killed stays queued
@@ -188,7 +212,7 @@ async fn clear_object(
     key: &ObjectKey,
     queue: &Queue,
 ) -> Result<(), Fault> {
-    match whole_backup(storage, key).await? {
+    match whole_backup(left, storage, key).await? {
         Some(_) if left.deletion_requested => {
             storage.delete_backup(key).await?;
             info!(
@@ -219,9 +243,18 @@ async fn clear_object(
     }
 }
 
-/// The size of a backup whose manifest can be read and whose object is there.
-async fn whole_backup(storage: &Storage, key: &ObjectKey) -> Result<Option<u64>, Fault> {
+/// The size of a backup whose manifest can be read and whose object is there, and which the attempt may have made.
+async fn whole_backup(
+    left: &Leftover,
+    storage: &Storage,
+    key: &ObjectKey,
+) -> Result<Option<u64>, Fault> {
     match storage.read_manifest(key).await {
+        Ok(Some(manifest)) if let Err(fault) = expect_made_by(left, &manifest) => {
+            warn!(job.id = %left.job, object.key = %key, "what an attempt left is not noted: {}", fault.report());
+            // `remove_partial` leaves it to a person.
+            Ok(None)
+        }
         Ok(Some(manifest)) if storage.has_object(&manifest).await? => {
             Ok(Some(manifest.object.size_bytes))
         }

@@ -67,8 +67,11 @@ pub(super) struct Publication<'a> {
 
 /// Confirms the lease, commits the objects, the archive first, then writes the manifest, which is what makes the backup exist.
 ///
-/// A cancel that was asked for before the confirmation wins; a later one loses. On an error no backup exists
-/// that could be read back; what a storage that does not answer may keep is settled by the next attempt.
+/// A cancel that was asked for before the confirmation wins; a later one loses.
+///
+/// # Errors
+/// No backup exists, as far as the storage answers. Where it does not, or goes once the manifest is written, a whole one
+/// may be there: the next attempt finds it under the key that was noted, and adopts it.
 pub(super) async fn publish<P: Proof>(
     proof: &P,
     uploads: Vec<Upload>,

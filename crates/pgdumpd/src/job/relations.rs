@@ -5,7 +5,7 @@
 //! Three looks at the catalog find it: at the tables' files before pg_dump starts, at names and files once its locks
 //! are held, and at the schemas' names, which no lock holds, until the last table is being copied.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use pgdump_archive::{DumpId, IndexEntry, Text, Toc, TocEntry};
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::asked_for::{WRAPPER, list};
 use crate::fault::Fault;
 use crate::pipeline::{ArchiveEnd, Meter, Streamed};
 use crate::target::{NamedTable, TableFile, Target};
@@ -20,12 +21,12 @@ use crate::target::{NamedTable, TableFile, Target};
 /// Between two questions to the meter, until the table of contents has come: the dump of a small database may be over
 /// a moment later.
 const UNTIL_LOCKED: Duration = Duration::from_millis(20);
+/// Between two questions to the meter whether the last table has begun.
+const UNTIL_LAST: Duration = Duration::from_millis(50);
 /// Between two looks at the schemas' names. A schema that was renamed and renamed back in less time is not seen.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// How long the target may take to answer once the dump is over.
 const LAST_LOOK_LIMIT: Duration = Duration::from_secs(20);
-/// How many tables or schemas a message names.
-const NAMED: usize = 5;
 
 const TABLE_REPLACED: &str = "table_replaced";
 const MOVED: &str = "tables were dropped, renamed or made again while pg_dump began";
@@ -63,14 +64,27 @@ struct Locked {
     schemas: HashMap<u32, Vec<u8>>,
 }
 
-/// A table whose file is another one, perhaps since the dump's snapshot. What moves rows as they are (VACUUM FULL,
-/// CLUSTER) does no harm; what empties or writes them again leaves nothing that the snapshot can see.
+/// A table whose rows the dump's snapshot may not have seen.
 struct Doubt {
     entry: DumpId,
     oid: u32,
     name: String,
     was_empty: bool,
-    is_uncounted: bool,
+    change: Change,
+}
+
+/// What became of it, perhaps since the dump's snapshot.
+enum Change {
+    /// It has another file. What moves rows as they are (VACUUM FULL, CLUSTER, SET TABLESPACE) does no harm; what empties
+    /// or writes them again leaves nothing that the snapshot can see.
+    File {
+        is_uncounted: bool,
+        has_moved: bool,
+        is_locked: bool,
+    },
+    /// It was not there under its name after the dump, whose locks were gone, and nothing else was. It had waited for
+    /// those locks, or what pg_dump locked under its name had.
+    Gone,
 }
 
 impl<'a> Relations<'a> {
@@ -89,8 +103,8 @@ impl<'a> Relations<'a> {
         })
     }
 
-    /// Runs until a table or a schema is seen to be replaced; dropped when the stream has ended. Cancel-safe: it only
-    /// reads, and a look that was not finished is taken again.
+    /// Runs until a table or a schema is seen to be replaced; for ever once the last table is being copied. Dropped when
+    /// the stream has ended. Cancel-safe: it only reads, and a look that was not finished is taken again.
     pub(super) async fn watch(&self, meter: Arc<Meter>) -> Fault {
         let toc = loop {
             match meter.snapshot().toc {
@@ -98,28 +112,50 @@ impl<'a> Relations<'a> {
                 None => tokio::time::sleep(UNTIL_LOCKED).await,
             }
         };
+        // The tables of another database are missing all together: that says it better.
+        if let Some(Err(fault)) = meter.database().map(|found| self.check_database(found)) {
+            return fault;
+        }
         let last = last_table(&toc);
-        loop {
-            let counted = meter.counted_from(0);
-            let begun = counted.blocks.len() + usize::from(counted.so_far.raw_bytes > 0);
+        let is_last_begun = || last.is_none_or(|last| meter.blocks_begun() > last);
+        while !self.seen().is_complete() {
+            let is_last = is_last_begun();
             match self.compare(&toc).await {
-                Ok(()) => self.seen().is_settled |= last.is_none_or(|last| begun > last),
+                Ok(()) => self.seen().is_settled |= is_last,
                 Err(fault) if fault.code() == TABLE_REPLACED => return fault,
                 Err(fault) => debug!("the dump's tables cannot be compared: {}", fault.report()),
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            let last_begins = async {
+                while is_last || !is_last_begun() {
+                    tokio::time::sleep(UNTIL_LAST).await;
+                }
+            };
+            let _ = tokio::time::timeout(BETWEEN_LOOKS, last_begins).await;
         }
+        // What schemas are called from now on means nothing.
+        std::future::pending().await
+    }
+
+    /// Whether the archive is of the database that the target means.
+    fn check_database(&self, found: &Text) -> Result<(), Fault> {
+        let meant = self.target.url().database();
+        if found.as_bytes() == meant.as_bytes() {
+            return Ok(());
+        }
+        let what = format!("the archive is of database \"{found}\", not of \"{meant}\"");
+        Err(Fault::permanent("database_differs", what).hint(WRAPPER))
     }
 
     /// Says whether the archive holds the rows of the tables that it names. For a dump that has ended well.
     ///
     /// # Errors
-    /// A transient `table_replaced`; else as [`Target::look`].
+    /// A permanent `database_differs`; a transient `table_replaced`; else as [`Target::look`].
     pub(super) async fn verdict(&self, streamed: &Streamed) -> Result<(), Fault> {
         let ArchiveEnd::Proved(proved) = streamed.end() else {
             // Without a table of contents there is nothing to compare.
             return Ok(());
         };
+        self.check_database(&proved.header().database)?;
         let end = Instant::now() + LAST_LOOK_LIMIT;
         while !self.seen().is_complete() {
             match self.compare(proved.toc()).await {
@@ -145,7 +181,7 @@ impl<'a> Relations<'a> {
         }
         match emptied.is_empty() {
             true => Ok(()),
-            false => Err(self.replaced(EMPTIED, &emptied)),
+            false => Err(self.replaced(EMPTIED, emptied)),
         }
     }
 
@@ -159,27 +195,41 @@ impl<'a> Relations<'a> {
         let now = self.target.schema_names().await?;
         let seen = self.seen();
         let locked = seen.locked.iter().flat_map(|locked| &locked.schemas);
+        let names: HashSet<&Vec<u8>> = now.values().collect();
+        // One that is not there was dropped with its tables, after the dump, unless another one has its name.
         let renamed: Vec<String> = locked
-            .filter(|(oid, name)| now.get(oid) != Some(name))
+            .filter(|(oid, name)| match now.get(oid) {
+                Some(now) => now != *name,
+                None => names.contains(name),
+            })
             .map(|(_, name)| Text::escape(name).into_owned())
             .collect();
         match renamed.is_empty() {
             true => Ok(()),
-            false => Err(self.replaced(RENAMED, &renamed)),
+            false => Err(self.replaced(RENAMED, renamed)),
         }
     }
 
     /// Compares what pg_dump found with what it has locked: each table has the name and the file that it had.
     async fn compare_tables(&self, toc: &Toc) -> Result<Locked, Fault> {
         let mut expected: HashMap<u32, &TocEntry> = tables(toc).map(|e| (e.oid, e)).collect();
+        let owners: HashMap<(&[u8], &[u8]), u32> = tables(toc)
+            .map(|entry| (name_of(entry), entry.oid))
+            .collect();
         let mut locked = Locked::default();
-        let mut moved = Vec::new();
+        let mut is_locked = false;
+        let mut absent = Vec::new();
+        // Tables whose name is another's.
+        let mut taken = HashSet::new();
         let take = |table: NamedTable| {
+            is_locked |= table.is_locked;
+            let owner = owners.get(&(&*table.schema, &*table.name)).copied();
+            taken.extend(owner.filter(|owner| *owner != table.oid));
             let Some(entry) = expected.remove(&table.oid) else {
                 return;
             };
-            if !has_name(entry, &table) {
-                moved.push(entry.qualified_name());
+            if owner != Some(table.oid) {
+                absent.push(entry);
                 return;
             }
             locked
@@ -188,10 +238,20 @@ impl<'a> Relations<'a> {
             locked.doubts.extend(self.doubt(entry, &table));
         };
         self.target.each_table(self.application_name, take).await?;
-        moved.extend(expected.values().map(|entry| entry.qualified_name()));
+        absent.extend(expected.into_values());
+        // While the locks are held no table goes. Once they are gone, a name that is free was there for pg_dump to lock:
+        // it went after the dump.
+        let is_moved = |entry: &&TocEntry| is_locked || taken.contains(&entry.oid);
+        let (moved, gone): (Vec<_>, Vec<_>) = absent.into_iter().partition(is_moved);
+        locked
+            .doubts
+            .extend(gone.into_iter().map(|entry| self.gone(entry)));
         match moved.is_empty() {
             true => Ok(locked),
-            false => Err(self.replaced(MOVED, &moved)),
+            false => {
+                let moved = moved.iter().map(|entry| entry.qualified_name()).collect();
+                Err(self.replaced(MOVED, moved))
+            }
         }
     }
 
@@ -205,36 +265,58 @@ impl<'a> Relations<'a> {
             oid: table.oid,
             name: entry.qualified_name(),
             was_empty: before.is_some_and(|file| file.is_empty),
-            is_uncounted: table.is_uncounted,
+            change: Change::File {
+                is_uncounted: table.is_uncounted,
+                has_moved: before.is_some_and(|file| file.tablespace != table.tablespace),
+                is_locked: table.is_locked,
+            },
         })
     }
 
-    /// Whether the archive lacks rows of a table that got another file.
+    fn gone(&self, entry: &TocEntry) -> Doubt {
+        let before = self.before.get(&entry.oid);
+        Doubt {
+            entry: entry.dump_id,
+            oid: entry.oid,
+            name: entry.qualified_name(),
+            was_empty: before.is_some_and(|file| file.is_empty),
+            change: Change::Gone,
+        }
+    }
+
+    /// Whether the archive may lack rows of a table that was changed.
     async fn lost_rows(&self, doubt: &Doubt, block: Option<&IndexEntry>) -> bool {
         let has_rows = block.is_some_and(|block| match block.rows {
             Some(rows) => rows > 0,
             None => block.raw_bytes > 0,
         });
-        if has_rows {
+        match doubt.change {
+            // Another table that was made in its place, and has gone, too, would have had no row for the snapshot.
+            Change::Gone => !has_rows && !doubt.was_empty,
+            Change::File { .. } if !has_rows => {
+                !doubt.was_empty || !self.target.is_empty_table(doubt.oid).await
+            }
             // Rows that every snapshot sees although they are new: COPY with FREEZE, or a file that was filled elsewhere
-            // and swapped in. They may be all of the table's, or a part of them. What moves rows counts them, too.
-            doubt.is_uncounted
-        } else {
-            let was_and_is_empty = doubt.was_empty && self.target.is_empty_table(doubt.oid).await;
-            !was_and_is_empty
+            // and swapped in. They may be all of the table's, or a part of them. What moves rows counts them, too, or
+            // leaves them uncounted in another tablespace.
+            Change::File {
+                is_uncounted,
+                has_moved,
+                is_locked,
+            } => {
+                let is_unknown = is_uncounted && !has_moved;
+                // The rows of a table without a byte are of the file that it had: it was emptied after the dump.
+                is_unknown && (is_locked || !self.target.is_empty_table(doubt.oid).await)
+            }
         }
     }
 
-    fn replaced(&self, what: &str, names: &[String]) -> Fault {
+    fn replaced(&self, what: &str, names: Vec<String>) -> Fault {
         let named = match self.withholds_names {
             true => names.len().to_string(),
-            false => names[..names.len().min(NAMED)].join(", "),
+            false => list(names),
         };
-        let more = match names.len().saturating_sub(NAMED) {
-            more if more > 0 && !self.withholds_names => format!(" and {more} more"),
-            _ => String::new(),
-        };
-        Fault::transient(TABLE_REPLACED, format!("{what}: {named}{more}")).hint(HINT)
+        Fault::transient(TABLE_REPLACED, format!("{what}: {named}")).hint(HINT)
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -260,8 +342,8 @@ fn last_table(toc: &Toc) -> Option<usize> {
     tables.last().map(|(block, _)| block)
 }
 
-/// Whether the table is called as the entry says: both are in UTF-8, or in a database without an encoding the bytes as they are.
-fn has_name(entry: &TocEntry, table: &NamedTable) -> bool {
+/// The schema and the name of an entry: in UTF-8, or in a database without an encoding the bytes as they are.
+fn name_of(entry: &TocEntry) -> (&[u8], &[u8]) {
     let schema = entry.schema.as_ref().map_or(&[][..], Text::as_bytes);
-    schema == table.schema && entry.tag.as_bytes() == table.name
+    (schema, entry.tag.as_bytes())
 }

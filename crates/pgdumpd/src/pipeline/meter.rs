@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use pgdump_archive::{DataKind, Event, IndexEntry, SoFar, Toc};
+use pgdump_archive::{DataKind, Event, IndexEntry, SoFar, Text, Toc};
 
 /// Counters of one run, read while it runs. Numbers belong together only roughly: each is read by itself.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub struct Meter {
     bytes_out: AtomicU64,
     counted: Mutex<Counted>,
     tables_total: AtomicUsize,
+    database: OnceLock<Text>,
     toc: OnceLock<Arc<Toc>>,
     waiting: AtomicU8,
     /// Milliseconds since `made`.
@@ -78,6 +79,7 @@ impl Default for Meter {
             bytes_out: AtomicU64::new(0),
             counted: Mutex::default(),
             tables_total: AtomicUsize::new(0),
+            database: OnceLock::new(),
             toc: OnceLock::new(),
             waiting: AtomicU8::new(Waiting::Source as u8),
             last_in: AtomicU64::new(0),
@@ -126,6 +128,11 @@ impl Meter {
         self.last_out.store(self.elapsed(), Ordering::Relaxed);
     }
 
+    /// Of which database the archive says it is, once its header has passed.
+    pub fn database(&self) -> Option<&Text> {
+        self.database.get()
+    }
+
     /// What was counted up to now, of the blocks the `from`th and later alone.
     pub fn counted_from(&self, from: usize) -> Counted {
         let counted = self.lock();
@@ -133,6 +140,12 @@ impl Meter {
             blocks: counted.blocks.get(from..).unwrap_or_default().to_vec(),
             ..*counted
         }
+    }
+
+    /// How many blocks have begun: those that are complete, and the one that has bytes.
+    pub fn blocks_begun(&self) -> usize {
+        let counted = self.lock();
+        counted.blocks.len() + usize::from(counted.so_far.raw_bytes > 0)
     }
 
     /// Called for every event: of an uncompressed archive for every row.
@@ -145,6 +158,9 @@ impl Meter {
             self.tables_total.store(tables.count(), Ordering::Relaxed);
             // A second table of contents cannot come: the parser reads one archive.
             let _ = self.toc.set(Arc::clone(toc));
+        }
+        if let Event::Header(header) = event {
+            let _ = self.database.set(header.database.clone());
         }
     }
 

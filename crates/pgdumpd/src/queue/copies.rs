@@ -10,6 +10,7 @@ const COPIES: &str = concat!(
     include_str!("sql/noted_copies.sql"),
     "WHERE c.job_id = $1 AND c.state = 'stored' ORDER BY c.stored_at, c.storage_id"
 );
+const NOTE_PROVED: &str = include_str!("sql/note_proved.sql");
 const CANCEL_COPIES: &str = include_str!("sql/cancel_copies.sql");
 const ASK_FOR_COPY: &str = include_str!("sql/ask_for_copy.sql");
 const OPEN_COPIES: &str = include_str!("sql/open_copies.sql");
@@ -63,6 +64,23 @@ impl Queue {
                 })
             })
             .collect()
+    }
+
+    /// Notes that the backup was read again in this storage, and is what was stored.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn note_proved(
+        &self,
+        job: Uuid,
+        storage_id: Uuid,
+        object_key: &str,
+    ) -> Result<(), QueueError> {
+        let statement = sqlx::query(NOTE_PROVED)
+            .bind(job)
+            .bind(storage_id)
+            .bind(object_key);
+        self.inner.link.fetch_optional(statement).await.map(drop)
     }
 
     /// The copies of this job's backup that have not ended.

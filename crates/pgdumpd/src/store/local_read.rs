@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -75,7 +76,10 @@ impl Root {
     fn look(&self, key: &str) -> io::Result<Entry<u64>> {
         let found = match rustix::fs::statat(self, key, AtFlags::empty()) {
             Ok(found) => found,
-            Err(Errno::NOENT) => return Ok(Entry::None),
+            Err(Errno::NOENT) => {
+                self.expect_within_reach(Path::new(key))?;
+                return Ok(Entry::None);
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(match FileType::from_raw_mode(found.st_mode) {

@@ -36,10 +36,13 @@ pub struct Manifest {
     /// The storage that this was written to first.
     pub storage_id: Uuid,
     /// The target's name in the configuration.
+    #[serde(deserialize_with = "bounded::text")]
     pub target: String,
     /// The word that the producer gave.
+    #[serde(default, deserialize_with = "bounded::text_or_null")]
     pub label: Option<String>,
     /// The database role that asked.
+    #[serde(deserialize_with = "bounded::text")]
     pub requested_by: String,
     /// 1 for the job's first attempt.
     pub attempt: i16,
@@ -101,10 +104,13 @@ pub struct Copied {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// Its name on the server.
+    #[serde(deserialize_with = "bounded::text")]
     pub name: String,
     /// As `SHOW server_version` says it.
+    #[serde(deserialize_with = "bounded::text")]
     pub server_version: String,
     /// The cluster's, in decimal: it does not fit JSON's numbers.
+    #[serde(default, deserialize_with = "bounded::text_or_null")]
     pub system_identifier: Option<String>,
 }
 
@@ -112,6 +118,7 @@ pub struct Database {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PgDump {
     /// As `pg_dump --version` says it, the number alone.
+    #[serde(deserialize_with = "bounded::text")]
     pub version: String,
     /// Its exact arguments, without the program itself; never a password.
     #[serde(deserialize_with = "bounded::list")]
@@ -184,10 +191,13 @@ pub struct Archive {
     /// `proved` or `unread`.
     pub state: ArchiveState,
     /// Why it was not read.
+    #[serde(default, deserialize_with = "bounded::text_or_null")]
     pub unread_reason: Option<String>,
     /// The archive format's version, such as `1.16`.
+    #[serde(default, deserialize_with = "bounded::text_or_null")]
     pub format_version: Option<String>,
     /// As configuration writes it, such as `zstd:1`.
+    #[serde(deserialize_with = "bounded::text")]
     pub compression: String,
     /// Who compressed.
     #[serde(default)]
@@ -213,6 +223,7 @@ pub struct Archive {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Encryption {
     /// `age`: the format of age-encryption.org/v1.
+    #[serde(deserialize_with = "bounded::text")]
     pub format: String,
     /// The public keys that it was encrypted to.
     #[serde(deserialize_with = "bounded::list")]
@@ -251,6 +262,7 @@ pub struct Restore {
     /// The oldest pg_restore that reads the archive.
     pub minimum_pg_restore: Option<u16>,
     /// A command to start from.
+    #[serde(deserialize_with = "bounded::text")]
     pub hint: String,
 }
 
@@ -258,8 +270,10 @@ pub struct Restore {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Daemon {
     /// pgdumpd's version.
+    #[serde(deserialize_with = "bounded::text")]
     pub version: String,
     /// Its host's name.
+    #[serde(deserialize_with = "bounded::text")]
     pub host: String,
 }
 

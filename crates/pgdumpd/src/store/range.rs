@@ -65,15 +65,16 @@ impl Storage {
     /// Begins to read a part of an object. An object that ends before the range does gives what it has.
     ///
     /// # Errors
-    /// The storage's.
+    /// `object_missing` where there is none, or something else in its place; the storage's.
     pub async fn read_range(&self, key: &ObjectKey, range: Range<u64>) -> Result<Pieces, Fault> {
         let what = format!("cannot read {key}");
         let from = match &self.place {
             Place::Local { root, .. } => {
                 let path = root.join(key.as_str());
                 let (root, key) = (root.clone(), key.clone());
+                let opened = blocking(move || open(&root, &key)).await;
                 From::File {
-                    file: Arc::new(blocking(move || open(&root, &key)).await?),
+                    file: Arc::new(self.unless_away(opened).await?),
                     path,
                     left: range,
                 }
@@ -86,13 +87,32 @@ impl Storage {
                     e_tag: None,
                     stream: None,
                 };
-                let opened = remainder.open().await;
-                opened.map_err(|e| faults::of_object_store(what.clone(), e))?;
+                let opened = remainder.open().await.map_err(|error| match error {
+                    object_store::Error::NotFound { .. } => missing(key),
+                    error => faults::of_object_store(what.clone(), error),
+                });
+                self.unless_away(opened).await?;
                 From::Store(Box::new(remainder))
             }
         };
         Ok(Pieces { what, from })
     }
+
+    /// An object is missing only where its storage is there.
+    async fn unless_away<T>(&self, opened: Result<T, Fault>) -> Result<T, Fault> {
+        if opened
+            .as_ref()
+            .is_err_and(|fault| fault.code() == OBJECT_MISSING)
+        {
+            self.confirm().await?;
+        }
+        opened
+    }
+}
+
+fn missing(key: &ObjectKey) -> Fault {
+    Fault::transient(OBJECT_MISSING, format!("{key} is not there"))
+        .hint("Somebody has removed it: take the backup from another storage.")
 }
 
 /// Opens an object in a local directory.
@@ -106,11 +126,7 @@ pub(super) fn open(root: &Root, key: &ObjectKey) -> Result<File, Fault> {
             let what = format!("{} is not a regular file", path.display());
             Err(Fault::permanent(OBJECT_MISSING, what))
         }
-        Entry::None => Err(faults::of_io(
-            what(),
-            root.path(),
-            io::ErrorKind::NotFound.into(),
-        )),
+        Entry::None => Err(missing(key)),
     }
 }
 

@@ -27,7 +27,7 @@ const MANIFESTS_AT_ONCE: usize = 16;
 /// What they may take in memory together, in KiB, however many are read: one of the largest, or many usual ones.
 const MANIFESTS_KIB: u32 = 256 << 10;
 /// The code of an object that is not there, or not of the size it should have.
-pub(super) const OBJECT_MISSING: &str = "object_missing";
+pub const OBJECT_MISSING: &str = "object_missing";
 
 /// One manifest found in a storage.
 #[derive(Debug)]
@@ -45,7 +45,12 @@ impl Storage {
     /// `manifest_invalid`, `manifest_newer`, and the storage's own.
     pub async fn read_manifest(&self, key: &ObjectKey) -> Result<Option<Manifest>, Fault> {
         let text = self.manifest_text(key).await?;
-        text.map(|text| self.parsed(key, &text)).transpose()
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        self.parsed(key, text, |manifest, _| Ok(manifest))
+            .await
+            .map(Some)
     }
 
     /// The same, with the index that it carries, or why that is of no use: the archive may be whole all the same.
@@ -59,9 +64,11 @@ impl Storage {
         let Some(text) = self.manifest_text(key).await? else {
             return Ok(None);
         };
-        let manifest = self.parsed(key, &text)?;
-        let index = manifest.parse_index(&text);
-        Ok(Some((manifest, index)))
+        let parsed = self.parsed(key, text, |manifest, text| {
+            let index = manifest.parse_index(text);
+            Ok((manifest, index))
+        });
+        parsed.await.map(Some)
     }
 
     /// The same, for whoever will write it again beside a copy. What this build does not know would be lost then, and
@@ -78,20 +85,33 @@ impl Storage {
         let Some(text) = self.manifest_text(key).await? else {
             return Ok(None);
         };
-        let manifest = self.parsed(key, &text)?;
-        manifest.expect_known(&text)?;
-        let index = manifest.parse_index(&text)?;
-        Ok(Some((manifest, index)))
+        let parsed = self.parsed(key, text, |manifest, text| {
+            manifest.expect_known(text)?;
+            let index = manifest.parse_index(text)?;
+            Ok((manifest, index))
+        });
+        parsed.await.map(Some)
     }
 
+    /// What `make` makes of a manifest. Hashing and parsing up to 64 MiB is work for a thread of its own.
+    ///
     /// # Errors
-    /// As [`Manifest::parse`]; `manifest_invalid` for the manifest of a backup that was dumped to another storage.
-    fn parsed(&self, key: &ObjectKey, text: &[u8]) -> Result<Manifest, Fault> {
-        let manifest = Manifest::parse(key, text)?;
-        if manifest.copied.is_none() && manifest.storage_id != self.id {
-            return Err(invalid(key, "is of a backup in another storage"));
-        }
-        Ok(manifest)
+    /// As [`Manifest::parse`]; `manifest_invalid` for the manifest of a backup that was dumped to another storage; `make`'s.
+    async fn parsed<T: Send + 'static>(
+        &self,
+        key: &ObjectKey,
+        text: Bytes,
+        make: impl FnOnce(Manifest, &[u8]) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (key, id) = (key.clone(), self.id);
+        blocking(move || {
+            let manifest = Manifest::parse(&key, &text)?;
+            if manifest.copied.is_none() && manifest.storage_id != id {
+                return Err(invalid(&key, "is of a backup in another storage"));
+            }
+            make(manifest, &text)
+        })
+        .await
     }
 
     async fn manifest_text(&self, key: &ObjectKey) -> Result<Option<Bytes>, Fault> {

@@ -4,8 +4,8 @@
 //! file system is unmounted lazily, stays the one that was opened; what appears at its path is never written to. Whether
 //! the path still leads here, [`Root::open`] and [`Root::is_same_as`] say.
 //!
-//! Links below the root are followed: an operator may have put one target's directory on another disk. Whoever could
-//! make a link here could replace the backups as well.
+//! Links below the root are followed: an operator may have put one target's directory on another disk. While that is away,
+//! what lies there is not gone. Whoever could make a link here could replace the backups as well.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::faults;
@@ -164,7 +164,10 @@ impl Root {
                 self.sync_directory(parent(key))?;
                 Ok(true)
             }
-            Err(Errno::NOENT) => Ok(false),
+            Err(Errno::NOENT) => {
+                self.expect_within_reach(Path::new(parent(key)))?;
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -182,7 +185,9 @@ impl Root {
         let (directory, name) = (parent(key), key.rsplit('/').next().unwrap_or(key));
         let entries = match self.directory(directory) {
             Ok(opened) => Dir::new(opened)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.expect_within_reach(Path::new(directory));
+            }
             Err(error) => return Err(error),
         };
         for entry in entries {
@@ -207,6 +212,31 @@ impl Root {
     /// Makes names in a directory survive a crash of the machine.
     pub(super) fn sync_directory(&self, key: &str) -> io::Result<()> {
         Ok(rustix::fs::fsync(self.directory(key)?)?)
+    }
+
+    /// Fails where what is not there is only out of reach: where the name or a directory above it is a link whose target
+    /// is away, such as another disk.
+    pub(super) fn expect_within_reach(&self, key: &Path) -> io::Result<()> {
+        let mut names: Vec<&Path> = key.ancestors().collect();
+        names.reverse();
+        for name in names
+            .into_iter()
+            .filter(|name| !name.as_os_str().is_empty())
+        {
+            let stat = match rustix::fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+            if is_link
+                && rustix::fs::statat(self, name, AtFlags::empty()).err() == Some(Errno::NOENT)
+            {
+                let what = format!("{} leads nowhere", self.path.join(name).display());
+                return Err(io::Error::new(io::ErrorKind::NotFound, what));
+            }
+        }
+        Ok(())
     }
 
     /// Opens a directory below the root, or with an empty key the root, with a position of its own in the listing.

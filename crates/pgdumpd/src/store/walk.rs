@@ -30,7 +30,7 @@ pub(super) enum Reach {
 
 impl Root {
     /// Every file below a directory, whatever it is. Links are followed, and no circle is gone round in. What goes while
-    /// it is looked at is left out.
+    /// it is looked at is left out; a link that leads nowhere is an error.
     pub(super) fn walk(&self, below: &str, reach: Reach) -> io::Result<Vec<FoundObject>> {
         // A directory that was removed lists as an empty one, and everything would seem to be gone.
         if rustix::fs::fstat(self)?.st_nlink == 0 {
@@ -111,8 +111,11 @@ impl Walk<'_> {
     }
 
     fn passed_over(&self, key: &Path, error: io::Error) -> io::Result<()> {
-        if error.kind() == io::ErrorKind::NotFound || !is_of_a_queue(key) {
+        if !is_of_a_queue(key) {
             return Ok(());
+        }
+        if error.kind() == io::ErrorKind::NotFound {
+            return self.root.expect_within_reach(key);
         }
         let key: PathBuf = self.root.path().join(key);
         let what = format!("{}: {error}", key.display());

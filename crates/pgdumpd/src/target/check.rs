@@ -214,6 +214,11 @@ impl Target {
             .await?;
         let role = self.url.user();
         let mut findings = Vec::new();
+        if self.becomes_another {
+            findings.push(Finding::ok(format!(
+                "role \"{role}\" becomes another one as it connects, whose rights count"
+            )));
+        }
         if let Some(owner) = server.foreign_large_object_owner {
             findings.push(error(
                 "permission_denied",

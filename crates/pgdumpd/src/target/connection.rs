@@ -29,6 +29,7 @@ pub(super) struct Connections {
     address: String,
     options: PgConnectOptions,
     connect_timeout: Duration,
+    as_login_role: bool,
     idle: Mutex<Option<PgConnection>>,
 }
 
@@ -39,7 +40,16 @@ impl Connections {
             address: url.to_string(),
             options: url.connect_options(APPLICATION_NAME),
             connect_timeout: url.connect_timeout(),
+            as_login_role: false,
             idle: Mutex::default(),
+        }
+    }
+
+    /// The same, but of the role that logs in, whatever role that becomes by itself.
+    pub(super) fn kept_as_login_role(self) -> Self {
+        Self {
+            as_login_role: true,
+            ..self
         }
     }
 
@@ -50,6 +60,11 @@ impl Connections {
             sqlx::raw_sql(include_str!("sql/prepare_session.sql"))
                 .execute(&mut connection)
                 .await?;
+            if self.as_login_role {
+                sqlx::raw_sql("SET ROLE NONE")
+                    .execute(&mut connection)
+                    .await?;
+            }
             Ok(connection)
         };
         match tokio::time::timeout(self.connect_timeout, open).await {
@@ -159,7 +174,8 @@ impl Connections {
         *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
     }
 
-    async fn within_limit<T>(
+    /// Runs a statement on a connection that somebody has, for as long as a statement may take.
+    pub(super) async fn within_limit<T>(
         &self,
         what: &str,
         query: impl Future<Output = sqlx::Result<T>>,

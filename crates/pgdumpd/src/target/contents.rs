@@ -5,6 +5,7 @@ use sqlx::{FromRow, Row as _};
 
 use super::Target;
 use super::name::name;
+use super::relations::oid;
 use crate::fault::Fault;
 
 /// The relations and large objects of a database, without those that no dump holds.
@@ -65,11 +66,6 @@ impl FromRow<'_, PgRow> for NamedRelation {
             name: name(row, "name")?,
         })
     }
-}
-
-fn oid(row: &PgRow, column: &str) -> sqlx::Result<u32> {
-    let oid: i64 = row.try_get(column)?;
-    u32::try_from(oid).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 impl Target {

@@ -92,7 +92,7 @@ impl Target {
     /// Mostly `target_unreachable`: the watcher's own connection failed, which says nothing of the dump.
     pub async fn look(&self, application_name: &str) -> Result<SessionLook, Fault> {
         let row: Option<Row> = self
-            .connections
+            .session_connections()
             .about_sessions(
                 "the dump's session",
                 include_str!("sql/look.sql"),

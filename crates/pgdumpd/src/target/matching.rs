@@ -6,7 +6,6 @@ use pgdumpd_client::BackupSpec;
 use sqlx::{Executor as _, PgConnection};
 
 use super::Target;
-use super::fault;
 use crate::dump::{Encoding, Pattern};
 use crate::fault::Fault;
 
@@ -93,10 +92,10 @@ impl Target {
     /// A connection with the search path that the role has by itself: patterns without a schema mean what it shows.
     async fn open_as_pg_dump(&self) -> Result<PgConnection, Fault> {
         let mut connection = self.connections.open().await?;
-        connection
-            .execute("RESET search_path")
-            .await
-            .map_err(|error| fault::asking(&self.name, "its search path", error))?;
+        let reset = connection.execute("RESET search_path");
+        self.connections
+            .within_limit("its search path", reset)
+            .await?;
         Ok(connection)
     }
 
@@ -119,18 +118,22 @@ impl Target {
             ),
         };
         let compiled = compiled.map_err(|error| refused(filter, pattern, error))?;
-        let rows: Vec<(i64, String)> = sqlx::query_as(sql)
+        let matching = sqlx::query_as(sql)
             .bind(compiled.name)
             .bind(compiled.schema)
             .bind(encoding.name())
-            .fetch_all(connection)
-            .await
-            .map_err(|error| match error.as_database_error() {
-                Some(said) if UNUSABLE.contains(&&*said.code().unwrap_or_default()) => {
-                    refused(filter, pattern, error)
-                }
-                _ => fault::asking(&self.name, "what a filter matches", error),
-            })?;
+            .fetch_all(connection);
+        let answer = async {
+            match matching.await {
+                Err(error) if is_unusable(&error) => Ok(Err(error)),
+                rows => rows.map(Ok),
+            }
+        };
+        let rows: Vec<(i64, String)> = self
+            .connections
+            .within_limit("what a filter matches", answer)
+            .await?
+            .map_err(|error| refused(filter, pattern, error))?;
         let rows = rows.into_iter();
         Ok(rows
             .filter_map(|(oid, kind)| Some((u32::try_from(oid).ok()?, kind.bytes().next()?)))
@@ -151,6 +154,11 @@ fn idle(filter: &Filter<'_>, pattern: &str, found: &[(u32, u8)]) -> Option<Strin
             "{key} {pattern:?} matches no table with rows of its own: the rows of a partitioned table are in its partitions"
         )
     })
+}
+
+fn is_unusable(error: &sqlx::Error) -> bool {
+    let said = error.as_database_error().and_then(|said| said.code());
+    said.is_some_and(|code| UNUSABLE.contains(&&*code))
 }
 
 fn refused(

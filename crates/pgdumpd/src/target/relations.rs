@@ -17,6 +17,8 @@ use super::Target;
 pub struct TableFile {
     /// `pg_class.relfilenode`: another number is another file.
     pub node: u32,
+    /// `pg_class.reltablespace`.
+    pub tablespace: u32,
     /// Whether the file was seen to have no byte. False where that is not known.
     pub is_empty: bool,
 }
@@ -28,6 +30,8 @@ pub struct NamedTable {
     pub oid: u32,
     /// `pg_class.relfilenode`.
     pub file_node: u32,
+    /// `pg_class.reltablespace`.
+    pub tablespace: u32,
     /// The oid of its schema.
     pub schema_oid: u32,
     /// Its schema, in UTF-8; of a database without an encoding the bytes as they are.
@@ -36,12 +40,14 @@ pub struct NamedTable {
     pub name: Vec<u8>,
     /// Whether nobody has counted the rows of its file: neither VACUUM nor ANALYZE nor CLUSTER.
     pub is_uncounted: bool,
+    /// Whether the dump's session was there, with its locks, when the table was read.
+    pub is_locked: bool,
     /// Whether its catalog row last changed before the dump's snapshot was taken. False where that is not known.
     pub is_older_than_dump: bool,
 }
 
 /// The number of an oid, as the statements give it.
-fn oid(row: &PgRow, column: &str) -> sqlx::Result<u32> {
+pub(super) fn oid(row: &PgRow, column: &str) -> sqlx::Result<u32> {
     let number: i64 = row.try_get(column)?;
     u32::try_from(number).map_err(|error| sqlx::Error::Decode(error.into()))
 }
@@ -52,6 +58,7 @@ impl FromRow<'_, PgRow> for FileRow {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let file = TableFile {
             node: oid(row, "file_node")?,
+            tablespace: oid(row, "tablespace")?,
             is_empty: row.try_get("empty")?,
         };
         Ok(Self(oid(row, "oid")?, file))
@@ -63,10 +70,12 @@ impl FromRow<'_, PgRow> for NamedTable {
         Ok(Self {
             oid: oid(row, "oid")?,
             file_node: oid(row, "file_node")?,
+            tablespace: oid(row, "tablespace")?,
             schema_oid: oid(row, "schema_oid")?,
             schema: row.try_get("schema")?,
             name: row.try_get("name")?,
             is_uncounted: row.try_get("uncounted")?,
+            is_locked: row.try_get("locked")?,
             is_older_than_dump: row.try_get("older_than_dump")?,
         })
     }
@@ -81,7 +90,7 @@ impl FromRow<'_, PgRow> for SchemaRow {
 }
 
 impl Target {
-    /// The file of each table, by the table's oid. In memory about 24 bytes a table.
+    /// The file of each table, by the table's oid. In memory 16 bytes a table, and the hash table's own.
     ///
     /// # Errors
     /// As [`Target::look`].
@@ -105,7 +114,7 @@ impl Target {
         }
     }
 
-    /// Shows `take` each table that there is, while the dump with this application name has its locks.
+    /// Shows `take` each table and materialized view that there is, while the dump with this application name has its locks.
     ///
     /// # Errors
     /// As [`Target::look`].

@@ -26,7 +26,7 @@ impl Target {
         if application_names.is_empty() {
             return Ok(0);
         }
-        let ask = self.connections.about_sessions(
+        let ask = self.session_connections().about_sessions(
             "the sessions of earlier dumps",
             include_str!("sql/end_sessions.sql"),
             application_names,
@@ -76,7 +76,7 @@ impl Target {
     async fn gone(&self, application_names: &[String], limit: Duration) -> Result<bool, Fault> {
         let end = Instant::now() + limit;
         loop {
-            let left = self.connections.about_sessions(
+            let left = self.session_connections().about_sessions(
                 "whether sessions are gone",
                 include_str!("sql/count_sessions.sql"),
                 application_names,

@@ -133,6 +133,23 @@ async fn a_check_finds_what_is_wrong_with_the_queue() {
 }
 
 #[tokio::test]
+async fn a_check_that_cannot_compare_targets_says_so() {
+    let world = World::new().await;
+    world.make_storage(Uuid::new_v4());
+    finds(&world, &[]);
+    world
+        .queue
+        .execute("ALTER VIEW pgdumpd.target_differences RENAME TO not_to_be_found")
+        .await;
+    let said = world.say(&["check"]).code(6);
+    assert!(
+        said.out.contains("target_differences\" does not exist"),
+        "{}",
+        said.out
+    );
+}
+
+#[tokio::test]
 async fn a_check_without_any_configuration_does_not_migrate() {
     let world = World::new().await;
     let fresh = world.cluster.database().await;

@@ -1,6 +1,6 @@
 //! `copies`: backups in further storages, each by a job of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgdumpd_client::{Cancelled, JobKind, JobState, JobStatus, ListFilter};
@@ -154,9 +154,9 @@ async fn a_backup_is_copied_and_the_copy_is_a_backup_that_restores() {
     assert_eq!(contents(&restored).await, contents(&world.shop).await);
     let id = id.to_string();
     world.say(&["verify", &id, "--storage", "offsite"]).code(0);
-    // The first storage is not needed for it.
+    // The first storage is not needed for it, and not told as good.
     std::fs::remove_dir_all(world.storage()).unwrap();
-    let said = world.say(&["verify", &id]).code(0);
+    let said = world.say(&["verify", &id]).code(7);
     assert!(
         said.err.contains("storage \"local\": cannot open storage"),
         "{}",
@@ -598,4 +598,169 @@ async fn a_daemon_that_stops_hands_its_copies_back() {
     let status = world.status(copy).await;
     assert_eq!((status.state, status.attempt), (JobState::Queued, 0));
     assert_eq!(World::files_in(&world.place("offsite")), [""; 0]);
+}
+
+/// Damages a file.
+type Damage = fn(&Path);
+
+/// How an object is damaged, in words, and in deed.
+fn damages() -> Vec<(&'static str, Damage)> {
+    vec![
+        ("changed", |path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        }),
+        ("gone", |path| std::fs::remove_file(path).unwrap()),
+        ("cut to nothing", |path| std::fs::write(path, "").unwrap()),
+        ("cut", |path| {
+            let bytes = std::fs::read(path).unwrap();
+            std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("a directory", |path| {
+            std::fs::remove_file(path).unwrap();
+            std::fs::create_dir(path).unwrap();
+        }),
+        ("a FIFO", |path| {
+            std::fs::remove_file(path).unwrap();
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0)
+                .unwrap();
+        }),
+    ]
+}
+
+fn undo(path: &Path, bytes: &[u8]) {
+    let _ = std::fs::remove_file(path);
+    let _ = std::fs::remove_dir(path);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn where_a_backup_is_damaged_in_one_storage_it_comes_from_the_next_and_verify_names_both() {
+    let mut world = copying(&["offsite"]).await;
+    world.set("targets.shop", "globals", quoted("without-passwords"));
+    world
+        .shop
+        .execute("CREATE TABLE big AS SELECT i AS id, md5(i::text) AS name FROM generate_series(1, 20000) AS i")
+        .await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    daemon.stop().await;
+    let archive = world.backups().remove(0);
+    let copy = World::backups_in(&world.place("offsite")).remove(0);
+    let (globals, globals_of_copy) = (globals_of(&archive), globals_of(&copy));
+    let [whole, whole_globals] = [&archive, &globals].map(|path| std::fs::read(path).unwrap());
+    let id = id.to_string();
+    let proved = async || {
+        let rows: Vec<(String, bool)> = sqlx::query_as(
+            "SELECT storage, last_proved_at > stored_at FROM pgdumpd.backup_copies WHERE last_proved_at > stored_at ORDER BY storage",
+        )
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+        rows.into_iter()
+            .map(|(storage, _)| storage)
+            .collect::<Vec<_>>()
+    };
+    let file = world.dir.path().join("fetched");
+    let to = file.display().to_string();
+    let nothing_half = || {
+        let left = std::fs::read_dir(world.dir.path()).unwrap();
+        let mut left = left.map(|entry| entry.unwrap().file_name());
+        assert!(!left.any(|name| name.to_string_lossy().contains("partial")));
+    };
+    let whole_fetch: &[&str] = &["fetch", &id, "-o", &to];
+    let table: &[&str] = &["fetch", &id, "-o", &to, "--table", "public.big"];
+    for (name, damage) in damages() {
+        damage(&archive);
+        for fetch in [whole_fetch, table] {
+            let said = world.say(fetch).code(0);
+            assert!(
+                said.err.contains("storage \"local\""),
+                "{name}: {}",
+                said.err
+            );
+            let restored = world.restore(&file).await;
+            assert_eq!(contents(&restored).await, contents(&world.shop).await);
+            std::fs::remove_file(&file).unwrap();
+            nothing_half();
+        }
+        let said = world.say(&["verify", &id]).code(6);
+        for words in ["storage \"local\"", "storage \"offsite\"", "is good"] {
+            let all = format!("{}{}", said.out, said.err);
+            assert!(all.contains(words), "{name}: {all}");
+        }
+        assert_eq!(proved().await, ["offsite"], "{name}");
+        let said = world.say(&["verify", &id, "--storage", "offsite"]).code(0);
+        assert!(said.out.contains("storage \"offsite\""), "{}", said.out);
+        for command in [
+            &["verify", &id, "--storage", "local"][..],
+            &["fetch", &id, "-o", &to, "--storage", "local"],
+        ] {
+            world.say(command).code(6);
+        }
+        assert!(!file.exists(), "{name}");
+
+        // None is good.
+        let whole_copy = std::fs::read(&copy).unwrap();
+        damage(&copy);
+        for fetch in [whole_fetch, table] {
+            world.say(fetch).code(6);
+            assert!(!file.exists(), "{name}");
+            nothing_half();
+        }
+        world.say(&["verify", &id]).code(6);
+        undo(&copy, &whole_copy);
+        undo(&archive, &whole);
+
+        damage(&globals);
+        let said = world.say(&["fetch", &id, "-o", &to, "--globals"]).code(0);
+        assert!(
+            said.err.contains("storage \"local\""),
+            "{name}: {}",
+            said.err
+        );
+        assert_eq!(
+            std::fs::read(&file).unwrap(),
+            std::fs::read(&globals_of_copy).unwrap()
+        );
+        std::fs::remove_file(&file).unwrap();
+        let said = world.say(&["verify", &id]).code(6);
+        let all = format!("{}{}", said.out, said.err);
+        assert!(all.contains("is good"), "{name}: {all}");
+        undo(&globals, &whole_globals);
+    }
+    let said = world.say(&["verify", &id]).code(0);
+    assert_eq!(said.out.matches("is good: ").count(), 2, "{}", said.out);
+    assert_eq!(proved().await, ["local", "offsite"]);
+    let said = world.say(&["verify", &id, "--json"]).code(0);
+    let verdicts = serde_json::Deserializer::from_str(&said.out).into_iter::<serde_json::Value>();
+    let storages: Vec<_> = verdicts
+        .map(|verdict| verdict.unwrap()["storage"].clone())
+        .collect();
+    assert_eq!(storages, ["local", "offsite"]);
+}
+
+#[tokio::test]
+async fn what_could_not_be_looked_at_is_not_told_as_good() {
+    let mut world = copying(&["offsite"]).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    daemon.stop().await;
+    std::fs::rename(world.place("offsite"), world.place("away")).unwrap();
+    let said = world.say(&["verify", &id.to_string()]).code(7);
+    assert!(said.err.contains("storage \"offsite\""), "{}", said.err);
+    // Only what the command line asks for.
+    world
+        .say(&["verify", &id.to_string(), "--storage", "local"])
+        .code(0);
+    world.unset("storages.offsite");
+}
+
+fn globals_of(archive: &Path) -> PathBuf {
+    archive.with_extension("globals.sql")
 }

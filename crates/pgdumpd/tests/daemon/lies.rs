@@ -66,6 +66,9 @@ impl Liar {
 async fn a_pg_dump_that_leaves_out_what_was_asked_for_never_succeeds() {
     let mut liar = Liar::new().await;
     let other = liar.world.cluster.database().await;
+    other
+        .execute("CREATE TABLE theirs AS SELECT generate_series(1, 10) AS id")
+        .await;
     let other = format!("--dbname={}", other.name());
     let real = liar.world.cluster.bin("pg_dump");
     for (option, code, named) in [
@@ -126,6 +129,40 @@ async fn a_pg_dump_that_leaves_out_what_was_asked_for_never_succeeds() {
         assert_eq!(status.error, None);
     }
     liar.world.assert_clean(2).await;
+}
+
+/// A public key of age.
+const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+#[tokio::test]
+async fn what_a_sealed_backup_lacks_is_counted_and_not_named() {
+    let mut liar = Liar::new().await;
+    let daemon = {
+        let world = &mut liar.world;
+        let url = quoted(&world.shop.url());
+        world.set("targets.closed", "url", url);
+        world.set("targets.closed", "encrypt_to", format!("[{}]", quoted(KEY)));
+        world.set("targets.closed", "manifest", quoted("sealed"));
+        world.daemon().await
+    };
+    let archive = liar.world.archive();
+    let [one, two, end] = ["1\tone\n", "2\ttwo\n", END].map(chunk);
+    let cut = replaced(&archive, &[&one[..], &two, &end].concat(), &one);
+    let real = liar.world.cluster.bin("pg_dump");
+    let lacks = Then::ExecWith(real, vec!["--exclude-table-data=public.*".to_owned()]);
+    for (bytes, then, code, says) in [
+        (&b""[..], lacks, "dump_incomplete", "the rows of 2 tables"),
+        (&cut, Then::Exit(0), "archive_corrupt", "would not restore"),
+    ] {
+        liar.fake.become_(bytes, then);
+        let status = liar.attempt("closed").await;
+        assert_eq!(status.error_code.as_deref(), Some(code), "{status:#?}");
+        let error = status.error.unwrap();
+        assert!(error.contains(says), "{error}");
+        for text in [&error, &daemon.log()] {
+            assert!(!text.contains("public."), "{text}");
+        }
+    }
 }
 
 /// Bytes as pg_dump writes them into an archive without compression.

@@ -335,6 +335,31 @@ async fn a_backup_that_another_was_put_in_the_place_of_is_not_adopted() {
 }
 
 #[tokio::test]
+async fn a_copy_in_the_place_of_a_backup_is_not_adopted_by_the_backups_job() {
+    let world = World::new().await;
+    fill(&world.shop, 1).await;
+    let (id, killed) = world.killed_before_its_row_ends().await;
+    drop(killed);
+    let finished = world.backups().remove(0);
+    change_manifest(&finished, |manifest| {
+        manifest["requested_by"] = json!("somebody");
+        manifest["copied"] = json!({
+            "from_storage_id": Uuid::new_v4(), "job_id": Uuid::new_v4(), "copied_at": manifest["finished_at"]
+        });
+    });
+    let rescuer = world.daemon().await;
+    let status = world.succeeded(id).await;
+    assert_eq!((status.attempt, status.rescues), (2, 1));
+    assert!(
+        rescuer.log().contains("is not adopted"),
+        "{}",
+        rescuer.log()
+    );
+    rescuer.stop().await;
+    assert!(finished.exists());
+}
+
+#[tokio::test]
 async fn what_an_archive_says_otherwise_than_its_manifest_is_found() {
     let (world, id, archive) = backed_up().await;
     let text = std::fs::read(manifest_of(&archive)).unwrap();

@@ -10,7 +10,7 @@ use rustix::process::{Signal, kill_process};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use uuid::Uuid;
 
-use crate::harness::{SOON, World, quoted};
+use crate::harness::{Daemon, SOON, World, quoted};
 
 /// A public key of age.
 const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
@@ -239,6 +239,226 @@ async fn what_moves_rows_or_touches_no_dumped_table_fails_no_dump() {
     for cluster in majors().await {
         harmless_changes_on(cluster).await;
     }
+}
+
+/// Two schemas change their names while the last table is being copied.
+#[tokio::test]
+async fn schemas_that_are_swapped_while_the_last_table_is_copied_fail_no_dump() {
+    let mut world = World::new().await;
+    // Slow enough to be seen at it.
+    world.set("targets.shop", "compression", quoted("gzip:9"));
+    world
+        .shop
+        .execute(
+            "CREATE SCHEMA first CREATE TABLE orders (filler text);
+             CREATE SCHEMA last CREATE TABLE orders (filler text);
+             INSERT INTO last.orders SELECT (SELECT string_agg(md5((i * 100 + j)::text), '') FROM generate_series(1, 100) AS j)
+             FROM generate_series(1, 15000) AS i",
+        )
+        .await;
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    let mut watcher = world.shop.connect().await;
+    eventually("the last table is half copied", SOON, async || {
+        let copied: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_progress_copy
+             WHERE relid = 'last.orders'::regclass AND bytes_processed > 16000000)",
+        )
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
+        copied.then_some(())
+    })
+    .await;
+    let [dump] = daemon.pg_dumps()[..] else {
+        unreachable!("one dump runs");
+    };
+    kill_process(dump, Signal::STOP).unwrap();
+    // The other tables have none: the daemon has seen some of the last one's.
+    world
+        .until(id, "rows are counted", |status| {
+            status.rows_done.is_some_and(|rows| rows > 0)
+        })
+        .await;
+    world
+        .shop
+        .execute(
+            "BEGIN; ALTER SCHEMA last RENAME TO swapped; ALTER SCHEMA first RENAME TO last;
+             ALTER SCHEMA swapped RENAME TO first; COMMIT",
+        )
+        .await;
+    let swapped: chrono::DateTime<Utc> = sqlx::query_scalar("SELECT now()")
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
+    let looks_again = eventually("the schemas' names are asked for", SOON, async || {
+        let asked: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query_start > $1
+             AND query LIKE '%What each schema is called%' AND pid <> pg_backend_pid())",
+        )
+        .bind(swapped)
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
+        asked.then_some(())
+    });
+    // Twice as long as it would take.
+    let _ = tokio::time::timeout(Duration::from_secs(4), looks_again).await;
+    kill_process(dump, Signal::CONT).unwrap();
+    world.succeeded(id).await;
+    assert_eq!(
+        world.ends(id).await,
+        [("succeeded".to_owned(), None)],
+        "{}",
+        daemon.log()
+    );
+    daemon.stop().await;
+}
+
+/// Changes that wait for the locks of a dump, which is over before the daemon looks at the tables. `last_gate`, the newest
+/// table, is the one whose lock the dump waits for until they all wait.
+async fn change_once_the_dump_is_over(world: &World, daemon: &Daemon, changes: &[&str]) -> Uuid {
+    let mut gate = begin(world, "LOCK TABLE last_gate").await;
+    let id = dump_that_waits(world).await;
+    let mut watcher = world.shop.connect().await;
+    let mut waiting = Vec::new();
+    for change in changes {
+        let shop = world.shop.clone();
+        let change = (*change).to_owned();
+        waiting.push(tokio::spawn(async move { shop.execute(&change).await }));
+    }
+    let all = 1 + i64::try_from(changes.len()).unwrap();
+    eventually("all changes wait for a lock", SOON, async || {
+        let waits: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
+        (waits == all).then_some(())
+    })
+    .await;
+    daemon.signal(Signal::STOP);
+    run(&mut gate, "COMMIT").await;
+    for change in waiting {
+        change.await.unwrap();
+    }
+    daemon.signal(Signal::CONT);
+    id
+}
+
+#[tokio::test]
+async fn what_waits_for_the_locks_of_a_short_dump_does_not_fail_it() {
+    for cluster in majors().await {
+        let world = World::on(cluster, cluster).await;
+        world.shop.execute(TABLES).await;
+        world
+            .shop
+            .execute(
+                "CREATE SCHEMA old CREATE TABLE orders (id int); INSERT INTO old.orders VALUES (1);
+                      CREATE TABLE scratch (id int); CREATE TABLE last_gate (id int)",
+            )
+            .await;
+        let before = contents(&world.shop).await;
+        let daemon = world.daemon().await;
+        let changes = [
+            "DROP TABLE prices",
+            "ALTER TABLE live RENAME TO live_old",
+            "TRUNCATE orders",
+            "DROP SCHEMA old CASCADE",
+            "DROP TABLE scratch",
+        ];
+        let id = change_once_the_dump_is_over(&world, &daemon, &changes).await;
+        world.succeeded(id).await;
+        assert_eq!(
+            world.ends(id).await,
+            [("succeeded".to_owned(), None)],
+            "{}",
+            daemon.log()
+        );
+        let restored = world.restore(&backup_of(&world, id)).await;
+        assert_eq!(contents(&restored).await, before);
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_took_anothers_place_before_a_short_dump_locked_it_and_went_after_it_is_dumped_again()
+ {
+    let world = World::new().await;
+    world.shop.execute(TABLES).await;
+    world.shop.execute("CREATE TABLE last_gate (id int)").await;
+    let daemon = world.daemon().await;
+    let mut other = begin(&world, "DROP TABLE prices; CREATE TABLE prices (id int)").await;
+    let mut gate = begin(&world, "LOCK TABLE last_gate").await;
+    let id = dump_that_waits(&world).await;
+    run(&mut other, "COMMIT").await;
+    let mut watcher = world.shop.connect().await;
+    eventually("the dump waits for the last table", SOON, async || {
+        let waits: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'last_gate'::regclass AND NOT granted)",
+        )
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
+        waits.then_some(())
+    })
+    .await;
+    let shop = world.shop.clone();
+    let drop = tokio::spawn(async move { shop.execute("DROP TABLE prices").await });
+    eventually("the table is about to be dropped", SOON, async || {
+        let waits: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'prices'::regclass AND NOT granted)",
+        )
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
+        waits.then_some(())
+    })
+    .await;
+    daemon.signal(Signal::STOP);
+    run(&mut gate, "COMMIT").await;
+    drop.await.unwrap();
+    daemon.signal(Signal::CONT);
+    let status = world.requeued(id).await;
+    assert_eq!(status.error_code.as_deref(), Some(REPLACED), "{status:#?}");
+    assert!(status.error.unwrap().contains("public.prices"));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_moved_to_another_tablespace_as_a_dump_begins_fails_no_dump() {
+    let world = World::new().await;
+    world.shop.execute(TABLES).await;
+    let space = format!("space_{}", Uuid::new_v4().simple());
+    let mut other = world.shop.connect().await;
+    run(&mut other, "SET allow_in_place_tablespaces = on").await;
+    run(
+        &mut other,
+        &format!("CREATE TABLESPACE {space} LOCATION ''"),
+    )
+    .await;
+    let daemon = world.daemon().await;
+    let mut gate = begin(&world, "LOCK TABLE gate").await;
+    let id = dump_that_waits(&world).await;
+    // Nobody has counted its rows.
+    run(
+        &mut other,
+        &format!("ALTER TABLE prices SET TABLESPACE {space}"),
+    )
+    .await;
+    run(&mut gate, "COMMIT").await;
+    let status = world.ended(id).await;
+    run(&mut other, "ALTER TABLE prices SET TABLESPACE pg_default").await;
+    run(&mut other, &format!("DROP TABLESPACE {space}")).await;
+    assert_eq!(status.rows_done, Some(4000), "{status:#?}");
+    assert_eq!(
+        world.ends(id).await,
+        [("succeeded".to_owned(), None)],
+        "{}",
+        daemon.log()
+    );
+    daemon.stop().await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use pgdumpd_testkit::{contents, eventually, fill, fill_large_objects};
 use sqlx::{Executor as _, Row as _};
 use uuid::Uuid;
 
+use crate::fsck::{manifest_of, second_backup};
 use crate::harness::{SOON, World, quoted};
 
 async fn backed_up() -> (World, Uuid) {
@@ -206,8 +207,26 @@ async fn mistakes_in_asking_for_a_backup_are_told_with_the_way_out() {
     );
     assert!(!path.exists());
     std::fs::remove_file(world.backups().remove(0)).unwrap();
-    let said = world.say(&["verify", &id]).code(1);
-    assert!(said.err.contains("cannot read"), "{}", said.err);
+    let said = world.say(&["verify", &id]).code(6);
+    assert!(said.err.contains("is not there"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_backup_of_the_same_job_that_cannot_be_read_is_told_although_another_can() {
+    let (world, id) = backed_up().await;
+    let second = second_backup(&world, id, &world.backups()[0]).await;
+    let id = id.to_string();
+    std::fs::write(manifest_of(&second), "{}").unwrap();
+    let said = world.say(&["verify", &id, "--storage", "local"]).code(6);
+    let token = second.file_stem().unwrap().to_string_lossy().into_owned();
+    assert!(said.err.contains(&token), "{}", said.err);
+    assert!(said.out.contains("is good"), "{}", said.out);
+    let (path, text) = file(&world, "first.dump");
+    let said = world
+        .say(&["fetch", &id, "-o", &text, "--storage", "local"])
+        .code(0);
+    assert!(said.err.contains(&token), "{}", said.err);
+    assert!(path.exists());
 }
 
 /// A directory with a pg_dump that takes part in this snapshot.

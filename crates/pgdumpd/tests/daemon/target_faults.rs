@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pgdumpd_client::{BackupRequest, JobState, JobStatus};
 use pgdumpd_testkit::{Cluster, Database, Role, eventually, fill};
+use rustix::process::{Signal, kill_process};
 use sqlx::PgConnection;
 
 use crate::harness::{Daemon, SOON, World, quoted};
@@ -291,6 +292,92 @@ async fn a_lock_held_by_drop_view_names_its_holder_and_is_tried_again() {
         "DROP VIEW held",
     )
     .await;
+}
+
+/// A role that may read everything, and a role that becomes it as soon as it is connected.
+async fn switching(world: &mut World) -> Role {
+    let (owner, role) = (world.cluster.role("").await, world.cluster.role("").await);
+    world
+        .shop
+        .execute(&format!(
+            "GRANT pg_read_all_data TO {owner}; GRANT {owner} TO {role}; ALTER ROLE {role} SET role = '{owner}'",
+            owner = owner.name,
+            role = role.name
+        ))
+        .await;
+    let url = quoted(&world.shop.url_as(&role.name));
+    world.set("targets.shop", "url", url);
+    role
+}
+
+#[tokio::test]
+async fn a_role_that_becomes_another_is_guarded_and_its_sessions_are_ended() {
+    let mut world = World::new().await;
+    world.shop.execute("CREATE TABLE held (id int)").await;
+    let role = switching(&mut world).await;
+    let said = world.say(&["check"]);
+    assert!(
+        said.out
+            .contains(&format!("role \"{}\" becomes", role.name)),
+        "{}",
+        said.out
+    );
+    world.set("targets.shop", "lock_wait_timeout", quoted("500ms"));
+    let (mut holder, pid) = holder(&world.shop, "ALTER TABLE held ADD COLUMN more int").await;
+    let (daemon, id) = is_tried_again(
+        &world,
+        Says {
+            step: "dump",
+            code: "lock_not_available",
+            texts: &["pg_dump waited", "for a lock on", "blocked by"],
+            hint: "lock_wait_timeout",
+        },
+    )
+    .await;
+    let error = world.status(id).await.error.unwrap();
+    assert!(error.contains(&format!("pid {pid}")), "{error}");
+    daemon.stop().await;
+
+    // A daemon that is killed leaves a dump that waits for the lock; the next one ends it.
+    world.set("targets.shop", "lock_wait_timeout", quoted("1h"));
+    let mut killed = world.daemon().await;
+    world.make_due(id).await;
+    let waits = async || {
+        let waits: Vec<i32> = sqlx::query_scalar(
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pgdumpd %' AND datname = current_database()
+             AND wait_event_type = 'Lock'",
+        )
+        .fetch_all(&mut world.shop.connect().await)
+        .await
+        .unwrap();
+        waits
+    };
+    let first = eventually("the dump waits", SOON, async || {
+        waits().await.first().copied()
+    })
+    .await;
+    let dumps = killed.pg_dumps();
+    for dump in &dumps {
+        // Or it would see that nobody reads.
+        kill_process(*dump, Signal::STOP).unwrap();
+    }
+    killed.kill();
+    let rescuer = world.daemon().await;
+    eventually(
+        "another dump waits, and the first does not",
+        SOON,
+        async || {
+            let waits = waits().await;
+            (waits.len() == 1 && waits[0] != first).then_some(())
+        },
+    )
+    .await;
+    for dump in dumps {
+        let _ = kill_process(dump, Signal::KILL);
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+    world.succeeded(id).await;
+    rescuer.stop().await;
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use pgdumpd::finding::{Finding, Severity};
 use pgdumpd::target::Target;
 use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{Cluster, FakePgDump, Then, cluster, eventually};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 async fn refusal(address: &str) -> Fault {
     match Target::connect("app", &url(address)).await {
@@ -345,4 +348,53 @@ async fn dump_fault(cluster: &Cluster, address: &str) -> Fault {
     let fault = dump.wait().await.unwrap_err();
     reader.await.unwrap();
     fault
+}
+
+/// Carries connections to a cluster, until a client sends this text: from then on nothing passes.
+async fn silent_from(cluster: &'static Cluster, text: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", cluster.port())).await;
+            let (mut server_read, mut server_write) = server.unwrap().into_split();
+            let (mut client_read, mut client_write) = client.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut server_read, &mut client_write).await });
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 1 << 16];
+                while let Ok(read @ 1..) = client_read.read(&mut buffer).await {
+                    if buffer[..read].windows(text.len()).any(|part| part == text) {
+                        std::future::pending::<()>().await;
+                    }
+                    server_write.write_all(&buffer[..read]).await.unwrap();
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_network_that_goes_silent_while_filters_are_matched_ends_in_an_error() {
+    let cluster = cluster().await;
+    let db = cluster.database().await;
+    db.execute("CREATE TABLE orders (id int)").await;
+    let role = cluster.role("").await;
+    let spec = BackupSpec {
+        exclude_tables: vec!["orders".to_owned()],
+        ..BackupSpec::default()
+    };
+    let silent = async |text: &'static [u8]| {
+        let port = silent_from(cluster, text).await;
+        let address = db.url_on_port(&role, port);
+        let target = Target::connect("app", &url(&address)).await.unwrap();
+        // A statement may take 65 s.
+        let matches = tokio::time::timeout(Duration::from_secs(90), target.matches(&spec));
+        assert_is(
+            &matches.await.unwrap().unwrap_err(),
+            "target_unreachable",
+            true,
+        );
+    };
+    tokio::join!(silent(b"RESET search_path"), silent(b"relkind"));
 }

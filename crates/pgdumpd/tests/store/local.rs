@@ -489,6 +489,69 @@ async fn a_listing_passes_over_what_is_not_ours_and_fails_where_it_may_miss_a_ba
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_on_a_disk_that_is_away_is_not_told_as_empty_nor_as_deleted() {
+    let directory = Directory::new();
+    let storage = directory.open().await;
+    let backup = back_up(&storage, &content(1000)).await;
+    let key = backup.object.key.clone();
+    let parts: Vec<&str> = key.as_str().split('/').collect();
+    // The queue's, the target's and the year's directory.
+    for depth in 1..=3 {
+        let place = directory.root.join(parts[..depth].join("/"));
+        let disk = directory
+            .root
+            .parent()
+            .unwrap()
+            .join(format!("disk-{depth}"));
+        fs::create_dir(&disk).unwrap();
+        fs::rename(&place, disk.join("there")).unwrap();
+        std::os::unix::fs::symlink(disk.join("there"), &place).unwrap();
+        assert_eq!(storage.list().await.unwrap().len(), 1);
+        assert!(storage.has_manifest(&key).await.unwrap());
+
+        let away = disk.with_extension("away");
+        fs::rename(&disk, &away).unwrap();
+        let shown = place.display().to_string();
+        for fault in [
+            storage.list().await.map(drop).unwrap_err(),
+            storage
+                .keys_of(backup_id(&key))
+                .await
+                .map(drop)
+                .unwrap_err(),
+            storage.all_objects(None).await.map(drop).unwrap_err(),
+            storage.object_size(&key).await.map(drop).unwrap_err(),
+            storage.has_manifest(&key).await.map(drop).unwrap_err(),
+            storage.read_manifest(&key).await.map(drop).unwrap_err(),
+            storage
+                .find_backup(&key, PATIENCE)
+                .await
+                .map(drop)
+                .unwrap_err(),
+            storage.read_range(&key, 0..10).await.map(drop).unwrap_err(),
+            storage.delete_backup(&key).await.map(drop).unwrap_err(),
+            storage
+                .remove_partial(&key, None)
+                .await
+                .map(drop)
+                .unwrap_err(),
+        ] {
+            assert_ne!(fault.code(), "object_missing", "{}", fault.report());
+            assert!(fault.report().contains(&shown), "{}", fault.report());
+        }
+        fs::rename(&away, &disk).unwrap();
+        assert_eq!(storage.list().await.unwrap().len(), 1);
+        fs::remove_file(&place).unwrap();
+        fs::rename(disk.join("there"), &place).unwrap();
+    }
+    // A link that is nobody's is passed over.
+    std::os::unix::fs::symlink("/no/such/place", directory.root.join("link")).unwrap();
+    assert_eq!(storage.list().await.unwrap().len(), 1);
+    storage.delete_backup(&key).await.unwrap();
+    assert_eq!(storage.list().await.unwrap().len(), 0);
+}
+
 /// The id of a key's job.
 fn backup_id(key: &ObjectKey) -> Uuid {
     key.as_str().rsplit('/').nth(1).unwrap().parse().unwrap()

@@ -183,7 +183,7 @@ async fn an_object_that_was_cut_to_nothing_is_damaged_and_the_server_is_not_at_f
         .unwrap();
     assert_eq!(
         stored::verify(&stored).await.unwrap_err().code(),
-        "storage_missing"
+        "object_missing"
     );
 }
 

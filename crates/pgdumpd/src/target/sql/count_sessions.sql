@@ -1,4 +1,4 @@
 SELECT count(*)
 FROM pg_catalog.pg_stat_activity
 WHERE application_name = ANY ($1)
-  AND usename = current_user
+  AND usename = session_user

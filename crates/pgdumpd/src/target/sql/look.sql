@@ -42,6 +42,6 @@ LEFT JOIN pg_catalog.pg_stat_progress_copy AS progress ON progress.pid = session
 LEFT JOIN pg_catalog.pg_class AS copied ON copied.oid = progress.relid
 LEFT JOIN pg_catalog.pg_namespace AS copied_schema ON copied_schema.oid = copied.relnamespace
 WHERE session.application_name = ANY ($1)
-  AND session.usename = current_user
+  AND session.usename = session_user
 ORDER BY waits DESC
 LIMIT 1

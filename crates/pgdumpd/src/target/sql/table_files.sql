@@ -1,6 +1,7 @@
 -- What the file of each table is before it is dumped, and whether it has no byte.
 SELECT class.oid::int8 AS oid,
        class.relfilenode::int8 AS file_node,
+       class.reltablespace::int8 AS tablespace,
        -- Reading a size needs a lock on the table, so one that is held or asked for exclusively is left alone: whether
        -- that table is empty is not known. Neither is it asked of tables that had pages when they were last counted.
        CASE WHEN NOT $1 OR class.relpages > 0 OR exclusive.relation IS NOT NULL THEN false
