@@ -105,7 +105,8 @@ impl Schedule {
         let mut next = self.cron.find_next_occurrence(&from, false).ok()?.to_utc();
         // The search forward steps over an hour that some zones have twice, such as Casablanca's; the one back does not.
         while let Some(earlier) = self.latest_due(next - TimeDelta::milliseconds(1))
-            && earlier > now
+            && now < earlier
+            && earlier < next
         {
             next = earlier;
         }

@@ -301,7 +301,7 @@ async fn rebuild(config: &Config, args: &Args, storages: &[Storage]) -> anyhow::
         }))?;
     } else {
         out::line(format!(
-            "this queue is {} now; of {} backups found, {} jobs and {} copies were made anew",
+            "queue {}: of {} backups found, rows of {} jobs and {} copies were missing, and were made",
             rebuilt.queue_id, rebuilt.found, rebuilt.jobs, rebuilt.copies
         ))?;
         if rebuilt.without_age > 0 {
@@ -328,7 +328,7 @@ fn advised(error: RebuildError) -> anyhow::Error {
         }
         RebuildError::SeveralQueues(_) => "Name the one that was lost with --queue-id.",
         RebuildError::NotEmpty(_) => {
-            "Only an empty queue is rebuilt: make one with `pgdumpd migrate` in a new database. `pgdumpd fsck` compares one in use."
+            "Only an empty queue becomes the one that was lost: make one with `pgdumpd migrate` in a new database. One in use gets rows of its own backups alone."
         }
         RebuildError::NotOwner => {
             "Run it with queue.url (or DATABASE_URL) as the role that runs `pgdumpd migrate`, the owner of the schema."

@@ -1,4 +1,5 @@
-//! Makes the rows of a lost queue anew, from what its backups' manifests say.
+//! Makes rows of a queue that were lost again, from what its backups' manifests say: all of them, or those that it lacks
+//! because an older state of it was restored.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ pub enum RebuildError {
     /// They hold backups of more than one queue, and none was chosen.
     #[error("the storages hold backups of several queues: {}", counted(.0))]
     SeveralQueues(BTreeMap<Uuid, usize>),
-    /// The queue is in use.
+    /// It is another queue, and in use.
     #[error("the queue is not empty: {0} of its jobs are none of these backups'")]
     NotEmpty(u64),
     /// The role may not write rows that daemons and producers may not write.
@@ -83,7 +84,7 @@ pub async fn rebuild(
     held: Vec<Held>,
     queue_id: Option<Uuid>,
 ) -> Result<Rebuilt, RebuildError> {
-    let queue_id = choose(&held, queue_id)?;
+    let queue_id = choose(&held, queue_id, queue.id())?;
     let mut left_out = Vec::new();
     let mut backups = Vec::new();
     for held in held {
@@ -101,20 +102,12 @@ pub async fn rebuild(
         };
         place(a).cmp(&place(b))
     });
-    let ids: Vec<Uuid> = backups.iter().map(|backup| backup.id).collect();
-    let alive = queue.live_workers().await?.len();
-    if alive > 0 {
-        return Err(RebuildError::DaemonsAlive(alive));
-    }
     if !queue.may_rebuild().await? {
         return Err(RebuildError::NotOwner);
     }
-    let others = queue.jobs_beside(&ids).await?;
-    if others > 0 {
-        return Err(RebuildError::NotEmpty(others));
-    }
-    if !queue.become_queue(queue_id, &ids).await? {
-        return Err(RebuildError::Changed);
+    // Rows that end nothing and begin nothing harm no queue in use, and no daemon.
+    if queue.id() != queue_id {
+        replace(queue, queue_id, &backups).await?;
     }
     let mut rebuilt = Rebuilt {
         queue_id,
@@ -128,6 +121,27 @@ pub async fn rebuild(
         rebuilt.add(queue, batch).await?;
     }
     Ok(rebuilt)
+}
+
+/// Lets an empty queue become the one that was lost.
+async fn replace(
+    queue: &Queue,
+    queue_id: Uuid,
+    backups: &[KnownBackup],
+) -> Result<(), RebuildError> {
+    let alive = queue.live_workers().await?.len();
+    if alive > 0 {
+        return Err(RebuildError::DaemonsAlive(alive));
+    }
+    let ids: Vec<Uuid> = backups.iter().map(|backup| backup.id).collect();
+    let others = queue.jobs_beside(&ids).await?;
+    if others > 0 {
+        return Err(RebuildError::NotEmpty(others));
+    }
+    match queue.become_queue(queue_id, &ids).await? {
+        true => Ok(()),
+        false => Err(RebuildError::Changed),
+    }
 }
 
 impl Rebuilt {
@@ -154,8 +168,9 @@ impl Rebuilt {
     }
 }
 
-/// Unreadable manifests are no vote: their queue is known by their names alone.
-fn choose(held: &[Held], wanted: Option<Uuid>) -> Result<Uuid, RebuildError> {
+/// The queue that rows are made of: the one that is wanted, else the one that is there, else the only one that there are
+/// backups of. Unreadable manifests are no vote: their queue is known by their names alone.
+fn choose(held: &[Held], wanted: Option<Uuid>, present: Uuid) -> Result<Uuid, RebuildError> {
     let mut queues = BTreeMap::new();
     for manifest in held
         .iter()
@@ -163,6 +178,7 @@ fn choose(held: &[Held], wanted: Option<Uuid>) -> Result<Uuid, RebuildError> {
     {
         *queues.entry(manifest.queue_id).or_insert(0) += 1;
     }
+    let wanted = wanted.or(queues.contains_key(&present).then_some(present));
     match (wanted, queues.first_key_value()) {
         (Some(wanted), _) if queues.contains_key(&wanted) => Ok(wanted),
         (Some(_), _) | (None, None) => Err(RebuildError::NothingFound),

@@ -94,7 +94,10 @@ impl QueueError {
             Self::Encoding { .. } => Some(
                 "Give the queue a database made with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0: progress and errors hold names from any database.",
             ),
-            Self::NoIdentity => Some("Restore the row: INSERT INTO pgdumpd.queue DEFAULT VALUES."),
+            Self::NoIdentity => Some(
+                "Restore the row with the id that the keys of its backups begin with, or no daemon takes them for its own: INSERT INTO \
+                 pgdumpd.queue (id) SELECT split_part(object_key, '/', 1)::uuid FROM pgdumpd.backup_copies ORDER BY stored_at DESC LIMIT 1.",
+            ),
             Self::Timeout(_) => Some(UNREACHABLE),
             Self::Database(error) => advice(error),
             Self::Migrate(_) => None,

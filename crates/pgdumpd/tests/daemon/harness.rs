@@ -456,7 +456,7 @@ impl World {
                 return;
             }
             tries += 1;
-            assert!(tries < 10, "{report:#}");
+            assert!(tries < 50, "{report:#}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }

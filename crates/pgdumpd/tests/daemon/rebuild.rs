@@ -1,11 +1,14 @@
 //! `pgdumpd fsck --rebuild`: the rows of a lost queue, made anew from its backups.
 
 use pgdumpd::migrate::{Grants, migrate};
+use pgdumpd_testkit::eventually;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::copies::copying;
 use crate::fsck::{backed_up, change_manifest, manifest_of, second_backup};
-use crate::harness::{World, quoted};
+use crate::harness::{SOON, World, quoted};
+use crate::retention::whole;
 
 #[tokio::test]
 async fn a_lost_queue_is_rebuilt_from_its_storage() {
@@ -52,8 +55,9 @@ async fn a_lost_queue_is_rebuilt_from_its_storage() {
         (world.files().len() == 4).then_some(())
     })
     .await;
-    let refused = world.say(&["fsck", "--rebuild"]).code(1);
-    assert!(refused.err.contains("daemons are alive"), "{}", refused.err);
+    // What was deleted does not come back, and there is nothing else to add.
+    let said = world.say(&["fsck", "--rebuild", "--json"]).code(0).json();
+    assert_eq!((&said["jobs"], &said["copies"]), (&json!(0), &json!(0)));
     daemon.stop().await;
     world.say(&["show", &first.to_string()]).code(3);
     world.say(&["delete", &second.to_string(), "--yes"]).code(0);
@@ -66,12 +70,9 @@ async fn a_queue_in_use_is_not_rebuilt_over_nor_one_of_two_by_chance() {
     let path = other.storage().display().to_string();
     world.set("storages.other", "path", quoted(&path));
     world.set("targets.shop", "storage", quoted("local"));
-    let said = world.say(&["fsck", "--rebuild"]).code(1);
-    assert!(
-        said.err.contains("backups of several queues"),
-        "{}",
-        said.err
-    );
+    // Its own backups alone are meant, as long as it has such.
+    let said = world.say(&["fsck", "--rebuild", "--json"]).code(0).json();
+    assert_eq!(said["found"], 1);
     let wanted = other.queue_id().await.to_string();
     let said = world
         .say(&["fsck", "--rebuild", "--queue-id", &wanted])
@@ -87,6 +88,80 @@ async fn a_queue_in_use_is_not_rebuilt_over_nor_one_of_two_by_chance() {
         said.err
     );
     world.fsck(&[]).code(0);
+
+    let fresh = world.cluster.database().await;
+    let url = fresh.url();
+    world.set("queue", "url", quoted(&url));
+    world.say(&["migrate"]).code(0);
+    let said = world.say(&["fsck", "--rebuild"]).code(1);
+    assert!(
+        said.err.contains("backups of several queues"),
+        "{}",
+        said.err
+    );
+    let _daemon = world.daemon().await;
+    let said = world
+        .say(&["fsck", "--rebuild", "--queue-id", &wanted])
+        .code(1);
+    assert!(said.err.contains("daemons are alive"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn an_older_state_of_the_queue_gets_the_rows_that_it_lacks_while_daemons_run() {
+    let mut world = copying(&["offsite"]).await;
+    let daemon = world.daemon().await;
+    let before = world.back_up().await;
+    world.held_by(before, "2 of 2").await;
+    let pool = world.pool.clone();
+    let rows = async || -> Vec<(Uuid, String, String)> {
+        sqlx::query_as(
+            "SELECT c.job_id, c.storage, c.state FROM pgdumpd.backup_copies AS c ORDER BY c.claimed_at, c.storage",
+        )
+        .fetch_all(&pool)
+        .await
+        .unwrap()
+    };
+    let between = world.back_up().await;
+    world.held_by(between, "2 of 2").await;
+    let deleted = world.back_up().await;
+    world.held_by(deleted, "2 of 2").await;
+    let wanted = rows().await;
+    daemon.stop().await;
+    // As a recovery to a point in time leaves it.
+    let forget = format!("DELETE FROM pgdumpd.backup_jobs WHERE id = '{between}'");
+    world.sql(&forget).await;
+    let forget = format!(
+        "DELETE FROM pgdumpd.backup_copies WHERE job_id = '{before}' AND storage = 'offsite'"
+    );
+    world.sql(&forget).await;
+    // Requested, and not done yet.
+    let request = format!("INSERT INTO pgdumpd.backup_deletions (job_id) VALUES ('{deleted}')");
+    world.sql(&request).await;
+    let forget = format!("DELETE FROM pgdumpd.backup_copies WHERE job_id = '{deleted}'");
+    world.sql(&forget).await;
+
+    world.set("targets.shop", "keep_last", "2");
+    let id = world.queue_id().await;
+    let daemon = world.daemon().await;
+    let said = world.say(&["fsck", "--rebuild", "--json"]).code(0).json();
+    assert_eq!(said["jobs"], 1, "{said}");
+    assert_eq!(said["copies"], 3, "{said}");
+    assert_eq!(world.queue_id().await, id);
+    assert_eq!(rows().await, wanted[..4]);
+    let said = world.say(&["fsck", "--rebuild", "--json"]).code(0).json();
+    assert_eq!((&said["jobs"], &said["copies"]), (&0.into(), &0.into()));
+    // They count in their order.
+    let last = whole(&world, &daemon).await;
+    eventually("the oldest is deleted", SOON, async || {
+        let files = World::files_in(&world.storage());
+        (!files.iter().any(|file| file.contains(&before.to_string()))).then_some(())
+    })
+    .await;
+    for id in [between, last] {
+        world
+            .say(&["verify", &id.to_string(), "--storage", "local"])
+            .code(0);
+    }
 }
 
 #[tokio::test]

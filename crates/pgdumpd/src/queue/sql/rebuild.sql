@@ -11,6 +11,9 @@ WITH given AS MATERIALIZED (
         finished_at timestamptz, size_bytes bigint, sha256 text, tables integer, rows bigint, dump_bytes bigint,
         warnings jsonb, warnings_total integer, storage text, storage_id uuid, object_key text, object_token uuid)
     WHERE EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $1)
+      -- A job that has not ended notes its backup itself, and what a person deleted does not come back.
+      AND NOT EXISTS (SELECT FROM pgdumpd.backup_jobs AS j WHERE j.id = g.id AND j.finished_at IS NULL)
+      AND NOT EXISTS (SELECT FROM pgdumpd.backup_deletions AS d WHERE d.job_id = g.id)
 ), job AS (
     INSERT INTO pgdumpd.backup_jobs (id, target, spec, requested_by, created_at, run_at, state, attempt, max_attempts,
         lease_token, started_at, finished_at, phase, progress, message, tables_done, tables_total, rows_done,

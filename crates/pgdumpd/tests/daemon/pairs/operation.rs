@@ -73,8 +73,8 @@ impl Operation {
                 Ok(())
             }
             Self::FsckRepair => scene.expect(&["fsck", "--repair"], &[0, 1, 6, 7]).await,
-            // A queue that is in use is refused, whatever else happens.
-            Self::Rebuild => scene.expect(&["fsck", "--rebuild"], &[1, 6]).await,
+            // In a queue in use it adds what is missing: nothing, whatever else happens.
+            Self::Rebuild => scene.expect(&["fsck", "--rebuild"], &[0, 1, 6]).await,
             Self::Fetch => fetch(scene).await,
             Self::Verify => match scene.newest_backup().await {
                 // A backup that is deleted meanwhile cannot be read any more; it is never found damaged.
