@@ -78,7 +78,10 @@ impl Operation {
             Self::Fetch => fetch(scene).await,
             Self::Verify => match scene.newest_backup().await {
                 // A backup that is deleted meanwhile cannot be read any more; it is never found damaged.
-                Some(id) => scene.expect(&["verify", &id.to_string()], &[0, 1, 3]).await,
+                Some(id) => {
+                    let arguments = ["verify", &id.to_string()];
+                    scene.expect(&arguments, &[0, 1, 3, 7]).await
+                }
                 None => Ok(()),
             },
             Self::Kill => {
