@@ -116,7 +116,7 @@ def questions():
         ("next_due", statement("next_due", f"'{targets}'", "'{1}'"), ["daemon"]),
         ("next_due_copy", statement("next_due_copy", storage), ["daemon"]),
         ("heartbeat", statement("heartbeat", f"'{running[0]}'", f"'{running[1]}'", "300", "'data'", "50", "'m'", "NULL", "1", "2", "3", "4", "5", "6"), ["daemon"]),
-        ("leftovers", statement("leftovers", f"'{targets}'", "20", "'{}'", storage, ids), ["daemon"]),
+        ("leftovers", statement("leftovers", f"'{targets}'", "20", "'{}'", storage, ids, f"'{queue}'"), ["daemon"]),
         ("reap_cancelled", statement("reap_cancelled"), ["daemon"]),
         ("reap_expired", statement("reap_expired", "3", f"'{queue}'"), ["daemon"]),
         ("kept_backups", statement("kept_backups", f"'{queue}'", "'target-7'", "'00000000-0000-0000-0000-000000000001'::uuid"), ["daemon"]),

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::StreamExt as _;
 use indicatif::HumanBytes;
 use pgdump_archive::TableName;
 use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
 
 use super::backup::{Looked, Which};
 use super::exit::{Advised, Exit};
@@ -40,7 +43,15 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let fetched = args
         .which
         .with_backup(config, async |stored| fetch(stored, args).await);
-    fetched.await
+    // What was written is removed as it is dropped.
+    let mut interrupts = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    tokio::select! {
+        fetched = fetched => fetched,
+        _ = interrupts.next() => {
+            super::watch::eprintln_line("interrupted; nothing is left of the file");
+            Ok(Exit::Interrupted)
+        }
+    }
 }
 
 async fn fetch(stored: &mut Stored, args: &Args) -> anyhow::Result<Looked> {

@@ -115,6 +115,57 @@ async fn what_is_fetched_restores_in_parallel_to_the_same_content() {
 }
 
 #[tokio::test]
+async fn whatever_ends_a_fetch_nothing_is_left_of_its_file() {
+    let world = World::new().await;
+    fill(&world.shop, 12).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await.to_string();
+    daemon.stop().await;
+    let folder = world.dir.path().join("fetched");
+    std::fs::create_dir(&folder).unwrap();
+    for (signal, code) in [
+        (Signal::INT, Some(130)),
+        (Signal::TERM, Some(130)),
+        (Signal::KILL, None),
+    ] {
+        let mut caught = false;
+        for _ in 0..50 {
+            let mut fetch = Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
+                .arg("--config")
+                .arg(world.config())
+                .args(["fetch", &id, "-o"])
+                .arg(folder.join("file"))
+                .spawn()
+                .unwrap();
+            let pid = Pid::from_child(&fetch);
+            while fetch.try_wait().unwrap().is_none() && !writes_into(&fetch, &folder) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = kill_process(pid, signal);
+            caught = fetch.wait().unwrap().code() == code;
+            if caught {
+                break;
+            }
+            // It was faster.
+            let _ = std::fs::remove_file(folder.join("file"));
+        }
+        assert!(caught, "{signal:?}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "{signal:?}");
+    }
+}
+
+/// Whether the process has a file open in this directory, with bytes in it.
+fn writes_into(process: &Child, folder: &Path) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", process.id()));
+    let mut files = open.into_iter().flatten().flatten();
+    files.any(|entry| {
+        let is_here =
+            std::fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(folder));
+        is_here && entry.path().metadata().is_ok_and(|file| file.len() > 0)
+    })
+}
+
+#[tokio::test]
 async fn damage_is_told_by_table_and_the_other_tables_still_come_back() {
     let (world, id) = backed_up().await;
     let id = id.to_string();

@@ -314,7 +314,8 @@ async fn attempts_that_left_nothing_are_not_looked_at_with_each_heartbeat() {
         .replace("$2", "10")
         .replace("$3", "'{}'")
         .replace("$4", "'{local}'")
-        .replace("$5", "'{NULL}'");
+        .replace("$5", "'{NULL}'")
+        .replace("$6", &format!("'{}'", v.f.queue.id()));
     assert_cheap(&v.daemon, &leftovers, 0, 20).await;
 }
 
