@@ -62,6 +62,7 @@ impl Migration {
     /// SHA-256 of its statements, in hexadecimal.
     pub fn checksum(&self) -> String {
         Sha256::digest(self.sql)
+    migration!(13, "turns", "0013_turns.sql"),
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()

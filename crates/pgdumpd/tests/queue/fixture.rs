@@ -6,7 +6,7 @@ use pgdumpd::config::QueueConfig;
 use pgdumpd::database_url::DatabaseUrl;
 use pgdumpd::migrate::{self, Grants};
 use pgdumpd::queue::{ClaimedJob, Failure, Progress, Queue, Success};
-use pgdumpd_testkit::{Database, Role, cluster, hostile_public};
+use pgdumpd_testkit::{Cluster, Database, Role, cluster, hostile_public};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use uuid::Uuid;
@@ -25,7 +25,10 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) async fn fixture() -> Fixture {
-    let cluster = cluster().await;
+    fixture_on(cluster().await).await
+}
+
+pub(crate) async fn fixture_on(cluster: &Cluster) -> Fixture {
     let db = cluster.database().await;
     let (daemon, producer) = (cluster.role("").await, cluster.role("").await);
     hostile_public(&db).await;

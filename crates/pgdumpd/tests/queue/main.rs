@@ -11,6 +11,7 @@ mod differences;
 mod documents;
 mod fixture;
 mod hostile;
+mod hints;
 mod identity;
 mod kept;
 mod links;
