@@ -17,7 +17,8 @@ pub enum ClientError {
     #[error("this database has no queue of pgdumpd, or an older one")]
     NotMigrated(#[source] sqlx::Error),
 
-    /// The database refused the request: a value is against one of its rules.
+    /// The database refused the request: a value is against one of its rules, the role has as many queued jobs as it may
+    /// have, or another transaction cancels the same job and has not ended.
     #[error("the queue refused the request: {message}")]
     Refused {
         /// What the server said.
@@ -113,11 +114,15 @@ impl From<sqlx::Error> for ClientError {
             "42501" => Self::Denied { message },
             // The statement came into a transaction that had failed before.
             "25P02" => Self::Database(error),
-            // A rule of the table, a null, or a value that its type cannot hold.
-            code if code == "23514" || code == "23502" || code.starts_with("22") => Self::Refused {
-                message,
-                hint: server_hint(&error),
-            },
+            // A rule of the table, a null, a quota, an open cancel, or a value that its type cannot hold.
+            code if ["23514", "23502", "53400", "55P03"].contains(&code)
+                || code.starts_with("22") =>
+            {
+                Self::Refused {
+                    message,
+                    hint: server_hint(&error),
+                }
+            }
             _ => Self::Database(error),
         }
     }

@@ -105,7 +105,10 @@ impl QueueError {
     /// (a wrong password, a missing right or database, a foreign schema) stays until a person changes something.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Timeout(_) | Self::Migrate(MigrateError::Locked { .. }) => true,
+            Self::Timeout(_)
+            | Self::Migrate(MigrateError::Locked { .. } | MigrateError::AnotherMigrates { .. }) => {
+                true
+            }
             Self::Database(error)
             | Self::Migrate(
                 MigrateError::Database(error)

@@ -123,6 +123,19 @@ impl Fixture {
             .unwrap()
     }
 
+    /// Queued jobs of a role, due for longer the lower their number; as if it had enqueued them itself.
+    pub(crate) async fn flood(&self, target: &str, role: &Role, count: u32) {
+        let sql = "INSERT INTO pgdumpd.backup_jobs (target, requested_by, priority, run_at)
+                   SELECT $1, $2, 1 + i % 5, now() - interval '1 day' + i * interval '1 ms' FROM generate_series(1, $3) AS i";
+        sqlx::query(sql)
+            .bind(target)
+            .bind(&role.name)
+            .bind(i64::from(count))
+            .execute(&self.admin)
+            .await
+            .unwrap();
+    }
+
     /// One column of a job, as text.
     pub(crate) async fn column(&self, job: Uuid, column: &str) -> Option<String> {
         let sql = format!("SELECT ({column})::text FROM pgdumpd.backup_jobs WHERE id = $1");

@@ -5,6 +5,7 @@
     reason = "a test's helpers fail the test, as the tests themselves do"
 )]
 
+mod cancels;
 mod claims;
 mod copies;
 mod differences;

@@ -234,6 +234,14 @@ async fn malformed_input_is_refused_as_it_is_inserted() {
         ("target, spec", r#"'a', '{"label": 1}'"#),
         (
             "target, spec",
+            "'a', jsonb_build_object('tables', jsonb_build_array(repeat('*a', 17)))",
+        ),
+        (
+            "target, spec",
+            "'a', jsonb_build_object('schemas', jsonb_build_array(repeat('(a|b)+', 10)))",
+        ),
+        (
+            "target, spec",
             "'a', jsonb_build_object('tables', to_jsonb(array_fill(repeat('x', 900), ARRAY[20])))",
         ),
     ] {
