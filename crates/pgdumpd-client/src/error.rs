@@ -34,13 +34,6 @@ pub enum ClientError {
         id: Uuid,
     },
 
-    /// A job of another role has this idempotency key.
-    #[error("the idempotency key \"{key}\" belongs to a job of another role")]
-    KeyOfAnotherRole {
-        /// The key of the request.
-        key: String,
-    },
-
     /// The connection's role lacks a privilege.
     #[error("the queue denied access: {message}")]
     Denied {
@@ -68,9 +61,6 @@ impl ClientError {
             Self::NotMigrated(_) => Some("Run `pgdumpd migrate` against this database."),
             Self::Refused { hint, .. } => hint.as_deref(),
             Self::IdTaken { .. } => Some("Leave the id out, or choose a new random one."),
-            Self::KeyOfAnotherRole { .. } => {
-                Some("Put the name of the application into the idempotency key.")
-            }
             Self::Denied { .. } => Some(
                 "Run `pgdumpd migrate --grant-producer ROLE` for a role that enqueues, or `--grant-reader ROLE` for one that looks on.",
             ),
