@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Queue;
 
@@ -19,6 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After this silence the connection is tested: a dead network shows no end by itself.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// A connection that lasted for so long is no failure: the next one is opened at once.
+const LASTING: Duration = Duration::from_secs(30);
 
 /// The longest pause between two tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -80,8 +83,16 @@ impl std::fmt::Debug for Wakes {
 
 struct Listener {
     options: PgConnectOptions,
-    connection: Option<PgListener>,
+    connection: Option<Connected>,
+    /// Tries that failed, and connections that did not last, one after another.
     failures: u32,
+}
+
+struct Connected {
+    listener: PgListener,
+    since: Instant,
+    /// Whether the caller knows of it.
+    told: bool,
 }
 
 impl Listener {
@@ -99,40 +110,50 @@ impl Listener {
                 self.connect().await;
                 continue;
             };
-            if self.failures > 0 {
+            if !connection.told {
                 // Armed before the caller looks at the queue, so nothing falls between.
-                self.failures = 0;
+                connection.told = true;
                 return Wake::Connected;
             }
-            let heard = match timeout(SILENCE, connection.try_recv()).await {
+            let heard = match timeout(SILENCE, connection.listener.try_recv()).await {
                 Ok(Ok(Some(_))) => return Wake::Notified,
                 Ok(Ok(None)) => Err("the connection was closed".to_owned()),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => ping(connection).await,
+                Err(_) => ping(&mut connection.listener).await,
             };
             if let Err(reason) = heard {
                 tracing::warn!(
                     error = reason,
                     "the queue's listener lost its connection; polling goes on"
                 );
+                self.failures = match connection.since.elapsed() {
+                    lasted if lasted >= LASTING => 0,
+                    _ => self.failures + 1,
+                };
                 self.connection = None;
             }
         }
     }
 
+    /// Pauses by how many tries have failed, and tries once.
     async fn connect(&mut self) {
+        if self.failures > 0 {
+            let pause = Duration::from_millis(250 << self.failures.min(8)).min(LONGEST_PAUSE);
+            sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        }
         match timeout(CONNECT_TIMEOUT, listen(self.options.clone())).await {
-            Ok(Ok(connection)) => {
-                self.connection = Some(connection);
-                self.failures += 1;
+            Ok(Ok(listener)) => {
+                self.connection = Some(Connected {
+                    listener,
+                    since: Instant::now(),
+                    told: false,
+                });
                 return;
             }
             Ok(Err(error)) => tracing::debug!(%error, "the queue's listener could not connect"),
             Err(_) => tracing::debug!("the queue's listener was not answered"),
         }
         self.failures += 1;
-        let pause = Duration::from_millis(250 << self.failures.min(8)).min(LONGEST_PAUSE);
-        sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
     }
 }
 

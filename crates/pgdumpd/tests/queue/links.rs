@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgdumpd::queue::{Beat, Finished, Outcome, Queue, QueueError};
+use pgdumpd::queue::{Beat, Finished, Outcome, Queue, QueueError, Wake};
 use pgdumpd_testkit::{Proxy, cluster};
 
 use crate::fixture::{LEASE, config, fixture, names, progress, success};
@@ -87,4 +87,24 @@ async fn a_heartbeat_into_a_dead_network_gives_up_in_a_third_of_the_lease_and_th
         beat = queue.heartbeat(&job.lease, LEASE, &progress(4.0)).await;
     }
     assert_eq!(beat.unwrap(), alive);
+}
+
+#[tokio::test]
+async fn a_listener_whose_connections_do_not_last_connects_less_and_less_often() {
+    let f = fixture().await;
+    let proxy = Proxy::start(cluster().await).await;
+    let queue = Queue::connect(&config(&f.db.url_on_port(&f.daemon, proxy.port())))
+        .await
+        .unwrap();
+    let mut wakes = queue.listener();
+    let mut connections = 0;
+    let end = tokio::time::Instant::now() + Duration::from_secs(8);
+    while let Ok(wake) = tokio::time::timeout_at(end, wakes.next()).await {
+        assert_eq!(wake, Wake::Connected);
+        connections += 1;
+        proxy.cut();
+        proxy.heal();
+    }
+    // Pauses of up to 0.5, 1, 2 and 4 s, and at least half of each.
+    assert!((2..=7).contains(&connections), "{connections}");
 }
