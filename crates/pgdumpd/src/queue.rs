@@ -113,13 +113,14 @@ impl Queue {
     /// See [`QueueError`].
     pub async fn connect(config: &QueueConfig) -> Result<Self, QueueError> {
         let url = &config.url;
-        let pool = |connections, limit| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(limit)
-                .connect_lazy_with(session(url, config.pooled, limit))
+        let pool = |options: PgPoolOptions, limit| {
+            let options = options.acquire_timeout(limit);
+            options.connect_lazy_with(session(url, config.pooled, limit))
         };
-        let main = pool(CONNECTIONS, STATEMENT_TIMEOUT);
+        let main = pool(
+            PgPoolOptions::new().max_connections(CONNECTIONS),
+            STATEMENT_TIMEOUT,
+        );
         if config.migrate_at_start {
             migrate::migrate(&main, &migrate::Grants::default()).await?;
         }
@@ -135,7 +136,11 @@ impl Queue {
         };
         let queue = Self::open(
             Link::new(main, config.pooled, STATEMENT_TIMEOUT),
-            Link::new(pool(1, HEARTBEAT_TIMEOUT), config.pooled, HEARTBEAT_TIMEOUT),
+            Link::new(
+                pool(one_for_good(), HEARTBEAT_TIMEOUT),
+                config.pooled,
+                HEARTBEAT_TIMEOUT,
+            ),
             listen,
             format!("{}:{}/{}", url.host(), url.port(), url.database()),
         )
@@ -222,6 +227,14 @@ impl Queue {
     }
 }
 
+/// One connection that stays: a dump of hours must not depend on it that the server still lets in then.
+fn one_for_good() -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+}
+
 /// How a session of the daemon is opened. A transaction pooler takes neither start-up parameters nor
 /// statements that outlive a transaction.
 fn session(url: &DatabaseUrl, pooled: bool, limit: Duration) -> PgConnectOptions {
@@ -236,5 +249,17 @@ fn session(url: &DatabaseUrl, pooled: bool, limit: Duration) -> PgConnectOptions
                 ("idle_in_transaction_session_timeout", "60000".to_owned()),
             ])
             .options(SAFE_SESSION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connection_of_heartbeats_is_never_closed_for_its_age() {
+        let options = one_for_good();
+        assert_eq!(options.get_max_lifetime(), None);
+        assert_eq!(options.get_idle_timeout(), None);
     }
 }
