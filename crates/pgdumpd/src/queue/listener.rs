@@ -8,7 +8,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Queue;
+use super::{Queue, Session};
 
 /// Says that a job is due, that a job ended, or that a cancel was asked for. Its payload is empty: any role
 /// may notify on any channel, so nothing that is read here carries authority.
@@ -44,8 +44,8 @@ impl Queue {
     /// Wake-ups of this queue. Without a direct connection to listen on (see the configuration) none ever comes.
     pub fn listener(&self) -> Wakes {
         let stream: Pin<Box<dyn Stream<Item = Wake> + Send>> = match &self.inner.listen {
-            Some(options) => Box::pin(stream::unfold(
-                Listener::new(options.clone()),
+            Some(listening) => Box::pin(stream::unfold(
+                Listener::new(listening.clone()),
                 |mut listener| async {
                     let wake = listener.next().await;
                     Some((wake, listener))
@@ -81,8 +81,26 @@ impl std::fmt::Debug for Wakes {
     }
 }
 
+/// How to connect for LISTEN.
+#[derive(Debug, Clone)]
+pub(super) enum Listening {
+    /// As the session says at the time.
+    As(Session),
+    /// Always so.
+    With(PgConnectOptions),
+}
+
+impl Listening {
+    async fn options(&self) -> PgConnectOptions {
+        match self {
+            Self::As(session) => session.options().await,
+            Self::With(options) => options.clone(),
+        }
+    }
+}
+
 struct Listener {
-    options: PgConnectOptions,
+    listening: Listening,
     connection: Option<Connected>,
     /// Tries that failed, and connections that did not last, one after another.
     failures: u32,
@@ -96,9 +114,9 @@ struct Connected {
 }
 
 impl Listener {
-    fn new(options: PgConnectOptions) -> Self {
+    fn new(listening: Listening) -> Self {
         Self {
-            options,
+            listening,
             connection: None,
             failures: 0,
         }
@@ -141,7 +159,7 @@ impl Listener {
             let pause = Duration::from_millis(250 << self.failures.min(8)).min(LONGEST_PAUSE);
             sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
         }
-        match timeout(CONNECT_TIMEOUT, listen(self.options.clone())).await {
+        match timeout(CONNECT_TIMEOUT, listen(&self.listening)).await {
             Ok(Ok(listener)) => {
                 self.connection = Some(Connected {
                     listener,
@@ -157,7 +175,8 @@ impl Listener {
     }
 }
 
-async fn listen(options: PgConnectOptions) -> Result<PgListener, sqlx::Error> {
+async fn listen(listening: &Listening) -> Result<PgListener, sqlx::Error> {
+    let options = listening.options().await;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(CONNECT_TIMEOUT)
