@@ -47,19 +47,15 @@ pub async fn enqueue(
     })
 }
 
-/// Tells the two unique violations of the function apart. By its own words, which are never translated
-/// (the server's language changes only the server's own messages).
+/// Names the id where it is taken. By the function's own words, which are never translated (the server's language changes
+/// only the server's own messages).
 fn refine(error: sqlx::Error, request: &BackupRequest) -> ClientError {
-    let Some(server) = error.as_database_error() else {
-        return error.into();
-    };
-    if !server.is_unique_violation() {
-        return error.into();
-    }
-    match &request.idempotency_key {
-        Some(key) if server.message().starts_with("the idempotency key") => {
-            ClientError::KeyOfAnotherRole { key: key.clone() }
-        }
-        _ => ClientError::IdTaken { id: request.id },
+    let taken = error.as_database_error().is_some_and(|server| {
+        server.is_unique_violation() && server.message().starts_with("a backup job with the id")
+    });
+    if taken {
+        ClientError::IdTaken { id: request.id }
+    } else {
+        error.into()
     }
 }

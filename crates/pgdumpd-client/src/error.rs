@@ -17,7 +17,8 @@ pub enum ClientError {
     #[error("this database has no queue of pgdumpd, or an older one")]
     NotMigrated(#[source] sqlx::Error),
 
-    /// The database refused the request: a value is against one of its rules.
+    /// The database refused the request: a value is against one of its rules, the role has as many queued jobs as it may
+    /// have, or another transaction cancels the same job and has not ended.
     #[error("the queue refused the request: {message}")]
     Refused {
         /// What the server said.
@@ -31,13 +32,6 @@ pub enum ClientError {
     IdTaken {
         /// The id of the request.
         id: Uuid,
-    },
-
-    /// A job of another role has this idempotency key.
-    #[error("the idempotency key \"{key}\" belongs to a job of another role")]
-    KeyOfAnotherRole {
-        /// The key of the request.
-        key: String,
     },
 
     /// The connection's role lacks a privilege.
@@ -67,9 +61,6 @@ impl ClientError {
             Self::NotMigrated(_) => Some("Run `pgdumpd migrate` against this database."),
             Self::Refused { hint, .. } => hint.as_deref(),
             Self::IdTaken { .. } => Some("Leave the id out, or choose a new random one."),
-            Self::KeyOfAnotherRole { .. } => {
-                Some("Put the name of the application into the idempotency key.")
-            }
             Self::Denied { .. } => Some(
                 "Run `pgdumpd migrate --grant-producer ROLE` for a role that enqueues, or `--grant-reader ROLE` for one that looks on.",
             ),
@@ -113,11 +104,15 @@ impl From<sqlx::Error> for ClientError {
             "42501" => Self::Denied { message },
             // The statement came into a transaction that had failed before.
             "25P02" => Self::Database(error),
-            // A rule of the table, a null, or a value that its type cannot hold.
-            code if code == "23514" || code == "23502" || code.starts_with("22") => Self::Refused {
-                message,
-                hint: server_hint(&error),
-            },
+            // A rule of the table, a null, a quota, an open cancel, or a value that its type cannot hold.
+            code if ["23514", "23502", "53400", "55P03"].contains(&code)
+                || code.starts_with("22") =>
+            {
+                Self::Refused {
+                    message,
+                    hint: server_hint(&error),
+                }
+            }
             _ => Self::Database(error),
         }
     }

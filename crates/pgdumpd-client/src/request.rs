@@ -91,7 +91,7 @@ impl BackupRequest {
         self
     }
 
-    /// At most one job of a target has this key, 1 to 200 bytes: to enqueue again gives the first job's id.
+    /// At most one job of a role and target has this key, 1 to 200 bytes: to enqueue again gives the first job's id.
     /// A key is taken for as long as its job is kept, so put a date into it.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());

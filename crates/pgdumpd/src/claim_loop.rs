@@ -149,8 +149,8 @@ fn start(
     job: ClaimedJob,
     sent: Instant,
 ) {
-    let (services, halt) = (Arc::clone(services), lifecycle.halt.clone());
-    jobs.spawn(async move { job::run(&services, &served, job, sent, halt).await });
+    let (services, lifecycle) = (Arc::clone(services), lifecycle.clone());
+    jobs.spawn(async move { job::run(&services, &served, job, sent, lifecycle).await });
 }
 
 /// How long until the queue should be asked again: the poll interval with jitter, less where a job falls due.

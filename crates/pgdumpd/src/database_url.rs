@@ -16,6 +16,9 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+/// More than any password; less than a file named by mistake.
+const SECRET_MAX: u64 = 16 * 1024;
+
 /// A `postgres://user:password@host:port/database?key=value` address. `Debug` and `Display` leave the password out.
 #[derive(Clone)]
 pub struct DatabaseUrl {
@@ -24,6 +27,8 @@ pub struct DatabaseUrl {
     user: String,
     database: String,
     password: Option<SecretString>,
+    /// Where the password came from, to be read again at each connect.
+    password_file: Option<PathBuf>,
     tls: Tls,
     connect_timeout: Duration,
 }
@@ -95,6 +100,42 @@ impl DatabaseUrl {
             password: Some(password),
             ..self
         }
+    }
+
+    /// The same address, whose password is read from this file at each connect. Where the file cannot be read, or holds more
+    /// than one line, the password that is known is used.
+    #[must_use]
+    pub fn with_password_file(self, path: PathBuf) -> Self {
+        Self {
+            password_file: Some(path),
+            ..self
+        }
+    }
+
+    /// The same address with the password of another, and its file.
+    #[must_use]
+    pub fn with_password_of(self, other: &Self) -> Self {
+        Self {
+            password: other.password.clone(),
+            password_file: other.password_file.clone(),
+            ..self
+        }
+    }
+
+    /// The file's password, or the one that is known.
+    fn present_password(&self) -> Option<SecretString> {
+        let read = self.password_file.as_deref().and_then(|path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            if !metadata.is_file() || metadata.len() > SECRET_MAX {
+                return None;
+            }
+            let text = std::fs::read_to_string(path).ok()?;
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            (!line.is_empty() && !line.chars().any(char::is_control))
+                .then(|| SecretString::from(line.to_owned()))
+        });
+        read.or_else(|| self.password.clone())
     }
 
     /// The database's name (the user's name where the address has none, as libpq does).

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::daemon::{Served, Services};
+use crate::lifecycle::Lifecycle;
 use crate::queue::{ClaimedJob, Finished, Outcome, Work};
 use crate::telemetry::BACKUP_PROGRESS;
 use attempt::Attempt;
@@ -39,14 +40,15 @@ pub use earlier::clear;
 use halt::{Halt, HaltSwitch};
 use heart::{Heart, Pace};
 use reporter::Reporter;
+use settle::Unwritten;
 
-/// Runs a claimed job to its end. `claimed_at` is when the claim was sent; `shutdown` hands the job back.
+/// Runs a claimed job to its end. `claimed_at` is when the claim was sent; `lifecycle.halt` hands the job back.
 pub async fn run(
     services: &Services,
     served: &Served,
     job: ClaimedJob,
     claimed_at: Instant,
-    shutdown: CancellationToken,
+    lifecycle: Lifecycle,
 ) {
     let span = info_span!(
         "job",
@@ -54,7 +56,7 @@ pub async fn run(
         job.attempt = job.lease.attempt,
         target = %job.target
     );
-    run_in_span(services, served, job, claimed_at, shutdown)
+    run_in_span(services, served, job, claimed_at, lifecycle)
         .instrument(span)
         .await;
 }
@@ -64,7 +66,7 @@ async fn run_in_span(
     served: &Served,
     job: ClaimedJob,
     claimed_at: Instant,
-    shutdown: CancellationToken,
+    lifecycle: Lifecycle,
 ) {
     match &job.work {
         Work::Backup => info!(job.requested_by = job.requested_by, "started"),
@@ -91,7 +93,8 @@ async fn run_in_span(
     );
     let over = CancellationToken::new();
     let _over = over.clone().drop_guard();
-    tokio::spawn(throw_at_shutdown(shutdown.clone(), Arc::clone(&switch), over).in_current_span());
+    let halt = lifecycle.halt.clone();
+    tokio::spawn(throw_at_shutdown(halt, Arc::clone(&switch), over).in_current_span());
 
     let ended = match &job.work {
         Work::Backup => {
@@ -136,11 +139,11 @@ async fn run_in_span(
         &job.lease,
         &outcome,
         services.daemon.lease,
-        &shutdown,
+        &lifecycle,
     )
     .await;
     heart.stop().await;
-    if matches!(finished, Some(Finished::Ended(_)))
+    if matches!(finished, Ok(Finished::Ended(_)))
         && let Outcome::Succeeded(success) | Outcome::Copied(success) = &outcome
     {
         services.retention.stored(&job.target, success);
@@ -159,16 +162,23 @@ async fn throw_at_shutdown(
     }
 }
 
-fn log_end(outcome: &Outcome, finished: Option<Finished>, claimed_at: Instant) {
+fn log_end(outcome: &Outcome, finished: Result<Finished, Unwritten>, claimed_at: Instant) {
     let seconds = claimed_at.elapsed().as_secs_f64();
     match (outcome, finished) {
-        (_, None) => {
-            error!("the job's end could not be written to the queue; another daemon will settle it")
-        }
-        (_, Some(Finished::LeaseLost)) => {
+        (Outcome::Succeeded(_) | Outcome::Copied(_), Err(unwritten)) => error!(
+            error = unwritten.reason,
+            error.hint = unwritten.hint,
+            "the backup is whole, and its job's end could not be written; another daemon will adopt the backup"
+        ),
+        (_, Err(unwritten)) => error!(
+            error = unwritten.reason,
+            error.hint = unwritten.hint,
+            "the job's end could not be written to the queue; another daemon will settle it"
+        ),
+        (_, Ok(Finished::LeaseLost)) => {
             warn!("the job's end was not written: its lease was lost")
         }
-        (Outcome::Succeeded(success) | Outcome::Copied(success), Some(_)) => info!(
+        (Outcome::Succeeded(success) | Outcome::Copied(success), Ok(_)) => info!(
             event = %BACKUP_PROGRESS,
             progress.percent = 100,
             job.seconds = seconds,
@@ -178,7 +188,7 @@ fn log_end(outcome: &Outcome, finished: Option<Finished>, claimed_at: Instant) {
             dump.warnings = success.warnings_total,
             "succeeded"
         ),
-        (Outcome::Failed(failure), Some(Finished::Requeued { run_at })) => warn!(
+        (Outcome::Failed(failure), Ok(Finished::Requeued { run_at })) => warn!(
             job.seconds = seconds,
             error.step = failure.step,
             error.code = failure.code,
@@ -186,7 +196,7 @@ fn log_end(outcome: &Outcome, finished: Option<Finished>, claimed_at: Instant) {
             "failed and will be tried again: {}",
             failure.error
         ),
-        (Outcome::Failed(failure), Some(_)) => error!(
+        (Outcome::Failed(failure), Ok(_)) => error!(
             job.seconds = seconds,
             error.step = failure.step,
             error.code = failure.code,
@@ -194,8 +204,8 @@ fn log_end(outcome: &Outcome, finished: Option<Finished>, claimed_at: Instant) {
             "failed: {}",
             failure.error
         ),
-        (Outcome::Moot(why), Some(_)) => info!(job.seconds = seconds, "ended: {why}"),
-        (Outcome::Cancelled, Some(_)) => info!(job.seconds = seconds, "cancelled"),
-        (Outcome::Released, Some(_)) => info!(job.seconds = seconds, "handed back"),
+        (Outcome::Moot(why), Ok(_)) => info!(job.seconds = seconds, "ended: {why}"),
+        (Outcome::Cancelled, Ok(_)) => info!(job.seconds = seconds, "cancelled"),
+        (Outcome::Released, Ok(_)) => info!(job.seconds = seconds, "handed back"),
     }
 }

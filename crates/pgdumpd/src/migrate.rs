@@ -98,6 +98,10 @@ async fn patiently(connection: &mut PgConnection, step: Step<'_>) -> Result<bool
                 tries += 1;
                 sleep(PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
             }
+            Err(MigrateError::Waited(_)) => {
+                let holder = history::holder(connection).await?;
+                return Err(MigrateError::AnotherMigrates { holder });
+            }
             Err(error) if error.is_lock_timeout() => return Err(MigrateError::Locked { tries }),
             other => return other,
         }
@@ -113,9 +117,8 @@ async fn once(connection: &mut PgConnection, step: Step<'_>) -> Result<bool, Mig
         .execute(&mut *transaction)
         .await?;
     // Of the transaction, not of the session: a transaction pooler keeps no sessions.
-    sqlx::raw_sql(history::LOCK)
-        .execute(&mut *transaction)
-        .await?;
+    let lock = sqlx::raw_sql(history::LOCK).execute(&mut *transaction);
+    lock.await.map_err(MigrateError::in_lock)?;
     // Again, now that no other migration can run.
     let schema = ownership::expect_ours(&mut transaction).await?;
     match step {

@@ -63,6 +63,7 @@ pub use workers::{LiveWorker, Worker};
 
 use claim::Doubt;
 use link::Link;
+use listener::Listening;
 
 /// How the daemon's sessions are called in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "pgdumpd";
@@ -98,7 +99,7 @@ struct Inner {
     /// One connection of its own, so that no slow statement stands before a heartbeat.
     heartbeats: Link,
     /// Where to LISTEN; none means that polling has to do.
-    listen: Option<PgConnectOptions>,
+    listen: Option<Listening>,
     id: Uuid,
     address: String,
     /// Claims whose answer was lost: given back before the next claim.
@@ -113,29 +114,33 @@ impl Queue {
     /// See [`QueueError`].
     pub async fn connect(config: &QueueConfig) -> Result<Self, QueueError> {
         let url = &config.url;
-        let pool = |connections, limit| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(limit)
-                .connect_lazy_with(session(url, config.pooled, limit))
+        let link = |options: PgPoolOptions, limit| {
+            let kind = match config.pooled {
+                true => SessionKind::Pooled,
+                false => SessionKind::Direct(limit),
+            };
+            let session = Session::new(url, kind);
+            let options = options.acquire_timeout(limit);
+            let pool = options.connect_lazy_with(session.build());
+            let link = Link::new(pool.clone(), config.pooled, limit).opened_as(session);
+            (pool, link)
         };
-        let main = pool(CONNECTIONS, STATEMENT_TIMEOUT);
+        let main = PgPoolOptions::new().max_connections(CONNECTIONS);
+        let (main, link_of_main) = link(main, STATEMENT_TIMEOUT);
+        let (_, heartbeats) = link(one_for_good(), HEARTBEAT_TIMEOUT);
         if config.migrate_at_start {
             migrate::migrate(&main, &migrate::Grants::default()).await?;
         }
+        let listening = |url| Some(Listening::As(Session::new(url, SessionKind::Listening)));
         let listen = match &config.listen_url {
             _ if !config.listen => None,
-            Some(direct) => Some(
-                direct
-                    .connect_options(APPLICATION_NAME)
-                    .options(SAFE_SESSION),
-            ),
+            Some(direct) => listening(direct),
             None if config.pooled => None,
-            None => Some(url.connect_options(APPLICATION_NAME).options(SAFE_SESSION)),
+            None => listening(url),
         };
         let queue = Self::open(
-            Link::new(main, config.pooled, STATEMENT_TIMEOUT),
-            Link::new(pool(1, HEARTBEAT_TIMEOUT), config.pooled, HEARTBEAT_TIMEOUT),
+            link_of_main,
+            heartbeats,
             listen,
             format!("{}:{}/{}", url.host(), url.port(), url.database()),
         )
@@ -164,7 +169,7 @@ impl Queue {
         Self::open(
             Link::new(pool.clone(), false, STATEMENT_TIMEOUT),
             Link::new(pool, false, HEARTBEAT_TIMEOUT),
-            Some(options),
+            Some(Listening::With(options)),
             address,
         )
         .await
@@ -173,7 +178,7 @@ impl Queue {
     async fn open(
         link: Link,
         heartbeats: Link,
-        listen: Option<PgConnectOptions>,
+        listen: Option<Listening>,
         address: String,
     ) -> Result<Self, QueueError> {
         const VERSION: &str = include_str!("queue/sql/schema_version.sql");
@@ -222,19 +227,72 @@ impl Queue {
     }
 }
 
+/// One connection that stays: a dump of hours must not depend on it that the server still lets in then.
+fn one_for_good() -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+}
+
 /// How a session of the daemon is opened. A transaction pooler takes neither start-up parameters nor
 /// statements that outlive a transaction.
-fn session(url: &DatabaseUrl, pooled: bool, limit: Duration) -> PgConnectOptions {
-    let options = url.connect_options(APPLICATION_NAME);
-    if pooled {
-        options.statement_cache_capacity(0).extra_float_digits(None)
-    } else {
-        options
-            .options([
-                ("statement_timeout", limit.as_millis().to_string()),
-                ("lock_timeout", limit.as_millis().to_string()),
-                ("idle_in_transaction_session_timeout", "60000".to_owned()),
-            ])
-            .options(SAFE_SESSION)
+#[derive(Debug, Clone)]
+struct Session {
+    url: DatabaseUrl,
+    kind: SessionKind,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum SessionKind {
+    Pooled,
+    /// Its statements may take so long.
+    Direct(Duration),
+    /// For LISTEN.
+    Listening,
+}
+
+impl Session {
+    fn new(url: &DatabaseUrl, kind: SessionKind) -> Self {
+        Self {
+            url: url.clone(),
+            kind,
+        }
+    }
+
+    /// The options for a connection that is opened now: a file with the password is read, beside the runtime.
+    async fn options(&self) -> PgConnectOptions {
+        let session = self.clone();
+        match tokio::task::spawn_blocking(move || session.build()).await {
+            Ok(options) => options,
+            Err(_) => self.build(),
+        }
+    }
+
+    fn build(&self) -> PgConnectOptions {
+        let options = self.url.connect_options(APPLICATION_NAME);
+        match self.kind {
+            SessionKind::Pooled => options.statement_cache_capacity(0).extra_float_digits(None),
+            SessionKind::Direct(limit) => options
+                .options([
+                    ("statement_timeout", limit.as_millis().to_string()),
+                    ("lock_timeout", limit.as_millis().to_string()),
+                    ("idle_in_transaction_session_timeout", "60000".to_owned()),
+                ])
+                .options(SAFE_SESSION),
+            SessionKind::Listening => options.options(SAFE_SESSION),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connection_of_heartbeats_is_never_closed_for_its_age() {
+        let options = one_for_good();
+        assert_eq!(options.get_max_lifetime(), None);
+        assert_eq!(options.get_idle_timeout(), None);
     }
 }

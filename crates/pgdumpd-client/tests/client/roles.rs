@@ -52,22 +52,37 @@ async fn a_producer_finds_no_job_of_another() {
 }
 
 #[tokio::test]
-async fn the_key_and_the_id_of_another_role_are_told_apart() {
+async fn a_key_is_its_roles_own_and_an_id_is_everybodys() {
     let queue = Queue::new().await;
     let (first, second) = (producer(&queue).await, producer(&queue).await);
     let request = BackupRequest::new("shop").idempotency_key("nightly");
     enqueue(&first, &request).await.unwrap();
 
     let same_key = BackupRequest::new("shop").idempotency_key("nightly");
-    let error = enqueue(&second, &same_key).await.unwrap_err();
-    assert!(
-        matches!(&error, ClientError::KeyOfAnotherRole { key } if key == "nightly"),
-        "{error:?}"
-    );
+    let own = enqueue(&second, &same_key).await.unwrap();
+    assert_eq!(own.id, same_key.id());
+    assert!(own.is_new);
 
     let same_id = BackupRequest::new("shop").with_id(request.id());
     let error = enqueue(&second, &same_id).await.unwrap_err();
     assert!(matches!(error, ClientError::IdTaken { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_role_that_has_as_many_jobs_as_it_may_have_is_told_what_to_do() {
+    let queue = Queue::new().await;
+    let pool = producer(&queue).await;
+    queue
+        .database
+        .execute("UPDATE pgdumpd.quotas SET queued_jobs = 1")
+        .await;
+    enqueue(&pool, &BackupRequest::new("shop")).await.unwrap();
+    let error = enqueue(&pool, &BackupRequest::new("shop"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ClientError::Refused { .. }), "{error:?}");
+    assert!(!error.is_transient());
+    assert!(error.hint().unwrap().contains("pgdumpd.quotas"));
 }
 
 #[tokio::test]

@@ -19,6 +19,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<QueueConfig> {
     }
     let section = reader.section("queue");
     let url = secrets::connection(reader, &section);
+    let url = match secrets::password_file(reader, &section) {
+        Some(path) => url.map(|url| url.with_password_file(path)),
+        None => url,
+    };
     if reader.find(&section, "url").is_none() && reader.find(&section, "url_file").is_none() {
         reader.problem(
             section.key("url"),
@@ -59,8 +63,8 @@ fn listen_url(
                 format!("\"{url}\""),
                 found.origin,
             );
-            Some(match queue.and_then(DatabaseUrl::password) {
-                Some(password) if url.password().is_none() => url.with_password(password.clone()),
+            Some(match queue {
+                Some(queue) if url.password().is_none() => url.with_password_of(queue),
                 _ => url,
             })
         }

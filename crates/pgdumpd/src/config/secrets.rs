@@ -52,6 +52,16 @@ pub(super) fn connection(reader: &mut Reader<'_>, section: &Section) -> Option<D
     Some(url.with_password(password))
 }
 
+/// The file that [`connection`] read the password from, if it did.
+pub(super) fn password_file(reader: &Reader<'_>, section: &Section) -> Option<PathBuf> {
+    let found = reader.find(section, "password_file")?;
+    let inline = reader.find(section, "password");
+    if inline.is_some_and(|inline| inline.origin.rank() > found.origin.rank()) {
+        return None;
+    }
+    resolve(reader, Path::new(&values::text(&found.value)?)).ok()
+}
+
 /// A text that is never shown. Two are equal if they hold the same.
 #[derive(Debug, Clone)]
 pub struct Secret(SecretString);

@@ -149,6 +149,7 @@ impl Parts {
             user,
             database,
             password,
+            password_file: None,
             tls: self.tls()?,
             connect_timeout,
         })

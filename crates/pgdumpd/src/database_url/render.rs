@@ -16,17 +16,18 @@ use super::{DatabaseUrl, TlsMode};
 const NOWHERE: &str = "/nonexistent/pgdumpd";
 
 impl DatabaseUrl {
-    /// Options for sqlx, with the password, without statement logging, with this application_name.
+    /// Options for sqlx, with the password as its file has it now, without statement logging, with this application_name.
     ///
     /// sqlx takes `PGOPTIONS`, `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY` from the process's environment where
     /// the address has none, and offers no way to forget them: loading the configuration warns of them.
     pub fn connect_options(&self, application_name: &str) -> PgConnectOptions {
+        let password = self.present_password();
         let mut options = PgConnectOptions::new_without_pgpass()
             .host(&self.host)
             .port(self.port)
             .username(&self.user)
             // An empty password is none to the server; it only covers PGPASSWORD, which sqlx would take.
-            .password(self.password.as_ref().map_or("", |p| p.expose_secret()))
+            .password(password.as_ref().map_or("", |p| p.expose_secret()))
             .database(&self.database)
             .application_name(application_name)
             .ssl_mode(self.sqlx_ssl_mode());

@@ -3,43 +3,77 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::fault::chain;
+use crate::lifecycle::Lifecycle;
 use crate::queue::{Finished, Lease, Outcome, Queue};
 
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(500);
 /// A write that is not answered by then is tried again: it may be repeated.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two warnings of one end that cannot be written.
+const WARN_EVERY: Duration = Duration::from_secs(30);
 
-/// None when the queue could not be reached for a whole lease: whoever claims the job next settles it. A success is
-/// tried on until `shutdown`: its row may be the last attempt's, which nobody else would settle.
+/// The end could not be written: the lease runs out, and whoever claims the job next does it.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    /// What the queue said last, with its causes.
+    pub(super) reason: String,
+    /// Advice, where there is any.
+    pub(super) hint: Option<&'static str>,
+}
+
+/// Tries for a whole lease (`limit`), at least once. A success is tried on until the daemon halts while the queue cannot be
+/// reached: its row may be the last attempt's, which nobody else would settle. Where the queue refuses it for a reason that
+/// does not pass, a lease is enough, and none is waited for by a daemon that stops: slot and target are not kept for ever,
+/// and whoever claims the job next finds the backup whole.
 pub(super) async fn finish(
     queue: &Queue,
     lease: &Lease,
     outcome: &Outcome,
     limit: Duration,
-    shutdown: &CancellationToken,
-) -> Option<Finished> {
+    lifecycle: &Lifecycle,
+) -> Result<Finished, Unwritten> {
     let deadline = Instant::now() + limit;
-    let mut told = false;
+    let mut warned: Option<Instant> = None;
     loop {
-        match tokio::time::timeout(PATIENCE, queue.finish(lease, outcome)).await {
-            Ok(Ok(finished)) => return Some(finished),
-            Ok(Err(error)) if !told => {
-                told = true;
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the job's end could not be written; trying again"
-                );
-            }
-            _ => {}
+        let (refused, unwritten) =
+            match tokio::time::timeout(PATIENCE, queue.finish(lease, outcome)).await {
+                Ok(Ok(finished)) => return Ok(finished),
+                Ok(Err(error)) => (
+                    !error.may_pass(),
+                    Unwritten {
+                        reason: chain(&error),
+                        hint: error.hint(),
+                    },
+                ),
+                Err(_) => (
+                    false,
+                    Unwritten {
+                        reason: "no answer in time".to_owned(),
+                        hint: None,
+                    },
+                ),
+            };
+        if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            warned = Some(Instant::now());
+            warn!(
+                error = unwritten.reason,
+                "the job's end could not be written; trying again"
+            );
         }
-        let kept = matches!(outcome, Outcome::Succeeded(_) | Outcome::Copied(_))
-            && !shutdown.is_cancelled();
-        if Instant::now() >= deadline && !kept {
-            return None;
+        let late = Instant::now() >= deadline;
+        let kept = match outcome {
+            Outcome::Succeeded(_) | Outcome::Copied(_) if refused => {
+                !late && !lifecycle.drain.is_cancelled()
+            }
+            Outcome::Succeeded(_) | Outcome::Copied(_) => !late || !lifecycle.halt.is_cancelled(),
+            _ => !late,
+        };
+        if !kept {
+            return Err(unwritten);
         }
         tokio::time::sleep(RETRY).await;
     }

@@ -40,6 +40,15 @@ pub enum MigrateError {
         /// How often it was tried.
         tries: u32,
     },
+    /// The lock that only one migration at a time holds was not to be had within one try.
+    #[error("another session holds the lock of pgdumpd's migrations")]
+    Waited(#[source] sqlx::Error),
+    /// Another session held that lock all the time.
+    #[error("another session holds the lock of pgdumpd's migrations: {holder}")]
+    AnotherMigrates {
+        /// Its process in the server and its role.
+        holder: String,
+    },
     /// A migration's own statements failed.
     #[error("migration {version} ({name}) failed")]
     Migration {
@@ -82,6 +91,9 @@ impl MigrateError {
             Self::Locked { .. } => Some(
                 "Look for long transactions on the tables of schema pgdumpd in pg_stat_activity, then run `pgdumpd migrate` again.".into(),
             ),
+            Self::AnotherMigrates { .. } => Some(
+                "Where that is another pgdumpd, run `pgdumpd migrate` again when it has ended. Any role that may connect can take the lock: where it is no pgdumpd, end it with pg_terminate_backend().".into(),
+            ),
             Self::Grant { role, source } if sqlstate(source).as_deref() == Some("42704") => {
                 Some(format!("Create the role first: CREATE ROLE \"{}\" LOGIN.", role.replace('"', "\"\"")))
             }
@@ -91,6 +103,13 @@ impl MigrateError {
                 Some("Run `pgdumpd migrate` as the owner of schema pgdumpd, or the first time as a role with the right to create schemas in this database.".into())
             }
             _ => None,
+        }
+    }
+
+    pub(super) fn in_lock(source: sqlx::Error) -> Self {
+        match sqlstate(&source).as_deref() {
+            Some("55P03") => Self::Waited(source),
+            _ => Self::Database(source),
         }
     }
 
@@ -114,6 +133,7 @@ impl MigrateError {
         match self {
             Self::Migration { source, .. }
             | Self::Grant { source, .. }
+            | Self::Waited(source)
             | Self::Database(source) => sqlstate(source).as_deref() == Some("55P03"),
             _ => false,
         }

@@ -9,6 +9,15 @@ use super::MigrateError;
 /// so that no application's own lock is likely to be the same.
 pub(super) const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(2015450147409832101)";
 
+/// Who holds it.
+const HOLDER: &str = "\
+SELECT pg_catalog.format('process %s, role \"%s\"', l.pid, a.usename) AS holder
+FROM pg_catalog.pg_locks AS l
+LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+  AND l.classid::bigint = 2015450147409832101 >> 32 AND l.objid::bigint = 2015450147409832101 & 4294967295";
+
 /// The history's own table.
 pub(super) const CREATE: &str = "\
 CREATE TABLE pgdumpd.schema_migrations (
@@ -53,6 +62,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(10, "deletions", "0010_deletions.sql"),
     migration!(11, "rights", "0011_rights.sql"),
     migration!(12, "volume", "0012_volume.sql"),
+    migration!(13, "turns", "0013_turns.sql"),
 ];
 
 /// The schema version that this build needs.
@@ -76,6 +86,15 @@ impl Migration {
             self.checksum()
         )
     }
+}
+
+/// Who holds the lock, in words.
+pub(super) async fn holder(connection: &mut PgConnection) -> Result<String, MigrateError> {
+    let row = sqlx::raw_sql(HOLDER).fetch_optional(connection).await?;
+    Ok(match row {
+        Some(row) => row.try_get("holder")?,
+        None => "it has just let it go".to_owned(),
+    })
 }
 
 /// A row of the history.

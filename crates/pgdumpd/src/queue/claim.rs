@@ -17,10 +17,11 @@ const NEXT_DUE: &str = include_str!("sql/next_due.sql");
 const CLAIM_COPY: &str = include_str!("sql/claim_copy.sql");
 const NEXT_DUE_COPY: &str = include_str!("sql/next_due_copy.sql");
 
-/// Jobs looked at for each target and priority, or for each storage, once the first ones turn out to be locked.
-const PAST_LOCKED_ROWS: i64 = 50;
+/// Jobs looked at for each target, priority and role, or for each storage: more where those before turn out to be locked by
+/// transactions that have cancelled them and have not ended. A role's quota is less than the last.
+const DEPTHS: [i64; 3] = [1, 50, 5_000];
 
-/// How often a claim is tried again after another claimer was faster.
+/// How often a claim is tried before another claimer that was faster is left the target.
 const TRIES: u32 = 3;
 
 /// How long a claim whose answer was lost may still come to light: the statement's limit, and then some.
@@ -135,14 +136,21 @@ impl Queue {
         statement: impl Fn(Uuid, i64) -> Statement<'q>,
     ) -> Result<Option<ClaimedJob>, QueueError> {
         self.give_doubtful_claims_back().await?;
-        let mut depth = 1;
-        for _ in 0..TRIES {
-            match self.try_claim(&statement, depth).await {
+        let mut tries = 0;
+        let mut depths = DEPTHS.iter();
+        let mut depth = depths.next();
+        while let Some(jobs) = depth {
+            match self.try_claim(&statement, *jobs).await {
                 Ok(Found::Job(job)) => return Ok(Some(*job)),
                 Ok(Found::Nothing) => return Ok(None),
-                Ok(Found::Locked) => depth = PAST_LOCKED_ROWS,
+                Ok(Found::Locked) => depth = depths.next(),
                 // Two claimers of one target in the same instant meet on the unique index.
-                Err(error) if error.is_unique_violation() => {}
+                Err(error) if error.is_unique_violation() => {
+                    tries += 1;
+                    if tries == TRIES {
+                        return Ok(None);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -167,7 +175,7 @@ impl Queue {
         if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
             return Ok(Found::Job(Box::new(claimed_job(&row, asked.token)?)));
         }
-        Ok(if row.try_get("found_heads")? && depth == 1 {
+        Ok(if row.try_get("found_heads")? {
             Found::Locked
         } else {
             Found::Nothing

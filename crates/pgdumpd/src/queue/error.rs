@@ -108,7 +108,10 @@ impl QueueError {
     /// (a wrong password, a missing right or database, a foreign schema) stays until a person changes something.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Timeout(_) | Self::Migrate(MigrateError::Locked { .. }) => true,
+            Self::Timeout(_)
+            | Self::Migrate(MigrateError::Locked { .. } | MigrateError::AnotherMigrates { .. }) => {
+                true
+            }
             Self::Database(error)
             | Self::Migrate(
                 MigrateError::Database(error)
@@ -129,9 +132,9 @@ impl QueueError {
         }
     }
 
-    /// Whether the server itself refused the statement, so that it certainly changed nothing.
+    /// Whether the server refused the statement before its commit, so that it certainly changed nothing.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Database(sqlx::Error::Database(_)))
+        self.sqlstate().is_some_and(|code| is_before_commit(&code))
     }
 
     /// Another claimer was faster (unique_violation).
@@ -149,6 +152,16 @@ impl QueueError {
     pub(super) fn is_missing_schema(&self) -> bool {
         matches!(self.sqlstate().as_deref(), Some("42P01" | "3F000"))
     }
+}
+
+/// Whether an error with this SQLSTATE only comes while a statement runs: of its values, its rights and names, its
+/// transaction, its locks, or because it was cancelled. A server that shuts down (57P01), or a pooler that lost it (08P01), may
+/// say so after the commit.
+fn is_before_commit(code: &str) -> bool {
+    ["22", "23", "25", "40", "42"].contains(&code.get(..2).unwrap_or_default())
+        // statement_completion_unknown
+        && code != "40003"
+        || ["55P03", "57014"].contains(&code)
 }
 
 fn passes(error: &sqlx::Error) -> bool {
@@ -180,6 +193,20 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[test]
+    fn what_may_come_after_a_commit_is_no_refusal() {
+        for code in [
+            "22003", "23505", "25006", "40001", "42501", "55P03", "57014",
+        ] {
+            assert!(is_before_commit(code), "{code}");
+        }
+        for code in [
+            "57P01", "57P02", "08P01", "08006", "53300", "58030", "XX000", "40003", "",
+        ] {
+            assert!(!is_before_commit(code), "{code}");
+        }
+    }
 
     #[test]
     fn an_unreachable_queue_may_come_back_and_a_foreign_one_does_not() {

@@ -8,6 +8,7 @@ use super::{Queue, QueueError};
 
 const IDENTITY: &str = include_str!("sql/identity.sql");
 const RESET: &str = include_str!("sql/reset_identity.sql");
+const END_ATTEMPTS: &str = include_str!("sql/end_adopted_attempts.sql");
 
 /// What the server says of the queue.
 pub(super) struct Identity {
@@ -47,6 +48,7 @@ impl Queue {
         let Some(row) = self.inner.link.fetch_optional(statement).await? else {
             return Ok(None);
         };
+        self.inner.link.fetch_all(sqlx::query(END_ATTEMPTS)).await?;
         Ok(Some(Adopted {
             id: row.try_get("id")?,
             cancelled: row.try_get::<i64, _>("cancelled")?.unsigned_abs(),

@@ -8,6 +8,7 @@ use sqlx::query::Query;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::time::timeout;
 
+use super::Session;
 use super::error::QueueError;
 
 /// What the server's own timeout gets before ours ends the connection.
@@ -22,6 +23,8 @@ pub(super) struct Link {
     pool: PgPool,
     pooled: bool,
     limit: Duration,
+    /// How new connections are opened, where that changes.
+    session: Option<Session>,
 }
 
 impl Link {
@@ -31,6 +34,15 @@ impl Link {
             pool,
             pooled,
             limit: limit + GRACE,
+            session: None,
+        }
+    }
+
+    /// Opens connections as `session` says at the time: its password may change.
+    pub(super) fn opened_as(self, session: Session) -> Self {
+        Self {
+            session: Some(session),
+            ..self
         }
     }
 
@@ -74,6 +86,11 @@ impl Link {
     }
 
     async fn run(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {
+        if self.pool.num_idle() == 0
+            && let Some(session) = &self.session
+        {
+            self.pool.set_connect_options(session.options().await);
+        }
         let mut held = Held(Some(self.pool.acquire().await?));
         let Some(connection) = held.0.as_deref_mut() else {
             return Err(QueueError::Database(sqlx::Error::PoolClosed));

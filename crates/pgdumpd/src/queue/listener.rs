@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::Queue;
+use super::{Queue, Session};
 
 /// Says that a job is due, that a job ended, or that a cancel was asked for. Its payload is empty: any role
 /// may notify on any channel, so nothing that is read here carries authority.
@@ -19,6 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After this silence the connection is tested: a dead network shows no end by itself.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// A connection that lasted for so long is no failure: the next one is opened at once.
+const LASTING: Duration = Duration::from_secs(30);
 
 /// The longest pause between two tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -41,8 +44,8 @@ impl Queue {
     /// Wake-ups of this queue. Without a direct connection to listen on (see the configuration) none ever comes.
     pub fn listener(&self) -> Wakes {
         let stream: Pin<Box<dyn Stream<Item = Wake> + Send>> = match &self.inner.listen {
-            Some(options) => Box::pin(stream::unfold(
-                Listener::new(options.clone()),
+            Some(listening) => Box::pin(stream::unfold(
+                Listener::new(listening.clone()),
                 |mut listener| async {
                     let wake = listener.next().await;
                     Some((wake, listener))
@@ -78,16 +81,42 @@ impl std::fmt::Debug for Wakes {
     }
 }
 
+/// How to connect for LISTEN.
+#[derive(Debug, Clone)]
+pub(super) enum Listening {
+    /// As the session says at the time.
+    As(Session),
+    /// Always so.
+    With(PgConnectOptions),
+}
+
+impl Listening {
+    async fn options(&self) -> PgConnectOptions {
+        match self {
+            Self::As(session) => session.options().await,
+            Self::With(options) => options.clone(),
+        }
+    }
+}
+
 struct Listener {
-    options: PgConnectOptions,
-    connection: Option<PgListener>,
+    listening: Listening,
+    connection: Option<Connected>,
+    /// Tries that failed, and connections that did not last, one after another.
     failures: u32,
 }
 
+struct Connected {
+    listener: PgListener,
+    since: Instant,
+    /// Whether the caller knows of it.
+    told: bool,
+}
+
 impl Listener {
-    fn new(options: PgConnectOptions) -> Self {
+    fn new(listening: Listening) -> Self {
         Self {
-            options,
+            listening,
             connection: None,
             failures: 0,
         }
@@ -99,44 +128,55 @@ impl Listener {
                 self.connect().await;
                 continue;
             };
-            if self.failures > 0 {
+            if !connection.told {
                 // Armed before the caller looks at the queue, so nothing falls between.
-                self.failures = 0;
+                connection.told = true;
                 return Wake::Connected;
             }
-            let heard = match timeout(SILENCE, connection.try_recv()).await {
+            let heard = match timeout(SILENCE, connection.listener.try_recv()).await {
                 Ok(Ok(Some(_))) => return Wake::Notified,
                 Ok(Ok(None)) => Err("the connection was closed".to_owned()),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => ping(connection).await,
+                Err(_) => ping(&mut connection.listener).await,
             };
             if let Err(reason) = heard {
                 tracing::warn!(
                     error = reason,
                     "the queue's listener lost its connection; polling goes on"
                 );
+                self.failures = match connection.since.elapsed() {
+                    lasted if lasted >= LASTING => 0,
+                    _ => self.failures + 1,
+                };
                 self.connection = None;
             }
         }
     }
 
+    /// Pauses by how many tries have failed, and tries once.
     async fn connect(&mut self) {
-        match timeout(CONNECT_TIMEOUT, listen(self.options.clone())).await {
-            Ok(Ok(connection)) => {
-                self.connection = Some(connection);
-                self.failures += 1;
+        if self.failures > 0 {
+            let pause = Duration::from_millis(250 << self.failures.min(8)).min(LONGEST_PAUSE);
+            sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        }
+        match timeout(CONNECT_TIMEOUT, listen(&self.listening)).await {
+            Ok(Ok(listener)) => {
+                self.connection = Some(Connected {
+                    listener,
+                    since: Instant::now(),
+                    told: false,
+                });
                 return;
             }
             Ok(Err(error)) => tracing::debug!(%error, "the queue's listener could not connect"),
             Err(_) => tracing::debug!("the queue's listener was not answered"),
         }
         self.failures += 1;
-        let pause = Duration::from_millis(250 << self.failures.min(8)).min(LONGEST_PAUSE);
-        sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
     }
 }
 
-async fn listen(options: PgConnectOptions) -> Result<PgListener, sqlx::Error> {
+async fn listen(listening: &Listening) -> Result<PgListener, sqlx::Error> {
+    let options = listening.options().await;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(CONNECT_TIMEOUT)

@@ -35,6 +35,7 @@ mod outage;
 mod pairs;
 mod progress;
 mod rebuild;
+mod refused_end;
 mod relations;
 mod remote;
 mod remote_faults;

@@ -6,7 +6,7 @@ use pgdumpd::config::QueueConfig;
 use pgdumpd::database_url::DatabaseUrl;
 use pgdumpd::migrate::{self, Grants};
 use pgdumpd::queue::{ClaimedJob, Failure, Progress, Queue, Success};
-use pgdumpd_testkit::{Database, Role, cluster, hostile_public};
+use pgdumpd_testkit::{Cluster, Database, Role, cluster, hostile_public};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use uuid::Uuid;
@@ -25,7 +25,10 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) async fn fixture() -> Fixture {
-    let cluster = cluster().await;
+    fixture_on(cluster().await).await
+}
+
+pub(crate) async fn fixture_on(cluster: &Cluster) -> Fixture {
     let db = cluster.database().await;
     let (daemon, producer) = (cluster.role("").await, cluster.role("").await);
     hostile_public(&db).await;
@@ -118,6 +121,19 @@ impl Fixture {
             .fetch_one(&self.admin)
             .await
             .unwrap()
+    }
+
+    /// Queued jobs of a role, due for longer the lower their number; as if it had enqueued them itself.
+    pub(crate) async fn flood(&self, target: &str, role: &Role, count: u32) {
+        let sql = "INSERT INTO pgdumpd.backup_jobs (target, requested_by, priority, run_at)
+                   SELECT $1, $2, 1 + i % 5, now() - interval '1 day' + i * interval '1 ms' FROM generate_series(1, $3) AS i";
+        sqlx::query(sql)
+            .bind(target)
+            .bind(&role.name)
+            .bind(i64::from(count))
+            .execute(&self.admin)
+            .await
+            .unwrap();
     }
 
     /// One column of a job, as text.

@@ -1,6 +1,9 @@
 //! Another queue behind the same address: a clone that was adopted, a name that moved, a failover.
 
+use std::time::Duration;
+
 use pgdumpd::queue::{QueueError, Worker};
+use pgdumpd_testkit::eventually;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, LEASE, fixture, names};
@@ -69,4 +72,40 @@ async fn a_daemon_does_not_register_in_a_queue_with_another_id_and_is_told_both(
     };
     assert_eq!((found, known), (new, f.queue.id()));
     assert_eq!(seen().await, before);
+}
+
+#[tokio::test]
+async fn a_claim_that_an_adoption_waits_for_leaves_no_attempt_running() {
+    let f = fixture().await;
+    let id = f.enqueue("a", &[]).await;
+    let mut claimer = f.admin.begin().await.unwrap();
+    sqlx::query(include_str!("../../src/queue/sql/claim.sql"))
+        .bind(names(&["a"]))
+        .bind(&[1_i16][..])
+        .bind(f.worker)
+        .bind(Uuid::new_v4())
+        .bind(300.0_f64)
+        .bind(1_i64)
+        .bind(f.queue.id())
+        .execute(&mut *claimer)
+        .await
+        .unwrap();
+    let adopting = tokio::spawn({
+        let queue = f.queue.clone();
+        async move { queue.reset_identity().await.unwrap().unwrap() }
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually(
+        "it waits for the claim",
+        Duration::from_secs(20),
+        async || {
+            let count: i64 = sqlx::query_scalar(waits).fetch_one(&f.admin).await.unwrap();
+            (count > 0).then_some(())
+        },
+    )
+    .await;
+    claimer.commit().await.unwrap();
+    assert_eq!(adopting.await.unwrap().failed, 1);
+    assert_eq!(f.state(id).await, "failed");
+    assert_eq!(f.outcomes(id).await, ["lost"]);
 }

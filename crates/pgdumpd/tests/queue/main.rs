@@ -5,20 +5,24 @@
     reason = "a test's helpers fail the test, as the tests themselves do"
 )]
 
+mod cancels;
 mod claims;
 mod copies;
 mod differences;
 mod documents;
 mod fixture;
+mod hints;
 mod hostile;
 mod identity;
 mod kept;
 mod links;
 mod migrations;
 mod model;
+mod quotas;
 mod retention_model;
 mod roles;
 mod schedules;
 mod statements;
 mod states;
+mod turns;
 mod volume;

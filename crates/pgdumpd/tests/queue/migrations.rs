@@ -5,7 +5,7 @@ use std::process::Command;
 use pgdumpd::migrate::{Grants, MIGRATIONS, MigrateError, VERSION, migrate, print};
 use pgdumpd::queue::{Queue, QueueError};
 use pgdumpd_testkit::{Database, cluster};
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::fixture::config;
@@ -158,6 +158,34 @@ async fn a_migration_waits_for_whoever_holds_the_lock() {
     .await;
     transaction.rollback().await.unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().version, VERSION);
+}
+
+#[tokio::test]
+async fn whoever_holds_the_lock_of_migrations_all_the_time_is_named() {
+    let cluster = cluster().await;
+    let db = cluster.database().await;
+    let stranger = cluster.role("").await;
+    let mut other = PgConnection::connect(&db.url_as(&stranger.name))
+        .await
+        .unwrap();
+    let mut transaction = other.begin().await.unwrap();
+    let process: i32 = sqlx::query_scalar(
+        "SELECT pg_backend_pid() FROM pg_advisory_xact_lock(2015450147409832101)",
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .unwrap();
+    let error = migrate(&db.pool().await, &Grants::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "another session holds the lock of pgdumpd's migrations: process {process}, role \"{}\"",
+            stranger.name
+        )
+    );
+    transaction.rollback().await.unwrap();
 }
 
 #[tokio::test]

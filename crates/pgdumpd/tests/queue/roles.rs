@@ -21,7 +21,7 @@ const PRODUCER_COLUMNS: &[&str] = &[
     "timeout",
 ];
 /// What a producer may read of the table itself.
-const READABLE_COLUMNS: &[&str] = &["id", "target", "idempotency_key"];
+const READABLE_COLUMNS: &[&str] = &["id", "target", "idempotency_key", "requested_by"];
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 async fn login(f: &Fixture, role: &Role) -> PgPool {
@@ -133,7 +133,7 @@ async fn a_producer_is_refused_every_write_and_read_that_is_not_its_own() {
         "SELECT id FROM pgdumpd.backup_jobs FOR KEY SHARE",
         "INSERT INTO pgdumpd.backup_jobs (target, state) VALUES ('x', 'succeeded')",
         "INSERT INTO pgdumpd.backup_jobs (target, requested_by) VALUES ('x', 'postgres')",
-        "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'k') ON CONFLICT (target, idempotency_key) DO UPDATE SET target = 'y'",
+        "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'k') ON CONFLICT (requested_by, target, idempotency_key) DO UPDATE SET target = 'y'",
         "DELETE FROM pgdumpd.daemon_status",
         "CREATE TABLE pgdumpd.mine ()",
         "CREATE FUNCTION pgdumpd.mine() RETURNS void LANGUAGE sql AS ''",
@@ -186,7 +186,7 @@ async fn what_a_producer_may_do_works() {
          VALUES ('{id}', 'backup', 'app', '{{\"schemas\": [\"public\"]}}', 1, 2, now(), 'k', 5, '1 hour') RETURNING id::text"
     );
     assert_eq!(text(&pool, &full).await, id.to_string());
-    allowed(&pool, "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'k') ON CONFLICT (target, idempotency_key) DO NOTHING").await;
+    allowed(&pool, "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'k') ON CONFLICT (requested_by, target, idempotency_key) DO NOTHING").await;
     let again =
         "SELECT job_id || ' ' || is_new FROM pgdumpd.enqueue_backup('app', idempotency_key => 'k')";
     assert_eq!(text(&pool, again).await, format!("{id} false"));
@@ -232,6 +232,14 @@ async fn malformed_input_is_refused_as_it_is_inserted() {
         ("target, spec", r#"'a', '{"tables": [1]}'"#),
         ("target, spec", r#"'a', '{"tables": [""]}'"#),
         ("target, spec", r#"'a', '{"label": 1}'"#),
+        (
+            "target, spec",
+            "'a', jsonb_build_object('tables', jsonb_build_array(repeat('*a', 17)))",
+        ),
+        (
+            "target, spec",
+            "'a', jsonb_build_object('schemas', jsonb_build_array(repeat('(a|b)+', 10)))",
+        ),
         (
             "target, spec",
             "'a', jsonb_build_object('tables', to_jsonb(array_fill(repeat('x', 900), ARRAY[20])))",
@@ -288,12 +296,9 @@ async fn a_second_producer_can_neither_see_nor_cancel_the_first_ones_jobs() {
         "not_found"
     );
     assert_eq!(f.state(id.parse().unwrap()).await, "queued");
-    let steal = "SELECT pgdumpd.enqueue_backup('app', idempotency_key => 'k')";
-    assert_eq!(
-        code(&second, steal).await.as_deref(),
-        Some("23505"),
-        "{steal}"
-    );
+    // A key is its role's own.
+    let own = "SELECT is_new::text FROM pgdumpd.enqueue_backup('app', idempotency_key => 'k')";
+    assert_eq!(text(&second, own).await, "true");
     let steal = format!("SELECT pgdumpd.enqueue_backup('app', id => '{id}')");
     assert_eq!(
         code(&second, &steal).await.as_deref(),
@@ -316,6 +321,59 @@ async fn a_second_producer_can_neither_see_nor_cancel_the_first_ones_jobs() {
         "1",
         "the daemons' targets are not shown"
     );
+}
+
+#[tokio::test]
+async fn a_key_that_a_producer_took_first_takes_nothing_from_an_operator() {
+    let f = fixture().await;
+    let (producer, operator) = (login(&f, &f.producer).await, login(&f, &f.daemon).await);
+    let squat = "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key, run_at) VALUES ('app', 'nightly 2026-11-28', '9999-01-01')";
+    allowed(&producer, squat).await;
+    let nightly = "SELECT job_id || ' ' || is_new FROM pgdumpd.enqueue_backup('app', idempotency_key => 'nightly 2026-11-28')";
+    let first = text(&operator, nightly).await;
+    let (id, is_new) = first.split_once(' ').unwrap();
+    assert_eq!(is_new, "true");
+    let job = f.claim(&["app"]).await.expect("it is due");
+    assert_eq!(job.lease.job.to_string(), id);
+    assert_eq!(text(&operator, nightly).await, format!("{id} false"));
+    let insert = "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'nightly 2026-11-28')";
+    let again = format!("{insert} ON CONFLICT (requested_by, target, idempotency_key) DO NOTHING");
+    allowed(&producer, &again).await;
+    assert_eq!(code(&producer, insert).await.as_deref(), Some("23505"));
+}
+
+#[tokio::test]
+async fn an_operators_rights_are_also_those_of_the_role_that_set_role_took() {
+    let f = fixture().await;
+    let (operators, person) = (
+        cluster().await.role("").await,
+        cluster().await.role("NOINHERIT").await,
+    );
+    let grants = Grants {
+        operators: vec![operators.name.clone()],
+        ..Grants::default()
+    };
+    migrate(&f.admin, &grants).await.unwrap();
+    f.db.execute(&format!("GRANT {} TO {}", operators.name, person.name))
+        .await;
+    let id = f.enqueue("app", &[]).await;
+    let mut session = login(&f, &person).await.acquire().await.unwrap();
+    let set = format!("SET ROLE {}", operators.name);
+    sqlx::raw_sql(AssertSqlSafe(set))
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM pgdumpd.backup_status")
+        .fetch_one(&mut *session)
+        .await
+        .unwrap();
+    assert_eq!(seen, 1);
+    let said: String = sqlx::query_scalar("SELECT pgdumpd.cancel_backup($1)")
+        .bind(id)
+        .fetch_one(&mut *session)
+        .await
+        .unwrap();
+    assert_eq!(said, "cancelled");
 }
 
 #[tokio::test]

@@ -297,6 +297,30 @@ async fn a_spec_version_that_nobody_knows_is_refused_and_claims_stay_quick() {
 }
 
 #[tokio::test]
+async fn many_jobs_of_one_role_cost_a_claim_nothing() {
+    let v = volume().await;
+    v.run(
+        "INSERT INTO pgdumpd.backup_jobs (target, requested_by, run_at)
+         SELECT 'target-1', 'many', now() - interval '1 day' FROM generate_series(1, 20000);
+         INSERT INTO pgdumpd.backup_jobs (target, requested_by)
+         SELECT 'target-1', 'role-' || i FROM generate_series(1, 20) AS i",
+    )
+    .await;
+    v.run("VACUUM (ANALYZE) pgdumpd.backup_jobs").await;
+    let queue = format!("'{}'", v.f.queue.id());
+    let claim = include_str!("../../src/queue/sql/claim.sql")
+        .replace("$1", "'{target-1,target-2}'::text[]")
+        .replace("$2", "'{1}'")
+        .replace("$3", "gen_random_uuid()")
+        .replace("$4", "gen_random_uuid()")
+        .replace("$5", "300::double precision")
+        .replace("$6", "1")
+        .replace("$7", &queue);
+    // Some 25 probes for those who ask, each with its turn and the cancels.
+    assert_cheap(&v.daemon, &claim, 1, 600).await;
+}
+
+#[tokio::test]
 async fn attempts_that_left_nothing_are_not_looked_at_with_each_heartbeat() {
     let v = volume().await;
     let mut admin = v.f.db.connect().await;
