@@ -229,6 +229,10 @@ pub struct JobStatus {
     pub started_at: Option<DateTime<Utc>>,
     /// When the job ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// The daemon's process that has, or had, it.
+    pub worker_id: Option<Uuid>,
+    /// After it, another daemon may take a running job.
+    pub lease_expires_at: Option<DateTime<Utc>>,
 }
 
 impl JobStatus {
@@ -237,6 +241,7 @@ impl JobStatus {
         let timeless = |status: &Self| Self {
             elapsed_seconds: None,
             elapsed: None,
+            lease_expires_at: None,
             ..status.clone()
         };
         timeless(self) == timeless(before)
@@ -300,6 +305,8 @@ impl FromRow<'_, PgRow> for JobStatus {
             run_at: row.try_get("run_at")?,
             started_at: row.try_get("started_at")?,
             finished_at: row.try_get("finished_at")?,
+            worker_id: row.try_get("worker_id")?,
+            lease_expires_at: row.try_get("lease_expires_at")?,
         })
     }
 }

@@ -44,7 +44,9 @@ SELECT
     finished_at,
     kind,
     copy_of,
-    copy_to
+    copy_to,
+    worker_id,
+    lease_expires_at
 FROM pgdumpd.backup_status
 WHERE ($1::text IS NULL OR target = $1::text)
   AND ($2::text IS NULL OR state = $2::text)

@@ -44,6 +44,8 @@ SELECT
     finished_at,
     kind,
     copy_of,
-    copy_to
+    copy_to,
+    worker_id,
+    lease_expires_at
 FROM pgdumpd.backup_status
 WHERE id = $1::uuid

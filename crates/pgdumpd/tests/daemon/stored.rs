@@ -1,9 +1,11 @@
 //! Stored backups shown, verified and brought back.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
 
 use pgdumpd_testkit::{contents, eventually, fill, fill_large_objects};
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Executor as _, Row as _};
 use uuid::Uuid;
 
