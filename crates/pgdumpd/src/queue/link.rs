@@ -85,13 +85,29 @@ impl Link {
         }
     }
 
-    async fn run(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {
-        if self.pool.num_idle() == 0
-            && let Some(session) = &self.session
-        {
+    /// A connection of the pool, or a new one as the session is opened now: those that are idle may turn out to be lost, and the
+    /// password to have changed since.
+    async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        if self.pool.num_idle() == 0 {
+            self.renew_options().await;
+        }
+        match self.pool.acquire().await {
+            Err(error) if is_wrong_password(&error) => {
+                self.renew_options().await;
+                self.pool.acquire().await
+            }
+            acquired => acquired,
+        }
+    }
+
+    async fn renew_options(&self) {
+        if let Some(session) = &self.session {
             self.pool.set_connect_options(session.options().await);
         }
-        let mut held = Held(Some(self.pool.acquire().await?));
+    }
+
+    async fn run(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {
+        let mut held = Held(Some(self.acquire().await?));
         let Some(connection) = held.0.as_deref_mut() else {
             return Err(QueueError::Database(sqlx::Error::PoolClosed));
         };
@@ -111,7 +127,14 @@ impl Link {
     }
 }
 
-/// What a direct session is given as it starts.
+/// invalid_password
+fn is_wrong_password(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("28P01"))
+}
+
+/// How the transaction begins that a statement behind a pooler runs in.
 const BEGIN: &str =
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path = pg_catalog, pg_temp";
 
