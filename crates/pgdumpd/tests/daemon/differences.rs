@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::copies::copying;
 use crate::harness::{Daemon, SOON, World, quoted};
+use crate::retention::APPLIED;
 
 /// A public key of age.
 const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
@@ -228,6 +229,12 @@ async fn daemons_that_differ_delete_no_backup() {
         world.held_by(id, "2 of 2").await;
     };
     copied(&world, older).await;
+    eventually(
+        "the rules are applied while it is alone",
+        SOON,
+        async || first.log().contains(APPLIED).then_some(()),
+    )
+    .await;
     world.set("targets.shop", "keep_last", "30");
     world.set("daemon", "max_copies", "0");
     let mut second = world.daemon().await;
