@@ -39,7 +39,7 @@ impl Unkept {
     fn nameless(folder: &Path) -> io::Result<File> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?);
-        // Without it there is no way to a name later.
+        // Without it the file could not be given a name later.
         std::fs::symlink_metadata(link_to(&file))?;
         Ok(file)
     }
