@@ -120,6 +120,7 @@ def questions():
         ("reap_cancelled", statement("reap_cancelled"), ["daemon"]),
         ("reap_expired", statement("reap_expired", "3", f"'{queue}'"), ["daemon"]),
         ("kept_backups", statement("kept_backups", f"'{queue}'", "'target-7'", "'00000000-0000-0000-0000-000000000001'::uuid"), ["daemon"]),
+        ("last_size", statement("last_size", "'target-7'", "'{}'::jsonb"), ["daemon"]),
         ("last_database", statement("last_database", "'target-7'"), ["daemon"]),
         ("deletions_to_finish", statement("deletions_to_finish", ids, "20", "'{}'", f"'{queue}'"), ["daemon"]),
         ("prune_workers", statement("prune_workers"), ["daemon"]),

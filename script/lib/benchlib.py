@@ -65,8 +65,8 @@ def dumps_started():
 class Daemon:
     """pgdumpd run. `targets`: by name, the database and further lines of the target's configuration."""
 
-    def __init__(self, targets, storage=None):
-        """`storage`: lines of the storage's section instead of those of a local directory."""
+    def __init__(self, targets, storage=None, daemon=()):
+        """`storage`: lines of the storage's section instead of those of a local directory; `daemon`: of the daemon's."""
         storage = storage or [f'path = "{WORK}/backups"', 'min_free = "100MiB"']
         targets = "".join(
             f'[targets."{name}"]\nurl = "{url(database)}"\nstorage = "local"\n' + "".join(f"{line}\n" for line in lines)
@@ -75,7 +75,7 @@ class Daemon:
         with open(f"{WORK}/pgdumpd.toml", "w") as file:
             file.write(
                 f'[queue]\nurl = "{url("queue")}"\n[pg_dump]\ndirectories = ["{WORK}/wrapper"]\n'
-                + "[storages.local]\n" + "".join(f"{line}\n" for line in storage) + targets
+                + "[daemon]\n" + "".join(f"{line}\n" for line in daemon) + "[storages.local]\n" + "".join(f"{line}\n" for line in storage) + targets
             )
         os.mkdir(f"{WORK}/backups")
         environment = dict(os.environ, PGDUMPD_CONFIG=f"{WORK}/pgdumpd.toml")

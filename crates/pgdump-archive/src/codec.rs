@@ -80,6 +80,21 @@ impl Codec {
             _ => 1 << 20,
         }
     }
+
+    /// The memory that compressing one piece takes at most beside the piece and its packed form, in bytes: what the codec
+    /// itself keeps from piece to piece.
+    #[must_use]
+    pub fn memory_bytes(self) -> usize {
+        match (self.compression, self.level) {
+            (Compression::None, _) => 0,
+            (Compression::Gzip, _) => 1 << 20,
+            (Compression::Lz4, _) => 2 << 20,
+            (Compression::Zstd, 0..=2) => 1 << 20,
+            (Compression::Zstd, 3..=8) => 8 << 20,
+            (Compression::Zstd, 9..=11) => 32 << 20,
+            (Compression::Zstd, 12..) => 68 << 20,
+        }
+    }
 }
 
 impl fmt::Display for Codec {

@@ -17,6 +17,7 @@ mod migrate;
 mod out;
 mod progress_bar;
 mod queue_pool;
+mod runtime;
 mod show;
 mod status;
 mod values;
@@ -94,10 +95,7 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return exit::complain(&error.into()),
     };

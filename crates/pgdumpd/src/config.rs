@@ -37,7 +37,7 @@ use crate::schedule::Schedule;
 
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
-pub use keys::{KEYS, Key, Kind};
+pub use keys::{KEYS, Key, Kind, MOST_AT_ONCE};
 pub(crate) use remote::LARGEST_PART;
 pub use remote::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3, UploadLimits};
 pub use secrets::Secret;

@@ -20,6 +20,7 @@ mod noting;
 mod publish;
 mod relations;
 mod reporter;
+mod room;
 mod settle;
 mod stop;
 mod weighing;

@@ -165,3 +165,31 @@ fn gzip_error(what: &str) -> PackError {
         what: what.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zstd_takes_no_more_memory_than_is_said() {
+        for level in 1..=22 {
+            let codec = Codec::zstd(level).unwrap();
+            // It depends on the size alone.
+            let raw = vec![0; codec.piece_bytes()];
+            let FragmentCodec::Zstd(mut compressor) = FragmentCodec::new(codec).unwrap() else {
+                panic!("{codec} is zstd");
+            };
+            compressor.compress(&raw).unwrap();
+            let taken = compressor.context_mut().sizeof();
+            let said = codec.memory_bytes();
+            assert!(
+                taken <= said,
+                "{codec} takes {taken} bytes, {said} are said"
+            );
+            assert!(
+                taken * 12 > said,
+                "{codec} takes {taken} bytes alone, {said} are said"
+            );
+        }
+    }
+}

@@ -96,6 +96,9 @@ const fn key(
     }
 }
 
+/// How many backups a daemon takes at once at most, and how many copies.
+pub const MOST_AT_ONCE: usize = 64;
+
 /// All keys, in the order in which the documents show them.
 pub const KEYS: &[Key] = &[
     key("queue", "url", Kind::Url, None),
@@ -107,8 +110,18 @@ pub const KEYS: &[Key] = &[
     key("queue", "listen", Kind::Boolean, Some("true")),
     key("queue", "listen_url", Kind::Url, None),
     key("queue", "migrate_at_start", Kind::Boolean, Some("false")),
-    key("daemon", "max_jobs", Kind::Integer(1, 64), Some("2")),
-    key("daemon", "max_copies", Kind::Integer(0, 64), Some("2")),
+    key(
+        "daemon",
+        "max_jobs",
+        Kind::Integer(1, MOST_AT_ONCE as u64),
+        Some("2"),
+    ),
+    key(
+        "daemon",
+        "max_copies",
+        Kind::Integer(0, MOST_AT_ONCE as u64),
+        Some("2"),
+    ),
     key("daemon", "lease", span(400, DAY), Some("5m")),
     key("daemon", "heartbeat", span(100, HOUR), Some("10s")),
     key("daemon", "poll_interval", span(50, HOUR), Some("5s")),

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::fault::Fault;
 use crate::pipeline::{ArchiveEnd, Proved, Streamed};
-use crate::target::{Contents, Matches, NamedRelation, Relation, Target};
+use crate::target::{Contents, Matches, NamedRelation, Relation, Sizes, Target};
 
 /// `pg_class`, whose oids the entries that define relations have.
 const PG_CLASS: u32 = 1259;
@@ -126,6 +126,32 @@ impl AskedFor {
             missing.large_objects = contents.large_objects.len().saturating_sub(dumped_objects);
         }
         missing
+    }
+
+    /// What the target's disk holds of what is to be dumped: tables that are given rows, and the large objects. All of
+    /// them where it could not be listed what there is.
+    pub(super) fn bytes_on_disk(&self, sizes: &Sizes) -> u64 {
+        let wanted = self.contents.as_ref().map(|contents| {
+            let wanted = self.wanted(contents.relations.iter().copied());
+            let excluded = &self.matches.exclude_table_data;
+            let wanted = wanted.iter().map(|relation| relation.oid);
+            wanted
+                .filter(|oid| !excluded.contains(oid))
+                .map(i64::from)
+                .collect::<HashSet<i64>>()
+        });
+        let tables = sizes.tables.iter();
+        let tables = tables.filter(|table| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| wanted.contains(&table.oid))
+        });
+        let large_objects = match self.takes_large_objects() {
+            true => sizes.large_objects,
+            false => 0,
+        };
+        let bytes = tables.map(|table| table.bytes).sum::<i64>() + large_objects;
+        u64::try_from(bytes).unwrap_or(0)
     }
 
     /// pg_dump takes them with everything, whatever is excluded.

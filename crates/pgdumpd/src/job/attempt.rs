@@ -5,13 +5,14 @@ use std::time::Duration;
 use chrono::Utc;
 use pgdumpd_client::BackupSpec;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, warn};
+use tracing::{Instrument, debug, info, warn};
 
 use super::asked_for::AskedFor;
 use super::dumping::{Dumped, Dumping};
 use super::halt::{Halt, HaltSwitch};
 use super::publish::{Publication, publish};
 use super::reporter::{Phase, Reporter};
+use super::room::Expected;
 use super::stop::{InStep, Step, Stop};
 use super::{earlier, globals, manifest};
 use crate::config::{StorageConfig, TargetConfig};
@@ -23,7 +24,7 @@ use crate::former_database;
 use crate::queue::{ClaimedJob, Progress, Success};
 use crate::spec;
 use crate::store::{ArchiveState, Manifest, ObjectKey, Storage, in_time};
-use crate::target::{self, Target};
+use crate::target::{self, Sizes, Target};
 
 /// One attempt of one job.
 pub(super) struct Attempt<'a> {
@@ -83,18 +84,16 @@ impl Attempt<'_> {
         self.unless_halted(self.note_database(&target)).await?;
         self.unless_halted(earlier::end_sessions(self.job, &target))
             .await?;
-        let size = self
-            .unless_halted(target.database_size())
-            .await?
-            .in_step(Step::Prepare)?;
-        let expected = (size as f64 * EXPECTED_SHARE) as u64;
-        self.unless_halted(in_time(limit, storage.ensure_room(expected)))
-            .await?
-            .in_step(Step::Prepare)?;
-
         let plan = self.plan(&target, target_config, spec.clone()).await?;
         let asked = self
             .unless_halted(AskedFor::list(&target, &spec, target_config.strict_filters))
+            .await?
+            .in_step(Step::Prepare)?;
+        let sizes = self.unless_halted(measure(&target)).await?;
+        let expected = self
+            .unless_halted(self.expected(&asked, sizes.as_ref(), &plan))
+            .await?;
+        self.unless_halted(in_time(limit, storage.ensure_room(expected.least)))
             .await?
             .in_step(Step::Prepare)?;
         let globals = globals::dump(&plan, target_config, self.switch).await?;
@@ -118,9 +117,8 @@ impl Attempt<'_> {
             config: target_config,
             storage: &storage,
             key: &key,
-            // More than most archives come to: indexes are not dumped, and text compresses well. What does not, such as
-            // compressed images that COPY writes as hexadecimal digits, comes to about as much.
-            expected_bytes: u64::try_from(size).unwrap_or(0),
+            expected_bytes: expected.most,
+            sizes: sizes.unwrap_or_default(),
             reporter: self.reporter,
             switch: self.switch,
         };
@@ -164,6 +162,25 @@ impl Attempt<'_> {
         })
         .await?;
         Ok(self.success(&manifest, &storage, target_config))
+    }
+
+    /// How much will be stored. A queue that cannot be asked knows of no earlier backup.
+    async fn expected(&self, asked: &AskedFor, sizes: Option<&Sizes>, plan: &Plan) -> Expected {
+        let last = self
+            .services
+            .queue
+            .last_size(&self.job.target, &self.job.spec);
+        let last = last.await.unwrap_or_else(|error| {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "the last backup's size is not known"
+            );
+            None
+        });
+        let on_disk = sizes.map(|sizes| asked.bytes_on_disk(sizes));
+        let expected = Expected::new(on_disk, last, plan.compression());
+        debug!(?on_disk, ?last, ?expected, "expected size");
+        expected
     }
 
     /// Notes which database is dumped, and says where the last backup is of another one.
@@ -313,9 +330,14 @@ impl Attempt<'_> {
     }
 }
 
-/// A compressed archive is smaller than its database but for odd cases; this refuses the hopeless ones
-/// before production's tables are locked, and leaves the rest to the store's own error.
-const EXPECTED_SHARE: f64 = 0.25;
+/// Measures the target's tables; none where that fails, which is no reason not to dump them.
+async fn measure(target: &Target) -> Option<Sizes> {
+    target
+        .size()
+        .await
+        .inspect_err(|fault| debug!("the tables' sizes are unknown: {}", fault.report()))
+        .ok()
+}
 
 /// How long a stopped pg_dump may take before it is killed.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);

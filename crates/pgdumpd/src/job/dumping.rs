@@ -25,7 +25,7 @@ use crate::fault::Fault;
 use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Passage, Streamed};
 use crate::queue::Lease;
 use crate::store::{ObjectKey, STORAGE_STALLED, Storage, Upload, in_time};
-use crate::target::Target;
+use crate::target::{Sizes, Target};
 
 /// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
 const SESSION_GRACE: Duration = Duration::from_secs(3);
@@ -52,8 +52,10 @@ pub(super) struct Dumping<'a> {
     pub(super) config: &'a TargetConfig,
     pub(super) storage: &'a Storage,
     pub(super) key: &'a ObjectKey,
-    /// About how many bytes will be stored.
-    pub(super) expected_bytes: u64,
+    /// How many bytes will hardly be exceeded; none where nobody knows.
+    pub(super) expected_bytes: Option<u64>,
+    /// Of the target's tables; nothing where that could not be measured.
+    pub(super) sizes: Sizes,
     pub(super) reporter: &'a Reporter,
     pub(super) switch: &'a Arc<HaltSwitch>,
 }
@@ -203,7 +205,7 @@ impl Dumping<'_> {
 
     /// Begins the upload. Where that hangs it is left alone: begun too late, it removes itself.
     async fn begin(&self) -> Result<Upload, Stop> {
-        let begun = self.storage.begin(self.key, Some(self.expected_bytes));
+        let begun = self.storage.begin(self.key, self.expected_bytes);
         let begun = in_time(self.config.stall_timeout, begun);
         tokio::select! {
             () = self.switch.token().cancelled() => Err(Stop::Halted),
@@ -262,6 +264,7 @@ impl Dumping<'_> {
             meter: Arc::clone(meter),
             reporter: self.reporter,
             partial: self.partial,
+            sizes: &self.sizes,
             costs: Costs::new(plan.compression(), plan.compressor()),
         };
         let stop = CancellationToken::new();

@@ -98,11 +98,10 @@ impl Flow {
     }
 
     /// Takes in what is known by now of the tables.
-    pub(super) fn weigh(&mut self, weights: &Weights) {
-        let sizes = weights.sizes.as_ref();
-        let tables = sizes.map_or(&[][..], |sizes| &sizes.tables);
-        let by_oid: HashMap<i64, &TableSize> = tables.iter().map(|size| (size.oid, size)).collect();
-        let large_objects = sizes.map_or(0, |sizes| sizes.large_objects.unsigned_abs());
+    pub(super) fn weigh(&mut self, weights: &Weights<'_>) {
+        let tables = weights.sizes.tables.iter();
+        let by_oid: HashMap<i64, &TableSize> = tables.map(|size| (size.oid, size)).collect();
+        let large_objects = weights.sizes.large_objects.unsigned_abs();
         let load = |block: &Block| match block.part {
             Part::Table(oid) => Load {
                 disk_bytes: by_oid.get(&oid).map_or(0, |size| size.bytes.unsigned_abs()),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::cost::Costs;
-use super::flowing::{Flow, counts};
+use super::flowing::Flow;
 use super::reporter::{Phase, Reporter};
 use super::weighing::{Measured, WAITING, Weights, weigh};
 use crate::config::TargetConfig;
@@ -40,6 +40,8 @@ pub(super) struct Watch<'a> {
     pub(super) reporter: &'a Reporter,
     /// Whether filters leave out a part of the database.
     pub(super) partial: bool,
+    /// Of its tables; nothing where that could not be measured.
+    pub(super) sizes: &'a Sizes,
     pub(super) costs: Costs,
 }
 
@@ -54,11 +56,10 @@ impl Watch<'_> {
         let mut stalls = StallGuard::new(self.config.stall_timeout);
         let mut sent = (self.moved.bytes(), Instant::now());
         let mut flow: Option<Flow> = None;
-        // Measured beside the dump: it may take its time, and pg_dump has its catalogs to read meanwhile.
         let (found, mut measured) = mpsc::channel(WAITING);
-        let mut measuring = std::pin::pin!(self.measure(found));
-        let mut is_measuring = true;
-        let mut weights = Weights::default();
+        let mut sampling = std::pin::pin!(self.sample(found));
+        let mut is_sampling = true;
+        let mut weights = Weights::new(self.sizes);
         // When the data began, and how long the job had taken until then.
         let mut began: Option<(Instant, Duration)> = None;
         loop {
@@ -79,24 +80,19 @@ impl Watch<'_> {
             if let Some(toc) = &seen.toc {
                 self.reporter.enter(Phase::Data);
                 let (began, before) = *began.get_or_insert_with(|| (now, self.reporter.elapsed()));
-                if weights.sizes.is_some() {
-                    let flow = flow.get_or_insert_with(|| Flow::new(toc, before, began));
-                    if weights.take_news() {
-                        flow.weigh(&weights);
-                    }
-                    let (progress, counts) = flow.update(now, &seen, &self.meter);
-                    self.reporter
-                        .advance(progress.share, Some(progress.remaining), counts);
-                } else {
-                    let counts = counts(&seen, &self.meter.counted_from(0));
-                    self.reporter.advance(0.0, None, counts);
+                let flow = flow.get_or_insert_with(|| Flow::new(toc, before, began));
+                if weights.take_news() {
+                    flow.weigh(&weights);
                 }
+                let (progress, counts) = flow.update(now, &seen, &self.meter);
+                self.reporter
+                    .advance(progress.share, Some(progress.remaining), counts);
             }
             let pause = if flow.is_none() { EARLY_LOOK } else { LOOK };
             let mut pause = std::pin::pin!(tokio::time::sleep(pause));
             loop {
                 tokio::select! {
-                    () = &mut measuring, if is_measuring => is_measuring = false,
+                    () = &mut sampling, if is_sampling => is_sampling = false,
                     Some(more) = measured.recv() => weights.add(more),
                     () = &mut pause => break,
                 }
@@ -136,19 +132,13 @@ impl Watch<'_> {
     }
 
     /// What the tables weigh; nothing known is no reason to end a dump.
-    async fn measure(&self, found: mpsc::Sender<Measured>) {
-        let sizes = self.target.size().await.unwrap_or_else(|fault| {
-            debug!("the tables' sizes are unknown: {}", fault.report());
-            Sizes::default()
-        });
-        // Nobody takes it any more: the dump is over.
-        let _ = found.send(Measured::Sizes(sizes.clone())).await;
+    async fn sample(&self, found: mpsc::Sender<Measured>) {
         if self.config.progress_sample {
             let dumped = match self.partial {
                 true => Some(self.dumped_tables().await),
                 false => None,
             };
-            weigh(self.target, &sizes, dumped.as_ref(), self.costs, &found).await;
+            weigh(self.target, self.sizes, dumped.as_ref(), self.costs, &found).await;
         }
     }
 

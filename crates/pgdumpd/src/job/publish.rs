@@ -56,7 +56,7 @@ pub(super) struct Publication<'a> {
     pub(super) queue: &'a Queue,
     pub(super) lease: &'a Lease,
     pub(super) lease_time: Duration,
-    /// How long the storage may take for each step.
+    /// How long the storage may take for each step, or with what it is sent for the next bytes.
     pub(super) limit: Duration,
     pub(super) progress: Progress,
     pub(super) storage: &'a Storage,
@@ -102,7 +102,8 @@ pub(super) async fn publish<P: Proof>(
             .await
     };
     let limit = publication.limit;
-    match in_time(limit, written).await {
+    // A large manifest over a slow link takes its time, and moves.
+    match publication.storage.moved().in_time(limit, written).await {
         Ok(()) => Ok(manifest),
         Err(fault) => {
             // The answer may be wrong: what can be read back whole is a backup, where it can be found.

@@ -23,8 +23,6 @@ pub(super) const WAITING: usize = 16;
 /// What was measured.
 #[derive(Debug)]
 pub(super) enum Measured {
-    /// On disk, of everything; comes first.
-    Sizes(Sizes),
     /// By a sample, of the table with this oid.
     Table(i64, Sampled),
     /// By a sample, of all large objects.
@@ -32,10 +30,10 @@ pub(super) enum Measured {
 }
 
 /// All that was measured so far.
-#[derive(Debug, Default)]
-pub(super) struct Weights {
-    /// On disk; nothing where that could not be measured. None before it was tried.
-    pub(super) sizes: Option<Sizes>,
+#[derive(Debug)]
+pub(super) struct Weights<'a> {
+    /// On disk; nothing where that could not be measured.
+    pub(super) sizes: &'a Sizes,
     /// By samples, by the table's oid.
     pub(super) tables: HashMap<i64, Sampled>,
     /// By a sample, of all large objects.
@@ -44,12 +42,21 @@ pub(super) struct Weights {
     is_new: bool,
 }
 
-impl Weights {
+impl<'a> Weights<'a> {
+    /// Nothing is sampled yet.
+    pub(super) fn new(sizes: &'a Sizes) -> Self {
+        Self {
+            sizes,
+            tables: HashMap::new(),
+            large_objects: None,
+            is_new: true,
+        }
+    }
+
     /// Adds what has come.
     pub(super) fn add(&mut self, measured: Measured) {
         self.is_new = true;
         match measured {
-            Measured::Sizes(sizes) => self.sizes = Some(sizes),
             Measured::Table(oid, sampled) => {
                 self.tables.insert(oid, sampled);
             }
@@ -57,7 +64,7 @@ impl Weights {
         }
     }
 
-    /// Whether something has come since the last call.
+    /// Whether something has come since the last call; at first the sizes.
     pub(super) fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.is_new)
     }

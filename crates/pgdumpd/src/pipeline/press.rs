@@ -21,10 +21,23 @@ use super::meter::Meter;
 use super::outlet::Outlet;
 use crate::fault::Fault;
 
+/// What the codecs of one archive's packers may take in memory together, in bytes: where there are many processors, zstd's
+/// high levels would take several times as much.
+const CODECS_BYTES: usize = 1 << 30;
+/// Pieces that are packed beside those in the queue: the last one that was split, and the one that is assembled next.
+const BESIDE_THE_QUEUE: usize = 2;
+
 /// Pieces of one archive that are being packed, or wait for their turn: one for each processor, so that all have
-/// work, and one more, so that none waits for the assembler. Each holds [`Codec::piece_bytes`] and its packed form.
-pub fn pieces_in_flight() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get) + 1
+/// work, and one more, so that none waits for the assembler; fewer where the codecs of all would take more than 1 GiB.
+/// Each holds [`Codec::piece_bytes`] and its packed form. Two more are on their way in and out.
+pub fn pieces_in_flight(codec: Codec) -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    pieces_for(processors, codec)
+}
+
+fn pieces_for(processors: usize, codec: Codec) -> usize {
+    let have_room = CODECS_BYTES / codec.memory_bytes().max(1);
+    (processors + 1).min(have_room.saturating_sub(BESIDE_THE_QUEUE))
 }
 
 /// What the assembling thread is told, in the archive's order.
@@ -49,7 +62,7 @@ pub(super) fn run(
     outlet: Outlet<'_>,
     runtime: &Handle,
 ) -> Result<Streamed, Stop> {
-    let (to_assemble, assemble_from) = sync_channel(pieces_in_flight());
+    let (to_assemble, assemble_from) = sync_channel(pieces_in_flight(how.codec));
     thread::scope(|scope| {
         let assembling = scope.spawn(|| assemble(assemble_from, meter, outlet, runtime));
         let packers = Packers::new(how.codec, runtime.clone());
@@ -187,6 +200,28 @@ impl From<RecompressError> for Stop {
             // A version that cannot say the compression that was asked for: pg_dump's own will do.
             RecompressError::Encode(error) => Self::Unreadable(error.to_string()),
             error => Self::Fault(corrupt().caused_by(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_processor_has_work_and_codecs_take_no_more_than_a_gibibyte() {
+        for processors in [1, 2, 4, 16, 64, 256] {
+            for codec in [
+                "none", "gzip:9", "lz4", "zstd:1", "zstd:8", "zstd:11", "zstd:22",
+            ] {
+                let codec: Codec = codec.parse().unwrap();
+                let pieces = pieces_for(processors, codec);
+                let codecs = (pieces + BESIDE_THE_QUEUE) * codec.memory_bytes();
+                assert!(codecs <= CODECS_BYTES, "{processors} {codec}: {codecs}");
+                let are_enough = pieces == processors + 1;
+                let are_all = codecs + codec.memory_bytes() > CODECS_BYTES;
+                assert!(are_enough || are_all, "{processors} {codec}: {pieces}");
+            }
         }
     }
 }

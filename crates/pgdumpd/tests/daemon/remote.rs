@@ -1,5 +1,7 @@
 //! Backups in an S3 server, by a real daemon: taken, told of, read back whole and in part, and deleted.
 
+use std::time::{Duration, Instant};
+
 use pgdumpd_testkit::{contents, eventually, fill, s3_server};
 
 use crate::encryption::pair;
@@ -198,4 +200,32 @@ fn daemon_log_has(world: &World, text: &str) -> bool {
                 .unwrap()
                 .contains(text)
         })
+}
+
+/// Slow enough that the manifest takes longer than the storage may give no answer, and moves all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_manifest_over_a_slow_link_takes_longer_than_the_storage_may_be_silent() {
+    const SILENCE: Duration = Duration::from_secs(3);
+    let mut world = world().await;
+    world.set("storages.local", "bandwidth", quoted("64KiB"));
+    world.set("targets.shop", "stall_timeout", quoted("3s"));
+    world
+        .shop
+        .execute(
+            "DO $$ BEGIN FOR i IN 1..1000 LOOP
+                 EXECUTE format('CREATE TABLE %I AS SELECT 1 AS a', repeat('a', 50) || i);
+             END LOOP; END $$",
+        )
+        .await;
+    let _daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    eventually("the backup is published", SOON, async || {
+        let status = world.status(id).await;
+        (status.phase.as_deref() == Some("publishing")).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    world.succeeded(id).await;
+    let took = began.elapsed();
+    assert!(took > SILENCE, "it took {took:?} alone");
 }

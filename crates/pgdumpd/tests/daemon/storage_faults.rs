@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use pgdumpd_client::{JobState, JobStatus};
+use pgdumpd_client::{BackupRequest, BackupSpec, JobState, JobStatus};
 use pgdumpd_testkit::fill;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use uuid::Uuid;
@@ -207,4 +207,92 @@ async fn commands_that_look_make_no_storage() {
     let said = world.say(&["list", "--storage", "local"]).code(1);
     assert!(said.err.contains("is mounted"), "{}", said.err);
     assert!(!world.storage().exists());
+}
+
+/// A storage of a megabyte, where this user may mount one.
+fn small_disk(world: &mut World) -> Option<Tmpfs<'static>> {
+    let path: &'static Path = Box::leak(world.storage().into_boxed_path());
+    let disk = Tmpfs::mount(path, "1m");
+    if disk.is_none() {
+        eprintln!("SKIPPED: this user may not mount a file system");
+    }
+    world.set("storages.local", "min_free", quoted("1KiB"));
+    disk
+}
+
+#[tokio::test]
+async fn room_is_asked_for_the_tables_that_are_dumped_and_neither_for_indexes_nor_catalogs() {
+    let mut world = World::new().await;
+    let Some(_disk) = small_disk(&mut world) else {
+        return;
+    };
+    world
+        .shop
+        .execute(
+            "CREATE TABLE settings AS SELECT 1 AS one;
+             CREATE TABLE large AS SELECT sha256(i::text::bytea) AS hash FROM generate_series(1, 200000) AS i;
+             CREATE TABLE indexed AS SELECT 'text'::text AS text FROM generate_series(1, 20000);
+             CREATE INDEX ON indexed (text, (text || '1'), (text || '2'), (text || '3'));
+             CREATE INDEX ON indexed ((repeat(text, 20)));
+             CREATE INDEX ON indexed ((repeat(text, 21)));",
+        )
+        .await;
+    let _daemon = world.daemon().await;
+    let whole = world.enqueue().await;
+    let refused = world.requeued(whole).await;
+    assert_eq!(refused.error_code.as_deref(), Some("storage_full"));
+    assert_eq!(refused.error_step.as_deref(), Some("prepare"));
+    world.cancel(whole).await;
+    for spec in [
+        BackupSpec {
+            tables: vec!["public.settings".to_owned()],
+            ..BackupSpec::default()
+        },
+        BackupSpec {
+            exclude_tables: vec!["public.large".to_owned()],
+            ..BackupSpec::default()
+        },
+        BackupSpec {
+            exclude_table_data: vec!["public.large".to_owned()],
+            ..BackupSpec::default()
+        },
+    ] {
+        let id = world
+            .enqueue_request(BackupRequest::new("shop").spec(spec))
+            .await;
+        world.succeeded(id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_disk_without_room_for_as_much_as_the_last_time_refuses_the_next_backup() {
+    let mut world = World::new().await;
+    let Some(disk) = small_disk(&mut world) else {
+        return;
+    };
+    disk.resize("16m");
+    world.set("targets.shop", "compression", quoted("gzip:1"));
+    // Of bytes that COPY writes as digits half goes; a quarter of what lies on disk would have room.
+    world
+        .shop
+        .execute("CREATE TABLE hashes AS SELECT sha512(i::text::bytea) AS hash FROM generate_series(1, 60000) AS i")
+        .await;
+    let _daemon = world.daemon().await;
+    let first = world.enqueue().await;
+    let stored = world.succeeded(first).await.size_bytes.unwrap();
+    let on_disk: i64 = sqlx::query_scalar("SELECT pg_table_size('hashes')")
+        .fetch_one(&world.shop.pool().await)
+        .await
+        .unwrap();
+    assert!(stored > on_disk / 2, "{stored} of {on_disk}");
+    let free = on_disk * 2 / 5;
+    disk.resize(&format!("{}", stored + free));
+    let id = world.enqueue().await;
+    let refused = world.requeued(id).await;
+    assert_eq!(refused.error_code.as_deref(), Some("storage_full"));
+    assert_eq!(refused.error_step.as_deref(), Some("prepare"));
+    // What was deleted since needs no room.
+    world.shop.execute("TRUNCATE hashes").await;
+    world.make_due(id).await;
+    world.succeeded(id).await;
 }

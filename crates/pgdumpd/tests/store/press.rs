@@ -102,7 +102,7 @@ async fn an_archive_that_is_compressed_already_is_refused() {
 #[tokio::test]
 async fn a_sink_that_hangs_bounds_what_is_in_flight_and_cancel_still_ends_the_run() {
     const PIECE: usize = 1 << 20;
-    let pieces = 4 * pieces_in_flight() + 20;
+    let pieces = 4 * pieces_in_flight(Codec::NONE) + 20;
     let content = archive(&[("orders", pieces * 1050, 1000)]);
     let total = content.len();
     let mut source = Pieces::new(content, 10_000, Then::End);
@@ -134,7 +134,7 @@ async fn a_sink_that_hangs_bounds_what_is_in_flight_and_cancel_still_ends_the_ru
     assert!(matches!(outcome, Ok(Outcome::Cancelled)), "{outcome:?}");
     let taken = total - source.content.len();
     // Beside those in flight: one that is split, one that is assembled, those that wait for the sink.
-    let most = (pieces_in_flight() + 8) * PIECE;
+    let most = (pieces_in_flight(Codec::NONE) + 8) * PIECE;
     assert!(
         taken < most,
         "{taken} of {total} bytes were taken, {most} are allowed"
