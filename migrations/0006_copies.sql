@@ -145,9 +145,9 @@ SELECT
             WHEN j.kind = 'backup' AND NOT EXISTS (SELECT FROM pgdumpd.workers AS w
                              WHERE j.target = ANY (w.targets) AND j.spec_version = ANY (w.spec_versions)
                                AND w.last_seen_at > clock_timestamp() - w.lease)
-                THEN 'no daemon of this target understands spec version ' || j.spec_version
+                THEN 'no daemon of this target understands spec version ' || j.spec_version::text
             WHEN j.run_at > clock_timestamp() AND j.attempt > 0
-                THEN 'attempt ' || j.attempt + 1 || ' of ' || j.max_attempts || ' is due at ' || to_char(j.run_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+                THEN 'attempt ' || (j.attempt + 1)::text || ' of ' || j.max_attempts::text || ' is due at ' || to_char(j.run_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
             WHEN j.run_at > clock_timestamp()
                 THEN 'is due at ' || to_char(j.run_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
             WHEN j.kind = 'backup' AND EXISTS (SELECT FROM pgdumpd.backup_jobs AS r
@@ -168,7 +168,7 @@ SELECT
     c.requested_at AS cancel_requested_at,
     copies.stored AS copies_stored,
     copies.total AS copies_total,
-    copies.stored || ' of ' || copies.total AS copies,
+    copies.stored::text || ' of ' || copies.total::text AS copies,
     j.warnings,
     j.warnings_total,
     j.error_step,

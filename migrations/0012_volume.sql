@@ -169,9 +169,9 @@ SELECT
                     CROSS JOIN unnest(w.targets) AS t (target)
                     CROSS JOIN unnest(w.spec_versions) AS v (spec_version)
                     WHERE w.last_seen_at > statement_timestamp() - w.lease)
-                THEN 'no daemon of this target understands spec version ' || j.spec_version
+                THEN 'no daemon of this target understands spec version ' || j.spec_version::text
             WHEN j.run_at > statement_timestamp() AND j.attempt > 0
-                THEN 'attempt ' || j.attempt + 1 || ' of ' || j.max_attempts || ' is due at ' || to_char(j.run_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+                THEN 'attempt ' || (j.attempt + 1)::text || ' of ' || j.max_attempts::text || ' is due at ' || to_char(j.run_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
             WHEN j.run_at > statement_timestamp()
                 THEN 'is due at ' || to_char(j.run_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
             WHEN j.kind = 'backup' THEN coalesce(
@@ -222,12 +222,12 @@ SELECT
         SELECT count(*)
         FROM pgdumpd.backup_copies AS b
         WHERE b.job_id = coalesce(j.copy_of, j.id) AND b.state = 'stored'
-    ) || ' of ' || greatest(1,
+    )::text || ' of ' || greatest(1,
         (SELECT count(*) FROM pgdumpd.backup_copies AS b WHERE b.job_id = coalesce(j.copy_of, j.id))
         + (SELECT count(DISTINCT k.copy_to)
            FROM pgdumpd.backup_jobs AS k
            WHERE k.copy_of = coalesce(j.copy_of, j.id) AND k.state IN ('queued', 'running', 'failed')
-             AND NOT EXISTS (SELECT FROM pgdumpd.backup_copies AS b WHERE b.job_id = k.copy_of AND b.storage = k.copy_to))) AS copies,
+             AND NOT EXISTS (SELECT FROM pgdumpd.backup_copies AS b WHERE b.job_id = k.copy_of AND b.storage = k.copy_to)))::text AS copies,
     j.warnings,
     j.warnings_total,
     j.error_step,

@@ -20,6 +20,7 @@ mod queue_pool;
 mod runtime;
 mod show;
 mod status;
+mod storages;
 mod values;
 mod verify;
 mod watch;

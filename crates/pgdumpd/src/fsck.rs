@@ -21,7 +21,7 @@ pub use self::rebuild::{Held, RebuildError, Rebuilt, rebuild};
 pub use self::repair::{Repaired, repair};
 use crate::fault::Fault;
 use crate::finding::Severity;
-use crate::queue::{Audit, Queue, QueueError};
+use crate::queue::{Queue, QueueError};
 use crate::store::{Listed, Name, PartKind, Storage};
 
 /// Why a storage was not judged.
@@ -46,27 +46,27 @@ pub async fn examine(
     storage: &Storage,
     queue: &Queue,
     safe_age: TimeDelta,
-) -> Result<(Judged, Audit), ExamineError> {
-    let (first, audit) = examine_once(storage, queue, safe_age).await?;
+) -> Result<Judged, ExamineError> {
+    let first = examine_once(storage, queue, safe_age).await?;
     if first.findings.iter().all(|f| f.severity == Severity::Ok) {
-        return Ok((first, audit));
+        return Ok(first);
     }
-    let (second, audit) = examine_once(storage, queue, safe_age).await?;
-    Ok((second.confirming(&first), audit))
+    let second = examine_once(storage, queue, safe_age).await?;
+    Ok(second.confirming(&first))
 }
 
 async fn examine_once(
     storage: &Storage,
     queue: &Queue,
     safe_age: TimeDelta,
-) -> Result<(Judged, Audit), ExamineError> {
+) -> Result<Judged, ExamineError> {
     let shelf = look(storage, queue.id()).await?;
-    let audit = queue.audit().await?;
+    let audit = queue.audit(shelf.id, &shelf.traces()).await?;
     let age = Age {
         now: audit.now,
         safe: safe_age,
     };
-    Ok((judge(queue.id(), &shelf, &audit, age), audit))
+    Ok(judge(queue.id(), &shelf, &audit, age))
 }
 
 /// Looks at everything in a storage, and reads the manifests of one queue.

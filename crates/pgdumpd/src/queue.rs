@@ -41,7 +41,7 @@ mod text;
 mod upload;
 mod workers;
 
-pub use audit::{Audit, AuditedAttempt, AuditedCopy, CopyState};
+pub use audit::{Audit, AuditedAttempt, AuditedCopy, CopyState, Traces};
 pub use claim::ServedStorage;
 pub use copies::{CopyRow, OpenCopy};
 pub use databases::DumpedDatabase;

@@ -24,6 +24,7 @@ pub use self::whole::{FetchedWhole, fetch_as_it_lies, fetch_whole};
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use pgdump_archive::{Compression, Index};
 use uuid::Uuid;
 
@@ -125,10 +126,9 @@ impl Stored {
         for key in storage.keys_of(backup_id).await? {
             match Self::open(storage.clone(), &key).await {
                 Ok(Some(found)) => {
-                    let started = found.manifest.started_at;
                     if newest
                         .as_ref()
-                        .is_none_or(|newest| newest.manifest.started_at < started)
+                        .is_none_or(|newest| newest.age() < found.age())
                     {
                         newest = Some(found);
                     }
@@ -138,6 +138,11 @@ impl Stored {
             }
         }
         Ok((newest, faults))
+    }
+
+    /// In the order of the queue, whose clock older manifests do not say; then in that of the daemons' clocks.
+    fn age(&self) -> (Option<DateTime<Utc>>, DateTime<Utc>) {
+        (self.manifest.claimed_at, self.manifest.started_at)
     }
 
     /// Whether what was read is whole and what the manifest says.

@@ -28,6 +28,17 @@ CREATE OPERATOR public.|| (leftarg = text, rightarg = integer, function = public
 CREATE FUNCTION public.same(text, text) RETURNS boolean LANGUAGE plpgsql AS
     $$ BEGIN PERFORM public.hostile('='); RETURN true; END $$;
 CREATE OPERATOR public.=== (leftarg = text, rightarg = text, function = public.same);
+-- What some databases have because PostgreSQL 8.3 took these casts away: with them `||` is ambiguous. No search path helps.
+CREATE CAST (smallint AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (integer AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (bigint AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (oid AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (double precision AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (numeric AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (date AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (timestamptz AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (interval AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (uuid AS text) WITH INOUT AS IMPLICIT;
 -- And for whoever may use it: every role.
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC;
 GRANT USAGE ON SCHEMA public TO PUBLIC;

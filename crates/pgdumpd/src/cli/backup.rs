@@ -2,18 +2,15 @@
 
 use std::collections::VecDeque;
 
-use std::sync::Arc;
-
-use anyhow::Context;
 use uuid::Uuid;
 
-use super::exit::{Advised, Exit, is_damage};
+use super::exit::{Exit, is_damage};
+use super::storages::{open, open_copy};
 use super::{queue_pool, watch};
-use crate::config::{Config, StorageConfig};
-use crate::daemon::{KnownStorages, Served};
-use crate::fault::chain;
+use crate::config::Config;
+use crate::fault::{Fault, chain};
 use crate::queue::{CopyRow, Queue};
-use crate::store::{ObjectKey, Storage};
+use crate::store::{OBJECT_MISSING, ObjectKey, Storage};
 use crate::stored::{Stored, compare_with_row};
 
 #[derive(Debug, clap::Args)]
@@ -153,14 +150,34 @@ impl Copies {
         while let Some(row) = self.rows.pop_front() {
             match of_copy(config, &row).await {
                 Ok(Some(stored)) => return Some(stored),
-                Ok(None) => watch::eprintln_line(&format!(
-                    "storage \"{}\": the backup is not there",
-                    row.storage
-                )),
+                Ok(None) => self.missing(&row).await,
                 Err(error) => self.pass_over(&row.storage, error),
             }
         }
         None
+    }
+
+    /// What is noted, and has no manifest where it should lie: deleted a moment ago, or damaged.
+    async fn missing(&mut self, row: &CopyRow) {
+        let noted = match &self.queue {
+            Some(queue) => queue.copies_of(self.id).await,
+            None => Ok(Vec::new()),
+        };
+        let place = (row.storage_id, &row.object_key);
+        match noted {
+            Ok(rows)
+                if rows
+                    .iter()
+                    .all(|row| (row.storage_id, &row.object_key) != place) =>
+            {
+                let name = &row.storage;
+                watch::eprintln_line(&format!(
+                    "storage \"{name}\": the backup is not there any more"
+                ));
+            }
+            Ok(_) => self.pass_over(&row.storage, missing_manifest(row).into()),
+            Err(error) => self.pass_over(&row.storage, error.into()),
+        }
     }
 
     /// Goes on to the next one, because of this error; of several the first one counts.
@@ -199,6 +216,15 @@ impl Copies {
     }
 }
 
+fn missing_manifest(row: &CopyRow) -> Fault {
+    let what = format!(
+        "the manifest of {} is not there, and the queue says that the backup is stored",
+        row.object_key
+    );
+    Fault::permanent(OBJECT_MISSING, what)
+        .hint("Find out who removed it; `pgdumpd fsck` names what is left of it.")
+}
+
 /// Whether the storage is there, and the backup is not.
 async fn is_gone(stored: &Stored) -> bool {
     let key = &stored.manifest.object.key;
@@ -218,54 +244,4 @@ async fn of_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Option<Store
         )?;
     }
     Ok(found)
-}
-
-/// Opens the storage that holds a copy, whatever its name is here.
-pub(super) async fn open_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Storage> {
-    let (name, id) = (&copy.storage, copy.storage_id);
-    let served = Served {
-        storages: config.storages.clone(),
-        known: Arc::new(KnownStorages::only_existing(Vec::new())),
-        ..Served::default()
-    };
-    let found = served.open_by_id(name, id).await;
-    let found = found.with_context(|| format!("cannot open storage \"{name}\""))?;
-    found.ok_or_else(|| {
-        let message = format!(
-            "no storage here has the id {id}, in which the backup lies: it was \"{name}\" when it was stored"
-        );
-        Advised::new(message, elsewhere(config, name)).into()
-    })
-}
-
-/// What to do where a storage is not among those that are configured.
-fn elsewhere(config: &Config, name: &str) -> String {
-    let run = "Run this command on the host whose storage holds the backup";
-    match config.storages.get(name) {
-        Some(storage) => format!(
-            "Storage \"{name}\" is {} here, and another one. {run}, or configure where the former one lies, under any name.",
-            storage.place.shown()
-        ),
-        None => format!("{run}, or configure where it lies, under any name."),
-    }
-}
-
-/// Opens a configured storage, which must be there.
-pub(super) async fn open(config: &Config, name: &str) -> anyhow::Result<Storage> {
-    let storage = configured(config, name)?;
-    Storage::open_existing(name, storage, &[])
-        .await
-        .with_context(|| format!("cannot open storage \"{name}\""))
-}
-
-fn configured<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a StorageConfig> {
-    config.storages.get(name).ok_or_else(|| {
-        let known: Vec<&str> = config.storages.keys().map(String::as_str).collect();
-        let message = format!("there is no storage \"{name}\" in the configuration");
-        Advised::new(
-            message,
-            format!("Configured storages: {}.", known.join(", ")),
-        )
-        .into()
-    })
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::exit::{Advised, Exit};
-use super::{backup, out, queue_pool, watch};
+use super::{out, queue_pool, storages, watch};
 use crate::config::Config;
 use crate::queue::CopyRow;
 use crate::store::ObjectKey;
@@ -82,7 +82,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 /// Whether the storage of this name is one of those that hold the backup: by its id, or by its name where it cannot be
 /// opened here.
 async fn is_one_of(held: &[CopyRow], config: &Config, name: &str) -> bool {
-    match backup::open(config, name).await {
+    match storages::open(config, name).await {
         Ok(storage) => held.iter().any(|copy| copy.storage_id == storage.id()),
         Err(_) => held.iter().any(|copy| copy.storage == name),
     }

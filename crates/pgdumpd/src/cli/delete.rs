@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::exit::{Advised, Exit};
-use super::{backup, out, queue_pool, watch};
+use super::{out, queue_pool, storages, watch};
 use crate::config::Config;
 use crate::fault::chain;
 use crate::queue::{Place, Queue};
@@ -190,7 +190,7 @@ impl Search<'_> {
 
     /// Removes every backup of the job from one storage; the storage's id, and how many there were.
     async fn remove_from(&self, name: &str, yes: bool) -> anyhow::Result<(Uuid, usize)> {
-        let storage = backup::open(self.config, name).await?;
+        let storage = storages::open(self.config, name).await?;
         let noted = |place: &&Place| place.noted && place.storage_id == storage.id();
         let mut keys = storage
             .keys_of_target(self.queue.id(), self.target, self.id)
@@ -279,7 +279,7 @@ async fn stop_copies(queue: &Queue, id: Uuid, yes: bool) -> anyhow::Result<bool>
 }
 
 async fn by_storage(config: &Config, name: &str, id: Uuid) -> anyhow::Result<Option<Found>> {
-    let storage = backup::open(config, name).await?;
+    let storage = storages::open(config, name).await?;
     let keys = storage.keys_of(id).await?;
     let Some(key) = the_only_one(&storage, id, keys)? else {
         watch::eprintln_line(&format!("{id}: storage \"{name}\" holds no backup of it"));
@@ -293,7 +293,7 @@ async fn by_storage(config: &Config, name: &str, id: Uuid) -> anyhow::Result<Opt
 }
 
 async fn by_key(config: &Config, name: &str, key: &ObjectKey) -> anyhow::Result<Option<Found>> {
-    let storage = backup::open(config, name).await?;
+    let storage = storages::open(config, name).await?;
     // An archive without a manifest may be a running job's.
     if !storage.has_manifest(key).await? {
         watch::eprintln_line(&format!(

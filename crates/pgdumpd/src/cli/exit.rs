@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use super::out::printable;
 use crate::fault::Fault;
 use crate::store::{GLOBALS_DAMAGED, MANIFEST_INVALID, OBJECT_MISSING};
 use crate::stored::BACKUP_DIFFERS;
@@ -72,9 +73,10 @@ pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
     }
     let mut stderr = std::io::stderr().lock();
     // Nobody is left to be told when standard error is closed.
-    let _ = writeln!(stderr, "pgdumpd: {}", crate::fault::chain(error.as_ref()));
+    let why = crate::fault::chain(error.as_ref());
+    let _ = writeln!(stderr, "pgdumpd: {}", printable(&why));
     if let Some(hint) = error.chain().find_map(hint_of) {
-        let _ = writeln!(stderr, "hint: {hint}");
+        let _ = writeln!(stderr, "hint: {}", printable(&hint));
     }
     match is_damage(error) {
         true => Exit::CheckFailed.into(),

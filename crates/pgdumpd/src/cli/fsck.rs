@@ -1,6 +1,6 @@
 //! `pgdumpd fsck`: compares the queue's rows with what the storages hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration};
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::exit::{Advised, Exit};
-use super::{backup, out, queue_pool};
+use super::{out, queue_pool, storages};
 use crate::config::{Config, QueueConfig};
 use crate::fault::Fault;
 use crate::finding::Severity;
 use crate::fsck::{self, ExamineError, Finding, Judged, RebuildError, Repaired};
-use crate::queue::{Audit, Queue};
+use crate::queue::Queue;
 use crate::store::Storage;
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// Remove what attempts left that became no backup, and note in the queue what has gone or was found
     #[arg(long, conflicts_with = "rebuild")]
     repair: bool,
-    /// Make the rows of a lost queue anew from the manifests; the queue must be empty, and its owner must do it
+    /// Make the rows that a lost or older queue lacks anew from the manifests; its owner must do it
     #[arg(long)]
     rebuild: bool,
     /// With --rebuild: the queue whose backups are meant, where the storages hold those of several
@@ -51,7 +51,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let mut storages = Vec::new();
     let mut away = Vec::new();
     for name in names {
-        match backup::open(config, name).await {
+        match storages::open(config, name).await {
             Ok(storage) => storages.push(storage),
             Err(error) if config.storages.contains_key(name) => away.push((name.clone(), error)),
             Err(error) => return Err(error),
@@ -71,11 +71,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let safe_age = chrono::TimeDelta::from_std(args.safe_age).unwrap_or(chrono::TimeDelta::MAX);
     for storage in &storages {
         match fsck::examine(storage, &queue, safe_age).await {
-            Ok((judged, audit)) => {
-                let name = storage.name().to_owned();
-                report.storages.push((name, judged));
-                report.audit = Some(audit);
-            }
+            Ok(judged) => report.storages.push((storage.name().to_owned(), judged)),
             Err(ExamineError::Storage(fault)) => {
                 report.away(storage.name().to_owned(), &fault.into());
             }
@@ -83,11 +79,10 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         }
     }
     if args.storages.is_empty() {
-        let audit = match report.audit.take() {
-            Some(audit) => audit,
-            None => queue.audit().await?,
-        };
-        report.elsewhere(&audit, &storages);
+        let here: Vec<Uuid> = storages.iter().map(Storage::id).collect();
+        for (name, id, backups) in queue.stored_elsewhere(&here).await? {
+            report.elsewhere.insert(format!("{name} ({id})"), backups);
+        }
     }
     if args.repair {
         report.repair(&queue, &storages).await;
@@ -111,27 +106,15 @@ struct Report {
     /// What this host cannot reach: a storage, and why.
     away: Vec<(String, String)>,
     /// Backups in storages that are not in this configuration, by the storages' names.
-    elsewhere: BTreeMap<String, usize>,
+    elsewhere: BTreeMap<String, i64>,
     /// What came of each finding's remedy, by its place.
     repaired: BTreeMap<(usize, usize), Result<Repaired, Fault>>,
-    audit: Option<Audit>,
 }
 
 impl Report {
     fn away(&mut self, name: String, error: &anyhow::Error) {
         let why = crate::fault::chain(error.as_ref());
         self.away.push((name, why));
-    }
-
-    /// Rows of storages that were not looked at.
-    fn elsewhere(&mut self, audit: &Audit, storages: &[Storage]) {
-        let here: BTreeSet<Uuid> = storages.iter().map(Storage::id).collect();
-        for copy in &audit.copies {
-            if copy.is_stored() && !here.contains(&copy.storage_id) {
-                let name = format!("{} ({})", copy.storage, copy.storage_id);
-                *self.elsewhere.entry(name).or_insert(0) += 1;
-            }
-        }
     }
 
     async fn repair(&mut self, queue: &Queue, storages: &[Storage]) {

@@ -4,7 +4,7 @@ use indicatif::HumanBytes;
 use pgdumpd_client::{JobKind, JobState, ListFilter};
 
 use super::exit::Exit;
-use super::{backup, out, queue_pool, status, watch};
+use super::{out, queue_pool, status, storages, watch};
 use crate::config::Config;
 use crate::store::Manifest;
 
@@ -51,7 +51,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 }
 
 async fn list_storage(config: &Config, name: &str, args: &Args) -> anyhow::Result<Exit> {
-    let storage = backup::open(config, name).await?;
+    let storage = storages::open(config, name).await?;
     let mut backups = Vec::new();
     let mut complete = true;
     for listed in storage.list().await? {

@@ -1,5 +1,6 @@
 //! Standard output. A reader that has seen enough (`| head`) ends the command quietly.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 /// Prints a line.
@@ -7,7 +8,23 @@ use std::io::Write;
 /// # Errors
 /// Standard output is closed or full.
 pub(super) fn line(text: impl AsRef<str>) -> std::io::Result<()> {
-    writeln!(std::io::stdout().lock(), "{}", text.as_ref())
+    writeln!(std::io::stdout().lock(), "{}", printable(text.as_ref()))
+}
+
+/// What a terminal shows and does not obey: databases and storages name things as they like. A newline stays.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !text.contains(is_obeyed) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_obeyed(character) {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown.into()
 }
 
 /// Prints a value as one line of JSON.
@@ -15,7 +32,11 @@ pub(super) fn line(text: impl AsRef<str>) -> std::io::Result<()> {
 /// # Errors
 /// As [`line()`].
 pub(super) fn json(value: &impl serde::Serialize) -> std::io::Result<()> {
-    line(serde_json::to_string(value)?)
+    writeln!(
+        std::io::stdout().lock(),
+        "{}",
+        serde_json::to_string(value)?
+    )
 }
 
 /// Prints rows under headings, each column as wide as its widest cell.
@@ -43,4 +64,18 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> std::io::Result<
         line(render(&mut row.iter().map(String::as_str)))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_told_nothing_but_text() {
+        assert_eq!(printable("a\tb\nMüll"), "a\tb\nMüll");
+        assert_eq!(
+            printable("\u{1b}[31mred\r\u{7f}\u{9b}2J"),
+            "\\u{1b}[31mred\\r\\u{7f}\\u{9b}2J"
+        );
+    }
 }

@@ -40,7 +40,7 @@ impl Display {
             Self::Json => out::json(status)?,
             Self::Bar(bar) => {
                 bar.set_prefix(format!("{:>5.1} %", status.progress));
-                bar.set_message(bar_message(status));
+                bar.set_message(out::printable(&bar_message(status)).replace('\n', " "));
                 bar.set_position((status.progress * 10.0) as u64);
                 if status.state.has_ended() {
                     bar.finish_and_clear();

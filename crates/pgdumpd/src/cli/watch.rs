@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::exit::Exit;
 use super::progress_bar::Display;
-use super::queue_pool;
+use super::{out, queue_pool};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -81,5 +81,5 @@ pub(super) fn exit_of(status: &JobStatus) -> Exit {
 pub(super) fn eprintln_line(text: &str) {
     use std::io::Write;
     // Nobody is left to be told when standard error is closed.
-    let _ = writeln!(std::io::stderr(), "pgdumpd: {text}");
+    let _ = writeln!(std::io::stderr(), "pgdumpd: {}", out::printable(text));
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::finding::{Finding, Remedy};
 use crate::fault::Fault;
-use crate::queue::{Audit, AuditedAttempt, AuditedCopy, CopyState};
+use crate::queue::{Audit, AuditedAttempt, AuditedCopy, CopyState, Traces};
 use crate::store::{FoundObject, Manifest, Name, ObjectKey, Part, PartKind, UnfinishedUpload};
 use crate::stored::{BACKUP_DIFFERS, compare_with_row};
 
@@ -24,6 +24,22 @@ pub struct Shelf {
     pub manifests: BTreeMap<ObjectKey, Result<Manifest, Fault>>,
     /// Uploads of this queue that were begun and not ended; none where the storage cannot tell.
     pub uploads: Option<Vec<UnfinishedUpload>>,
+}
+
+impl Shelf {
+    /// Where what lies there comes from, by its names.
+    pub(super) fn traces(&self) -> Traces {
+        let objects = self.objects.iter().map(|object| &object.key);
+        let uploads = self.uploads.iter().flatten().map(|upload| &upload.key);
+        let mut traces = Traces::default();
+        for key in objects.chain(uploads) {
+            if let Name::Part(part) = Name::of(key) {
+                traces.jobs.insert(part.job);
+                traces.tokens.insert(part.token);
+            }
+        }
+        traces
+    }
 }
 
 /// How old what is left must be before it may be removed: older than any attempt takes, and than clocks differ.
@@ -109,12 +125,16 @@ pub fn judge(queue_id: Uuid, shelf: &Shelf, audit: &Audit, age: Age) -> Judged {
         .filter(|copy| copy.storage_id == shelf.id)
         .map(|copy| (copy.object_key.as_str(), copy))
         .collect();
+    // A job has one row for each storage.
+    let stored = copies.values().filter(|copy| copy.is_stored());
+    let stored: HashMap<Uuid, &AuditedCopy> = stored.map(|copy| (copy.job, *copy)).collect();
     let judge = Judge {
         queue_id,
         shelf,
         age,
         attempts: &attempts,
         copies: &copies,
+        stored: &stored,
     };
     for ((key, job, token), parts) in &parts {
         match shelf.manifests.get(key) {
@@ -156,7 +176,10 @@ struct Judge<'a> {
     shelf: &'a Shelf,
     age: Age,
     attempts: &'a HashMap<Uuid, &'a AuditedAttempt>,
+    /// By object key.
     copies: &'a HashMap<&'a str, &'a AuditedCopy>,
+    /// Those that are stored, by job.
+    stored: &'a HashMap<Uuid, &'a AuditedCopy>,
 }
 
 impl Judge<'_> {
@@ -194,22 +217,24 @@ impl Judge<'_> {
             }
         };
         let wanted = &manifest.object;
-        match parts.archive {
-            None => judged.findings.push(
+        let damage = match parts.archive {
+            None => Some(
                 self.error("object_missing", key, job)
                     .says("the manifest is there, the archive is gone")
                     .advises(
                         "Find out who removed it; `pgdumpd delete --key` removes the manifest too.",
                     ),
             ),
-            Some(object) if object.size_bytes != wanted.size_bytes => judged.findings.push(
+            Some(object) if object.size_bytes != wanted.size_bytes => Some(
                 self.error("size_differs", key, job)
                     .of_object(object, self.age.of(object.modified_at))
                     .says(format!("the manifest says {} bytes", wanted.size_bytes))
                     .advises("`pgdumpd verify` names the tables that are still good."),
             ),
-            Some(_) => {}
-        }
+            Some(_) => None,
+        };
+        let is_damaged = damage.is_some();
+        judged.findings.extend(damage);
         if let Some(globals) = &manifest.globals
             && parts.globals.map(|found| found.size_bytes) != Some(globals.size_bytes)
         {
@@ -219,7 +244,10 @@ impl Judge<'_> {
                     .advises("Take them from another backup of the server; the archive is an object of its own."),
             );
         }
-        self.row_of(key, job, token, manifest, judged);
+        match is_damaged {
+            true => self.row_of_damaged(key, job, token, judged),
+            false => self.row_of(key, job, token, manifest, judged),
+        }
         self.temporaries(key, job, token, parts, judged);
         if judged.findings.len() == before {
             judged.good += 1;
@@ -263,13 +291,9 @@ impl Judge<'_> {
                 "the queue says that it is deleted: a valid backup all the same",
             ).advises("`pgdumpd delete --key` removes it; `pgdumpd fetch --storage` brings it back.")),
             (None, Some(attempt)) if !attempt.job_has_ended => judged.explained += 1,
-            (None, Some(attempt)) if attempt.deletion_requested => judged.findings.push(
-                self.warning("deletion_unfinished", key, job)
-                    .of_size(size, None)
-                    .says("its deletion was requested, and a daemon stored it all the same")
-                    .advises("A daemon that reaches the storage deletes it, and so does --repair.")
-                    .remedied_by(Remedy::FinishDeletion),
-            ),
+            (None, Some(attempt)) if attempt.deletion_requested => judged
+                .findings
+                .push(self.deletion_unfinished(key, job).of_size(size, None)),
             (None, Some(_)) if self.has_another(key, job) => judged.findings.push(
                 Finding::note("backup_without_row", &self.shelf.name, key.as_str())
                     .of_job(job)
@@ -288,9 +312,27 @@ impl Judge<'_> {
                     .of_job(job)
                     .of_size(size, None)
                     .says("the queue has no job of it: a valid backup")
-                    .advises("`pgdumpd fetch --storage` brings it back; with an empty queue --rebuild makes its row."),
+                    .advises("`pgdumpd fetch --storage` brings it back; --rebuild makes its row."),
             ),
         }
+    }
+
+    /// What is damaged is told already, and never noted as a backup. Its deletion goes on.
+    fn row_of_damaged(&self, key: &ObjectKey, job: Uuid, token: Uuid, judged: &mut Judged) {
+        let attempt = self.attempts.get(&token);
+        let is_noted = self.copies.contains_key(key.as_str());
+        if attempt.is_some_and(|attempt| attempt.job_has_ended && attempt.deletion_requested)
+            && !is_noted
+        {
+            judged.findings.push(self.deletion_unfinished(key, job));
+        }
+    }
+
+    fn deletion_unfinished(&self, key: &ObjectKey, job: Uuid) -> Finding {
+        self.warning("deletion_unfinished", key, job)
+            .says("its deletion was requested, and a daemon stored it all the same")
+            .advises("A daemon that reaches the storage deletes it, and so does --repair.")
+            .remedied_by(Remedy::FinishDeletion)
     }
 
     fn is_being_deleted(&self, key: &str) -> bool {
@@ -321,9 +363,8 @@ impl Judge<'_> {
 
     /// Whether the queue notes a backup of the job here under another key: it can note one for each storage.
     fn has_another(&self, key: &ObjectKey, job: Uuid) -> bool {
-        self.copies
-            .values()
-            .any(|copy| copy.is_stored() && copy.job == job && copy.object_key != key.as_str())
+        let stored = self.stored.get(&job);
+        stored.is_some_and(|copy| copy.object_key != key.as_str())
     }
 
     /// What has no manifest is no backup.

@@ -77,10 +77,13 @@ pub async fn repair(
             noted.await.map(|_| true)?
         }
         Remedy::NoteCopy { size_bytes } => match finding.job {
-            Some(job) if storage.has_manifest(&key_of(finding)?).await? => {
-                note_backup(queue, storage, job, &key_of(finding)?, *size_bytes).await?
+            Some(job) => {
+                let key = key_of(finding)?;
+                let whole = storage.has_manifest(&key).await?
+                    && storage.object_size(&key).await? == Some(*size_bytes);
+                whole && note_backup(queue, storage, job, &key, *size_bytes).await?
             }
-            _ => false,
+            None => false,
         },
     };
     Ok(Some(if done {

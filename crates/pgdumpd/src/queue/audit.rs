@@ -1,4 +1,6 @@
-//! What the queue knows of all storages, for `pgdumpd fsck`.
+//! What the queue knows of storages, for `pgdumpd fsck`.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
@@ -7,7 +9,11 @@ use uuid::Uuid;
 use super::{Noted, Queue, QueueError};
 
 const ATTEMPTS: &str = include_str!("sql/audit_attempts.sql");
-const COPIES: &str = include_str!("sql/noted_copies.sql");
+const COPIES: &str = concat!(
+    include_str!("sql/noted_copies.sql"),
+    "WHERE c.storage_id = $1 AND (c.state <> 'deleted' OR c.job_id = ANY ($2))"
+);
+const STORED_ELSEWHERE: &str = include_str!("sql/stored_elsewhere.sql");
 const IS_IN_USE: &str = include_str!("sql/attempt_is_in_use.sql");
 const IS_NOTED: &str = include_str!("sql/key_is_noted.sql");
 const IDENTITY: &str = include_str!("sql/audit_identity.sql");
@@ -83,7 +89,16 @@ impl CopyState {
     }
 }
 
-/// All of it, and when.
+/// What the names in a storage say of where they come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traces {
+    /// The jobs.
+    pub jobs: BTreeSet<Uuid>,
+    /// The lease tokens of their attempts.
+    pub tokens: BTreeSet<Uuid>,
+}
+
+/// What is known of one storage, and when.
 #[derive(Debug, Clone)]
 pub struct Audit {
     /// By the database's clock, before anything else was read.
@@ -95,14 +110,17 @@ pub struct Audit {
 }
 
 impl Queue {
-    /// Reads what the queue knows of storages. What begins later is not in it: list a storage first, then ask.
+    /// Reads what the queue knows of a storage that has these traces: what is stored there or being deleted, and whatever
+    /// there is of the traces. What begins later is not in it: list a storage first, then ask.
     ///
     /// # Errors
     /// [`QueueError::Replaced`] where the address leads to another queue by now; else the database's.
-    pub async fn audit(&self) -> Result<Audit, QueueError> {
+    pub async fn audit(&self, storage_id: Uuid, traces: &Traces) -> Result<Audit, QueueError> {
         let link = &self.inner.link;
         let now = self.same_queue().await?;
-        let attempts = link.fetch_all(sqlx::query(ATTEMPTS)).await?;
+        let tokens: Vec<Uuid> = traces.tokens.iter().copied().collect();
+        let attempts = sqlx::query(ATTEMPTS).bind(tokens).bind(storage_id);
+        let attempts = link.fetch_all(attempts).await?;
         let attempts = attempts.iter().map(|row| {
             Ok(AuditedAttempt {
                 token: row.try_get("lease_token")?,
@@ -116,7 +134,12 @@ impl Queue {
                 deletion_requested: row.try_get("deletion_requested")?,
             })
         });
-        let copies = link.fetch_all(sqlx::query(COPIES)).await?;
+        let attempts = attempts.collect::<Result<Vec<_>, QueueError>>()?;
+        let mut jobs: BTreeSet<Uuid> = attempts.iter().map(|attempt| attempt.job).collect();
+        jobs.extend(&traces.jobs);
+        let jobs: Vec<Uuid> = jobs.into_iter().collect();
+        let copies = sqlx::query(COPIES).bind(storage_id).bind(jobs);
+        let copies = link.fetch_all(copies).await?;
         let copies = copies.iter().map(|row| {
             Ok(AuditedCopy {
                 job: row.try_get("job_id")?,
@@ -130,9 +153,30 @@ impl Queue {
         });
         Ok(Audit {
             now,
-            attempts: attempts.collect::<Result<_, QueueError>>()?,
+            attempts,
             copies: copies.collect::<Result<_, QueueError>>()?,
         })
+    }
+
+    /// How many backups are stored in other storages than these, by the storages' names and ids.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn stored_elsewhere(
+        &self,
+        storages: &[Uuid],
+    ) -> Result<Vec<(String, Uuid, i64)>, QueueError> {
+        let statement = sqlx::query(STORED_ELSEWHERE).bind(storages);
+        let rows = self.inner.link.fetch_all(statement).await?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    row.try_get("storage")?,
+                    row.try_get("storage_id")?,
+                    row.try_get("backups")?,
+                ))
+            })
+            .collect()
     }
 
     /// The database's time, if this is still the queue that this connected to.

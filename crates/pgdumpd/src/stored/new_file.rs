@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tempfile::NamedTempFile;
+use tokio_util::sync::CancellationToken;
 
 use crate::fault::Fault;
 
@@ -115,14 +116,20 @@ impl NewFile {
         .await
     }
 
-    /// Makes it durable under its name. No other clone may be left.
+    /// Makes it durable under its name. No other clone may be left. Dropped before it has one, it gets none, whatever its
+    /// thread is still at.
     pub(super) async fn keep(self) -> Result<(), Fault> {
         let Self { file, path } = self;
+        let awaited = CancellationToken::new();
+        let (given_up, _awaited) = (awaited.clone(), awaited.drop_guard());
         off_runtime(move || {
             let file = Arc::into_inner(file)
                 .ok_or_else(|| Fault::transient("internal", "the file is still being written"))?;
             let synced = file.as_file().sync_all();
             synced.map_err(|error| cannot("write", &path, error))?;
+            if given_up.is_cancelled() {
+                return Err(Fault::transient("internal", "nobody waits for the file"));
+            }
             match file.keep(&path) {
                 // Its name, too, is to outlast a crash of the machine.
                 Ok(()) => File::open(folder_of(&path))

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use chrono::TimeDelta;
 use pgdumpd::config::{PlaceConfig, StorageConfig};
 use pgdumpd::finding::Severity;
-use pgdumpd::fsck::{Finding, Remedy, repair};
-use pgdumpd::queue::{Queue, QueueError};
+use pgdumpd::fsck::{Finding, Remedy, Repaired, repair};
+use pgdumpd::queue::{Queue, QueueError, Traces};
 use pgdumpd::store::Storage;
 use pgdumpd_testkit::manifest_text;
 use serde_json::{Value, json};
@@ -225,6 +225,35 @@ async fn a_backup_whose_job_failed_to_note_it_is_noted() {
 }
 
 #[tokio::test]
+async fn what_nobody_noted_and_is_cut_or_gone_is_damage_and_is_not_noted_as_a_backup() {
+    let (world, id, path) = backed_up().await;
+    world
+        .sql(
+            "DELETE FROM pgdumpd.backup_copies;
+             ALTER TABLE pgdumpd.backup_jobs DISABLE TRIGGER ALL;
+             UPDATE pgdumpd.backup_jobs SET state = 'failed', error_code = 'daemon_died', error = 'x', progress = 50;
+             UPDATE pgdumpd.backup_attempts SET outcome = 'lost'",
+        )
+        .await;
+    let archive = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &archive[..archive.len() - 1]).unwrap();
+    assert_eq!(codes(world.fsck(&["--repair"]).code(6)), ["size_differs"]);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(codes(world.fsck(&["--repair"]).code(6)), ["object_missing"]);
+    world.say(&["show", &id.to_string()]).code(3);
+    // What fsck found a moment ago may be damaged by now.
+    std::fs::write(&path, &archive).unwrap();
+    let (storage, queue) = opened(&world).await;
+    let size = archive.len() as u64;
+    for (size_bytes, repaired) in [(size + 1, Repaired::Changed), (size, Repaired::Done)] {
+        let finding = found(&world, id, &path, Remedy::NoteCopy { size_bytes });
+        let came_to = repair(&finding, &storage, &queue).await.unwrap();
+        assert_eq!(came_to, Some(repaired), "{size_bytes}");
+    }
+    world.say(&["verify", &id.to_string()]).code(0);
+}
+
+#[tokio::test]
 async fn two_queues_in_one_storage_leave_each_other_alone() {
     let (world, _, path) = backed_up().await;
     let mut other = World::new().await;
@@ -428,10 +457,8 @@ async fn without_the_queue_nothing_is_judged_and_nothing_removed() {
     assert!(world.storage().join("pgdumpd-probe-1").exists());
 }
 
-#[tokio::test]
-async fn what_goes_before_it_is_repaired_is_left_alone() {
-    let (world, id, path) = backed_up().await;
-    let queue = Queue::from_pool(world.pool.clone()).await.unwrap();
+/// The storage and the queue, as a repair has them.
+async fn opened(world: &World) -> (Storage, Queue) {
     let config = StorageConfig {
         storage_id: None,
         place: PlaceConfig::Local {
@@ -440,19 +467,32 @@ async fn what_goes_before_it_is_repaired_is_left_alone() {
         },
     };
     let storage = Storage::open_existing("local", &config, &[]).await.unwrap();
+    let queue = Queue::from_pool(world.pool.clone()).await.unwrap();
+    (storage, queue)
+}
+
+/// A finding about this archive.
+fn found(world: &World, job: Uuid, path: &Path, remedy: Remedy) -> Finding {
     let key = path.strip_prefix(world.storage()).unwrap();
-    let finding = |remedy| Finding {
-        code: "row_without_object",
+    Finding {
+        code: "found_by_a_test",
         severity: Severity::Error,
         storage: "local".to_owned(),
         key: key.to_str().unwrap().to_owned(),
-        job: Some(id),
+        job: Some(job),
         size_bytes: None,
         age: None,
         what: String::new(),
         advice: None,
         remedy: Some(remedy),
-    };
+    }
+}
+
+#[tokio::test]
+async fn what_goes_before_it_is_repaired_is_left_alone() {
+    let (world, id, path) = backed_up().await;
+    let (storage, queue) = opened(&world).await;
+    let finding = |remedy| found(&world, id, &path, remedy);
     let stored = async || -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM pgdumpd.backup_copies WHERE state = 'stored'")
             .fetch_one(&world.pool)
@@ -479,7 +519,8 @@ async fn what_goes_before_it_is_repaired_is_left_alone() {
     let remedy = Remedy::RemoveAttempt { token };
     repair(&finding(remedy), &storage, &queue).await.unwrap();
     assert!(path.exists());
-    let error = queue.audit().await.unwrap_err();
+    let error = queue.audit(storage.id(), &Traces::default()).await;
+    let error = error.unwrap_err();
     assert!(matches!(error, QueueError::Replaced { .. }), "{error:?}");
 }
 

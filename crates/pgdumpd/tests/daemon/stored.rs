@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Executor as _, Row as _};
 use uuid::Uuid;
 
+use crate::copies::copying;
 use crate::fsck::{manifest_of, second_backup};
 use crate::harness::{SOON, World, quoted};
 
@@ -262,6 +263,47 @@ async fn mistakes_in_asking_for_a_backup_are_told_with_the_way_out() {
     std::fs::remove_file(world.backups().remove(0)).unwrap();
     let said = world.say(&["verify", &id]).code(6);
     assert!(said.err.contains("is not there"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_backup_that_is_gone_from_one_storage_is_damage_although_another_has_it() {
+    let world = copying(&["offsite"]).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    world.held_by(id, "2 of 2").await;
+    daemon.stop().await;
+    let id = id.to_string();
+    let path = world.backups().remove(0);
+    let away = path.with_file_name("away");
+    std::fs::rename(manifest_of(&path), &away).unwrap();
+    let said = world.say(&["verify", &id]).code(6);
+    assert!(
+        said.err.contains("storage \"local\"") && said.err.contains("is not there"),
+        "{}",
+        said.err
+    );
+    assert!(said.out.contains("is good"), "{}", said.out);
+    let (fetched, text) = file(&world, "fetched.dump");
+    world.say(&["fetch", &id, "-o", &text]).code(0);
+    assert!(fetched.exists());
+    // Nowhere any more: the queue says otherwise.
+    let copy = world.place("offsite");
+    let files = World::files_in(&copy);
+    let manifest = files.iter().find(|file| file.ends_with(".manifest.json"));
+    std::fs::remove_file(copy.join(manifest.unwrap())).unwrap();
+    for command in ["verify", "show"] {
+        let said = world.say(&[command, &id]).code(6);
+        assert!(
+            said.err.contains("hint: Find out who removed it"),
+            "{}",
+            said.err
+        );
+    }
+    // One that was deleted is not damaged.
+    world
+        .sql("UPDATE pgdumpd.backup_copies SET state = 'deleted', deleted_at = now()")
+        .await;
+    world.say(&["verify", &id]).code(3);
 }
 
 #[tokio::test]

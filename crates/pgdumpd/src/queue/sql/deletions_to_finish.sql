@@ -17,6 +17,6 @@ WHERE c.state <> 'deleted'
   AND c.storage_id = ANY ($1::uuid[])
   AND c.job_id <> ALL ($3::uuid[])
   -- An adopted clone's rows name the keys of the original, whose backups they are.
-  AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $4 AND c.object_key LIKE q.id || '/%')
+  AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $4 AND c.object_key LIKE q.id::text || '/%')
 ORDER BY c.since, c.job_id, c.storage_id
 LIMIT $2

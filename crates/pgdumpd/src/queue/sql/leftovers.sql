@@ -17,7 +17,7 @@ WHERE a.cleared_at IS NULL
   )
   AND j.finished_at IS NOT NULL
   -- An adopted clone's rows name the keys of the original.
-  AND (a.object_key IS NULL OR a.object_key LIKE $6::uuid || '/%')
+  AND (a.object_key IS NULL OR a.object_key LIKE $6::uuid::text || '/%')
   AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $6)
   -- A copy has nothing on its target.
   AND CASE j.kind
