@@ -12,7 +12,7 @@ use crate::daemon::{Served, differences};
 use crate::dump;
 use crate::finding::{Finding, Severity};
 use crate::former_database;
-use crate::queue::Queue;
+use crate::queue::{KeptQuota, Queue};
 use crate::target::Target;
 
 /// One subject that does not answer must not keep the others from being told.
@@ -206,7 +206,27 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
         })),
         Err(error) => findings.push((&error).into()),
     }
+    match queue.kept_quotas().await {
+        Ok(quotas) => findings.extend(quotas.iter().map(nearly_used)),
+        Err(error) => findings.push((&error).into()),
+    }
     findings
+}
+
+fn nearly_used(quota: &KeptQuota) -> Finding {
+    let KeptQuota {
+        role,
+        kept,
+        allowed,
+    } = quota;
+    Finding::warning(
+        "kept_quota",
+        format!("role \"{role}\" has {kept} of the {allowed} backups that it may keep"),
+    )
+    .hint(
+        "Once it has all of them it can ask for no further one. Give its targets a keep_last, delete some with \
+         `pgdumpd delete`, or allow more in the table pgdumpd.quotas.",
+    )
 }
 
 async fn in_time(findings: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {

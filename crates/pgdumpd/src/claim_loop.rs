@@ -20,6 +20,28 @@ const CLAIM_PATIENCE: Duration = Duration::from_secs(20);
 /// After a job that could not be claimed because two daemons met: try again at once, this often.
 const RUNS_OF_CLAIMS: usize = 1000;
 
+/// Why no job could be claimed.
+#[derive(Debug, PartialEq, Eq)]
+struct Trouble {
+    reason: String,
+    /// The server refuses to claim the job that comes next, which stands before all others.
+    refused: bool,
+}
+
+impl Trouble {
+    fn log(&self) {
+        let reason = &self.reason;
+        if self.refused {
+            error!(
+                reason,
+                "the queue refuses a claim, and with it those behind it; trying again"
+            );
+        } else {
+            warn!(reason, "the queue cannot be asked for work; trying again");
+        }
+    }
+}
+
 /// What runs. Each kind has its own limit, so that copies to a storage that hangs take no slot from backups.
 #[derive(Default)]
 struct Running {
@@ -54,21 +76,21 @@ impl Running {
 pub async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Arc<Pulse>) {
     let mut running = Running::default();
     let mut hints = services.hints();
-    let mut outage = false;
+    let mut outage: Option<Trouble> = None;
     while !lifecycle.drain.is_cancelled() {
         pulse.beat();
         running.tell(&services);
         hints.mark_unchanged();
         match claim_all(&services, &lifecycle, &mut running, &pulse).await {
-            Ok(()) => outage = false,
-            Err(reason) => {
-                if !outage {
-                    warn!(reason, "the queue cannot be asked for work; trying again");
+            Ok(()) => outage = None,
+            Err(trouble) => {
+                if outage.as_ref() != Some(&trouble) {
+                    trouble.log();
                 }
-                outage = true;
+                outage = Some(trouble);
             }
         }
-        let wait = if outage {
+        let wait = if outage.is_some() {
             services.daemon.poll_interval
         } else {
             pulse.beat_through(next_look(&services)).await
@@ -89,7 +111,7 @@ async fn claim_all(
     lifecycle: &Lifecycle,
     running: &mut Running,
     pulse: &Pulse,
-) -> Result<(), String> {
+) -> Result<(), Trouble> {
     for _ in 0..RUNS_OF_CLAIMS {
         running.reap();
         if running.backups.len() >= services.daemon.max_jobs || lifecycle.drain.is_cancelled() {
@@ -133,12 +155,18 @@ async fn claim_all(
 async fn answered(
     claim: impl Future<Output = Result<Option<ClaimedJob>, QueueError>>,
     pulse: &Pulse,
-) -> Result<Option<ClaimedJob>, String> {
+) -> Result<Option<ClaimedJob>, Trouble> {
     pulse
         .beat_through(tokio::time::timeout(CLAIM_PATIENCE, claim))
         .await
-        .map_err(|_| "no answer in time".to_owned())?
-        .map_err(|error| crate::fault::chain(&error))
+        .map_err(|_| Trouble {
+            reason: "no answer in time".to_owned(),
+            refused: false,
+        })?
+        .map_err(|error| Trouble {
+            reason: crate::fault::chain(&error),
+            refused: error.refuses_a_value(),
+        })
 }
 
 fn start(

@@ -63,6 +63,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(11, "rights", "0011_rights.sql"),
     migration!(12, "volume", "0012_volume.sql"),
     migration!(13, "turns", "0013_turns.sql"),
+    migration!(14, "kept", "0014_kept.sql"),
 ];
 
 /// The schema version that this build needs.

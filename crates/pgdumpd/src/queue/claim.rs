@@ -145,7 +145,7 @@ impl Queue {
                 Ok(Found::Nothing) => return Ok(None),
                 Ok(Found::Locked) => depth = depths.next(),
                 // Two claimers of one target in the same instant meet on the unique index.
-                Err(error) if error.is_unique_violation() => {
+                Err(error) if error.is_lost_race() => {
                     tries += 1;
                     if tries == TRIES {
                         return Ok(None);

@@ -137,9 +137,15 @@ impl QueueError {
         self.sqlstate().is_some_and(|code| is_before_commit(&code))
     }
 
-    /// Another claimer was faster (unique_violation).
-    pub(super) fn is_unique_violation(&self) -> bool {
-        self.sqlstate().as_deref() == Some("23505")
+    /// Another claimer of the same target was faster. No other rule is broken by a race: a claim locks the row of its job.
+    pub(super) fn is_lost_race(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.is_unique_violation()
+                    && error.constraint() == Some("backup_jobs_one_running_backup")
+            }
+            _ => false,
+        }
     }
 
     /// The server refuses a value for what it is: data exceptions and violated constraints.

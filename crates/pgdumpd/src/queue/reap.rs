@@ -1,15 +1,17 @@
 //! Jobs whose daemons fell silent, and cancels that nobody was there to obey.
 
 use sqlx::Row as _;
+use uuid::Uuid;
 
 use super::{Queue, QueueError};
 
 const EXPIRED: &str = include_str!("sql/reap_expired.sql");
 const CANCELLED: &str = include_str!("sql/reap_cancelled.sql");
+const ATTEMPTS: &str = include_str!("sql/reap_attempts.sql");
 
 impl Queue {
-    /// Takes expired leases back (requeue, or fail after `max_rescues`), and ends queued jobs whose cancel came late.
-    /// Returns how many rows changed.
+    /// Takes expired leases back (requeue, or fail after `max_rescues`), and ends queued jobs whose cancel came late, and
+    /// attempts that were left running. Returns how many jobs changed.
     ///
     /// Only a daemon that has itself written to the queue for one whole lease may call this: after an
     /// outage of the queue the owners come first.
@@ -21,7 +23,21 @@ impl Queue {
         let expired = self
             .count(sqlx::query(EXPIRED).bind(allowed).bind(self.id()))
             .await?;
-        Ok(expired + self.end_cancelled().await?)
+        let cancelled = self.end_cancelled().await?;
+        self.end_attempts_left_running().await?;
+        Ok(expired + cancelled)
+    }
+
+    async fn end_attempts_left_running(&self) -> Result<(), QueueError> {
+        let statement = sqlx::query(ATTEMPTS).bind(self.id());
+        for row in self.inner.link.fetch_all(statement).await? {
+            tracing::warn!(
+                job.id = %row.try_get::<Uuid, _>("job_id")?,
+                lease.token = %row.try_get::<Uuid, _>("lease_token")?,
+                "ended an attempt that ran by its row alone: its job was changed by hand"
+            );
+        }
+        Ok(())
     }
 
     /// The harmless half of [`Queue::reap`], which any daemon may do at any time: ends queued jobs whose

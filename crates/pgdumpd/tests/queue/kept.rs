@@ -170,7 +170,11 @@ async fn a_backup_is_as_old_as_the_attempt_that_dumped_it_whichever_way_it_was_n
 }
 
 /// A backup as a manifest says it.
-fn known(key: &str, claimed_at: Option<DateTime<Utc>>, started_at: DateTime<Utc>) -> KnownBackup {
+pub(crate) fn known(
+    key: &str,
+    claimed_at: Option<DateTime<Utc>>,
+    started_at: DateTime<Utc>,
+) -> KnownBackup {
     KnownBackup {
         id: Uuid::new_v4(),
         target: "app".into(),

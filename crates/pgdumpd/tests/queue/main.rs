@@ -15,6 +15,7 @@ mod hints;
 mod hostile;
 mod identity;
 mod kept;
+mod left_running;
 mod links;
 mod migrations;
 mod model;

@@ -2,10 +2,12 @@
 //! on how busy the machine is.
 
 use serde_json::Value;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, fixture, qualified};
+use crate::quotas::count_of_kept;
 
 const ENDED: i64 = 20_000;
 const DUE: i64 = 2_000;
@@ -430,4 +432,45 @@ async fn what_is_kept_is_found_without_what_was_deleted() {
         .await
         .unwrap();
     assert_eq!(row.get::<i64, _>("backups"), 14);
+}
+
+#[tokio::test]
+async fn what_a_role_keeps_is_counted_no_further_than_its_quota() {
+    let v = volume().await;
+    let producer = &v.f.producer.name;
+    v.run(
+        "INSERT INTO pgdumpd.backup_copies (job_id, storage, storage_id, object_key, size_bytes, state)
+         SELECT id, 'local', '00000000-0000-0000-0000-000000000007', id::text, 1, 'stored' FROM pgdumpd.backup_jobs WHERE state = 'succeeded'",
+    )
+    .await;
+    v.run(&format!(
+        "UPDATE pgdumpd.backup_copies SET requested_by = '{producer}';
+         UPDATE pgdumpd.backup_copies SET requested_by = 'few'
+         WHERE job_id IN (SELECT job_id FROM pgdumpd.backup_copies LIMIT 10)"
+    ))
+    .await;
+    v.run("VACUUM (ANALYZE) pgdumpd.backup_copies").await;
+    // As the trigger has it: the settings of its function, and a plan that knows neither role nor quota.
+    let owner: PgConnectOptions = v.f.db.url().parse().unwrap();
+    let owner = owner.options([
+        ("search_path", "pg_catalog"),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_sort", "off"),
+        ("enable_hashagg", "off"),
+    ]);
+    let owner = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(owner)
+        .await
+        .unwrap();
+    let count = format!("PREPARE kept (text, integer) AS {}", count_of_kept());
+    let count = AssertSqlSafe(count);
+    owner.execute(sqlx::raw_sql(count)).await.unwrap();
+    let of = |role: &str| format!("EXECUTE kept ('{role}', 1000)");
+    assert_cheap(&owner, &of(producer), 1, 40).await;
+    assert_cheap(&owner, &of("few"), 1, 10).await;
+    let found = include_str!("../../src/queue/sql/kept_quotas.sql");
+    assert_cheap(&v.daemon, found, 1, 80).await;
 }

@@ -75,7 +75,8 @@ WITH RECURSIVE free AS MATERIALIZED (
 ), claimed AS (
     UPDATE pgdumpd.backup_jobs AS j
     SET state = 'running',
-        attempt = j.attempt + 1,
+        -- Whoever queues a job again by hand after its last attempt means it to have one more.
+        attempt = least(j.attempt + 1, j.max_attempts),
         worker_id = $3,
         lease_token = $4,
         lease_expires_at = clock_timestamp() + make_interval(secs => $5),
@@ -90,9 +91,19 @@ WITH RECURSIVE free AS MATERIALIZED (
     WHERE j.id = best.id
     RETURNING j.id, j.target, j.spec, j.spec_version, j.attempt, j.max_attempts, j.rescues, j.timeout,
               j.requested_by, j.created_at, j.started_at
+), left_running AS (
+    -- Of a job that was queued again by hand. Nobody holds a lease on it: its daemon, if it lives, learns that with its next
+    -- heartbeat, and this attempt looks after what it left.
+    UPDATE pgdumpd.backup_attempts AS a
+    SET outcome = 'lost', ended_at = clock_timestamp(), error_step = 'lease', error_code = 'daemon_died',
+        error = 'the job was queued again while this attempt ran'
+    WHERE a.job_id = (SELECT c.id FROM claimed AS c) AND a.outcome = 'running'
+    RETURNING a.lease_token
 ), attempt AS (
     INSERT INTO pgdumpd.backup_attempts (lease_token, job_id, attempt, worker_id, started_at)
     SELECT $4, c.id, c.attempt, $3, c.started_at FROM claimed AS c
+    -- Always true, and known only once the other has ended: a job has one running attempt.
+    WHERE (SELECT count(*) FROM left_running) >= 0
 )
 -- One row always: heads without a claim means that other transactions hold them.
 SELECT
