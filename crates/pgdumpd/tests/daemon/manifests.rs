@@ -537,6 +537,10 @@ async fn a_backup_that_is_deleted_while_it_is_fetched_comes_from_the_next_storag
     assert_eq!(fetching.wait().unwrap().code(), Some(0), "{rest:?}");
     assert!(to.exists());
 
+    // As whoever deletes a backup notes it.
+    world
+        .sql("UPDATE pgdumpd.backup_copies SET state = 'deleted', deleted_at = now() WHERE storage = 'local'")
+        .await;
     let to = world.dir.path().join("fetched-later");
     let mut fetching = fetch(&to);
     answer(&World::backups_in(&world.place("offsite")));
