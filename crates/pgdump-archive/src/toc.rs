@@ -148,6 +148,12 @@ impl TocEntry {
         crate::copy::columns(statement.as_bytes())
     }
 
+    /// The bytes of the definition: none where there is no definition.
+    pub(crate) fn definition_bytes(&self) -> &[u8] {
+        let definition = self.definition.as_ref();
+        definition.map_or(&[], |text| text.as_bytes())
+    }
+
     /// What the data block of this entry holds, if it owes one.
     #[must_use]
     pub fn data_kind(&self) -> Option<DataKind> {

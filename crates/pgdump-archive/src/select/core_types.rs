@@ -29,10 +29,7 @@ pub(super) struct CoreTypes<'a> {
 
 impl<'a> CoreTypes<'a> {
     pub(super) fn read(&mut self, entry: &'a TocEntry) {
-        let text = entry
-            .definition
-            .as_ref()
-            .map_or(&[][..], |text| text.as_bytes());
+        let text = entry.definition_bytes();
         // Without the underscore, so that `row_to_json` names json.
         self.words
             .extend(text.split(|byte| !byte.is_ascii_alphanumeric()));
@@ -45,11 +42,7 @@ impl<'a> CoreTypes<'a> {
 
     /// The same of an operator's operands.
     pub(super) fn has_operands(&self, operator: &TocEntry) -> bool {
-        let text = operator
-            .definition
-            .as_ref()
-            .map_or(&[][..], |text| text.as_bytes());
-        let tokens = tokens(text);
+        let tokens = tokens(operator.definition_bytes());
         let mut operands = tokens.windows(4).filter_map(|window| match window {
             // With a schema it is none of PostgreSQL's own.
             [

@@ -34,7 +34,7 @@ pub(super) struct Mentions<'n, 'a> {
 impl Mentions<'_, '_> {
     /// What this function may refer to.
     pub(super) fn of_function(&self, function: &TocEntry) -> Mentioned {
-        let text = definition(function);
+        let text = function.definition_bytes();
         let mut found = Mentioned::default();
         found.entries.extend(self.names.extensions());
         for word in text
@@ -72,7 +72,7 @@ impl Mentions<'_, '_> {
 
     /// What a text refers to in which PostgreSQL has written each name with its schema.
     pub(super) fn of_definition(&self, entry: &TocEntry) -> Mentioned {
-        let tokens = tokens(definition(entry));
+        let tokens = tokens(entry.definition_bytes());
         // What follows is about the object.
         let end = tokens.iter().position(|token| *token == Token::Sign(b';'));
         let tokens = &tokens[..end.unwrap_or(tokens.len())];
@@ -165,13 +165,6 @@ impl Mentions<'_, '_> {
         }
         true
     }
-}
-
-fn definition(entry: &TocEntry) -> &[u8] {
-    entry
-        .definition
-        .as_ref()
-        .map_or(&[], |text| text.as_bytes())
 }
 
 /// Whether what comes next is the name of a relation.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::role;
-use super::tokens::{Token, tokens};
+use super::tokens::{self, Token, tokens};
 use crate::TocEntry;
 
 /// PostgreSQL cuts names to 63 bytes; builds for longer ones are rare.
@@ -186,14 +186,8 @@ fn function_names(tag: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The name that follows these keywords in the entry's definition: its schema (or nothing) and itself.
 fn after(entry: &TocEntry, keywords: &[&str]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let tokens = tokens(entry.definition.as_ref()?.as_bytes());
-    let at = (0..tokens.len()).find(|at| {
-        let mut following = tokens[*at..].iter();
-        keywords
-            .iter()
-            .all(|keyword| following.next().is_some_and(|token| token.is(keyword)))
-    })?;
-    let mut rest = &tokens[at + keywords.len()..];
+    let tokens = tokens(entry.definition_bytes());
+    let mut rest = &tokens[tokens::after(&tokens, keywords)?..];
     if let [Token::Operator(b"="), after @ ..] = rest {
         rest = after;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use pgdump_archive::{
     DumpId, HeadCheck, HeadDamage, Header, Index, IndexEntry, Selection, TableName, Toc, encode,
@@ -60,10 +61,7 @@ pub async fn fetch_tables(
         left_out,
         incomplete,
         ..
-    } = toc.select(wanted).map_err(|error| {
-        Fault::permanent("table_unknown", error.to_string())
-            .hint("`pgdumpd show` lists the tables of a backup; names are as SQL writes them, such as shop.\"Orders\".")
-    })?;
+    } = select(&toc, wanted).await?;
     let entries: HashMap<DumpId, &IndexEntry> = index
         .entries
         .iter()
@@ -105,11 +103,21 @@ pub async fn fetch_tables(
     })
 }
 
+/// Selects on a thread of its own: of a large archive it takes long, and the command can be interrupted meanwhile.
+async fn select(toc: &Arc<Toc>, wanted: &[TableName]) -> Result<Selection, Fault> {
+    let (toc, wanted) = (Arc::clone(toc), wanted.to_vec());
+    let selected = tokio::task::spawn_blocking(move || toc.select(&wanted));
+    let selected = selected.await.map_err(|error| {
+        Fault::permanent("internal", "the selection's thread ended").caused_by(error)
+    })?;
+    selected.map_err(|error| {
+        Fault::permanent("table_unknown", error.to_string())
+            .hint("`pgdumpd show` lists the tables of a backup; names are as SQL writes them, such as shop.\"Orders\".")
+    })
+}
+
 /// Header and table of contents of the whole archive.
-async fn head(
-    reader: &ArchiveReader<'_>,
-    index: &Index,
-) -> Result<(Header, std::sync::Arc<Toc>), Fault> {
+async fn head(reader: &ArchiveReader<'_>, index: &Index) -> Result<(Header, Arc<Toc>), Fault> {
     let damaged = |damage: HeadDamage| damaged("the table of contents", &chain(&damage));
     let mut pieces = reader.read(0..index.head_bytes).await?;
     let mut check = HeadCheck::new(index);
