@@ -63,7 +63,7 @@ async fn each_table_brings_what_its_indexes_and_functions_need(major: u32) {
         }
         let expected: &[&str] = match &*table.name {
             "text_table" => {
-                &["function s.\"reads_table(integer)\" reads s.lookup, which was not selected"]
+                &["function s.reads_table(integer) reads s.lookup, which was not selected"]
             }
             "text_stored" => &["materialized view s.stored is not filled: refresh it"],
             "mixed" => {
