@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use super::closure::Closed;
+use super::reads::Reads;
 use super::role;
 use super::tokens::{Token, tokens};
 use crate::toc::identifier;
@@ -30,8 +31,11 @@ pub enum Missing {
     Rows,
     /// A partition that is a foreign table: its rows are elsewhere.
     ForeignPartition,
-    /// A table that the text of a function names. Its rows may matter, so it comes only if it is selected.
+    /// A table that the text of a function names, or that a view reads which the text names. Its rows may matter, so
+    /// they come only if it is selected.
     NamedTable,
+    /// The same of a foreign table, which cannot be selected: its rows are elsewhere.
+    NamedForeignTable,
     /// A materialized view that is there, and not filled.
     NotFilled,
     /// A name that the archive has no entry for.
@@ -53,6 +57,12 @@ impl fmt::Display for Incomplete {
                 )
             }
             Missing::NamedTable => write!(f, "{of} reads {name}, which was not selected"),
+            Missing::NamedForeignTable => {
+                write!(
+                    f,
+                    "{of} reads {name}, a foreign table: its rows are not in the archive"
+                )
+            }
             Missing::NotFilled => write!(f, "materialized view {name} is not filled: refresh it"),
             Missing::Schema => write!(f, "schema {name} is not in the archive"),
             Missing::NotInArchive => write!(f, "{of} needs {name}, which is not in the archive"),
@@ -66,31 +76,12 @@ pub(super) fn list(toc: &Toc, closed: &Closed) -> Vec<Incomplete> {
     let kept = |at: &usize| closed.kept[*at];
     let with_rows: HashSet<_> = (0..entries.len())
         .filter(|at| entries[*at].is_table_data() && entries[*at].owes_data && kept(at))
-        .flat_map(|at| {
-            entries[at]
-                .dependencies
-                .iter()
-                .filter_map(|id| toc.position(*id))
-        })
+        .flat_map(|at| closed.needs[at].iter().copied())
         .collect();
-    let mut named: BTreeMap<usize, Vec<Incomplete>> = BTreeMap::new();
-    for (of, tables) in &closed.named_tables {
-        let absent = tables.iter().filter(|at| !kept(at));
-        let one = absent.map(|at| Incomplete {
-            reason: Missing::NamedTable,
-            name: entries[*at].qualified_name(),
-            of: Some(described(&entries[*of])),
-        });
-        named.entry(*of).or_default().extend(one);
-    }
-    for (of, names) in &closed.absent {
-        let one = names.iter().map(|(schema, name)| Incomplete {
-            reason: Missing::NotInArchive,
-            name: format!("{}.{}", identifier(schema), identifier(name)),
-            of: Some(described(&entries[*of])),
-        });
-        named.entry(*of).or_default().extend(one);
-    }
+    let partitioned: HashSet<_> = (0..entries.len())
+        .filter(|at| closed.wanted[*at] && is_partitioned(&entries[*at]))
+        .collect();
+    let mut named = named(entries, closed);
     let mut found = absent_schemas(entries, closed);
     for (at, entry) in entries.iter().enumerate() {
         let own = |reason, of| Incomplete {
@@ -99,17 +90,17 @@ pub(super) fn list(toc: &Toc, closed: &Closed) -> Vec<Incomplete> {
             of,
         };
         match role::text(entry) {
-            "TABLE" if closed.wanted[at] && !with_rows.contains(&at) && !is_partitioned(entry) => {
+            "TABLE"
+                if closed.wanted[at] && !with_rows.contains(&at) && !partitioned.contains(&at) =>
+            {
                 found.push(own(Missing::Rows, None));
             }
             "FOREIGN TABLE" => {
-                let parent = entry.dependencies.iter().filter_map(|id| toc.position(*id));
-                let mut parent =
-                    parent.filter(|at| closed.wanted[*at] && is_partitioned(&entries[*at]));
-                if let Some(parent) = parent.next() {
+                let mut parent = closed.needs[at].iter();
+                if let Some(parent) = parent.find(|at| partitioned.contains(at)) {
                     found.push(own(
                         Missing::ForeignPartition,
-                        Some(entries[parent].qualified_name()),
+                        Some(entries[*parent].qualified_name()),
                     ));
                 }
             }
@@ -121,6 +112,35 @@ pub(super) fn list(toc: &Toc, closed: &Closed) -> Vec<Incomplete> {
         found.append(&mut names);
     }
     found
+}
+
+/// What texts name and is not there, by the entry that has the text.
+fn named(entries: &[TocEntry], closed: &Closed) -> BTreeMap<usize, Vec<Incomplete>> {
+    let mut named: BTreeMap<usize, Vec<Incomplete>> = BTreeMap::new();
+    let described = |at| Some(described(entries, closed, at));
+    let reads = Reads::new(entries, closed);
+    for (of, relations) in &closed.reads {
+        let tables = reads.tables(relations).into_iter();
+        let absent = tables.filter(|at| !closed.wanted[*at]);
+        let one = absent.map(|at| Incomplete {
+            reason: match role::text(&entries[at]) {
+                "FOREIGN TABLE" => Missing::NamedForeignTable,
+                _ => Missing::NamedTable,
+            },
+            name: entries[at].qualified_name(),
+            of: described(*of),
+        });
+        named.entry(*of).or_default().extend(one);
+    }
+    for (of, names) in &closed.absent {
+        let one = names.iter().map(|(schema, name)| Incomplete {
+            reason: Missing::NotInArchive,
+            name: format!("{}.{}", identifier(schema), identifier(name)),
+            of: described(*of),
+        });
+        named.entry(*of).or_default().extend(one);
+    }
+    named
 }
 
 /// Schemas that the archive does not create; extensions make some.
@@ -143,12 +163,18 @@ fn absent_schemas(entries: &[TocEntry], closed: &Closed) -> Vec<Incomplete> {
     absent.collect()
 }
 
-fn described(entry: &TocEntry) -> String {
-    format!(
-        "{} {}",
-        role::text(entry).to_lowercase(),
-        entry.qualified_name()
-    )
+/// `function shop.tax(numeric)`, `check constraint positive of shop.orders`
+fn described(entries: &[TocEntry], closed: &Closed, at: usize) -> String {
+    let entry = &entries[at];
+    let kind = role::text(entry).to_lowercase();
+    let mut wholes = closed.needs[at].iter().map(|at| &entries[*at]);
+    let part = wholes.find_map(|whole| Some((role::part_of(entry, whole)?, whole)));
+    match part {
+        Some((own, whole)) if role::is_part(entry) => {
+            format!("{kind} {} of {}", identifier(own), whole.qualified_name())
+        }
+        _ => format!("{kind} {}", entry.qualified_name()),
+    }
 }
 
 /// Whether a table has partitions in place of rows: archives say so from 1.16 on.
@@ -156,12 +182,9 @@ fn is_partitioned(table: &TocEntry) -> bool {
     if let Some(kind) = table.relkind.filter(|kind| *kind != 0) {
         return kind == b'p';
     }
-    let Some(definition) = &table.definition else {
-        return false;
-    };
     // PARTITION BY comes after the columns' closing bracket; in it there are more brackets, but no such words.
     let mut depth = 0_i64;
-    let tokens = tokens(definition.as_bytes());
+    let tokens = tokens(table.definition_bytes());
     tokens.windows(2).any(|pair| {
         match pair[0] {
             Token::Sign(b'(') => depth += 1,
