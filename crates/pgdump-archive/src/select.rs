@@ -10,6 +10,7 @@ mod closure;
 mod core_types;
 mod hidden_index;
 mod incomplete;
+mod large_objects;
 mod left_out;
 mod lookup;
 mod mentions;
@@ -112,8 +113,10 @@ impl Toc {
     /// Left out are foreign keys, triggers, rules, publications, subscriptions and event triggers;
     /// those that would act on the tables are listed ([`Selection::left_out`]). A table's rows
     /// alone are meant by its name, so tables that inherit from it are left out and listed too.
-    /// Large objects, user mappings, default privileges and properties of the database are left
-    /// out and not listed. A materialised view that a function needs stays empty.
+    /// User mappings, default privileges and properties of the database are left out and not
+    /// listed. Large objects and rows of an extension's tables are left out, and listed where they
+    /// may matter ([`Selection::incomplete`]). A materialised view that a function needs stays
+    /// empty.
     ///
     /// PostgreSQL does not know what a function's text refers to. So with a function come the
     /// functions, types, sequences and text search objects whose names are words of its

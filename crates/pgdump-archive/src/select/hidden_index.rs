@@ -216,7 +216,7 @@ fn elements<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
 }
 
 /// The columns of a table or a composite type, with what is said of each; those that it inherits are not written.
-fn columns<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<(&'t [u8], &'t [Token<'a>])> {
+pub(super) fn columns<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<(&'t [u8], &'t [Token<'a>])> {
     let Some(open) = tokens.iter().position(|token| *token == Token::Sign(b'(')) else {
         return Vec::new();
     };

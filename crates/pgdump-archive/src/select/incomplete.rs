@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::closure::Closed;
 use super::reads::Reads;
-use super::role;
 use super::tokens::{Token, tokens};
+use super::{large_objects, role};
 use crate::toc::identifier;
 use crate::{Toc, TocEntry};
 
@@ -38,6 +38,11 @@ pub enum Missing {
     NamedForeignTable,
     /// A materialized view that is there, and not filled.
     NotFilled,
+    /// A table or a sequence of an extension whose rows or value the archive has, since the extension counts them as
+    /// its user's. The extension comes along without them.
+    ExtensionData,
+    /// A selected table with a column that may refer to large objects, which never come along.
+    LargeObjects,
     /// A name that the archive has no entry for.
     NotInArchive,
     /// The schema of what is kept, where the archive does not create it: it was dumped by names of tables.
@@ -63,6 +68,10 @@ impl fmt::Display for Incomplete {
                     "{of} reads {name}, a foreign table: its rows are not in the archive"
                 )
             }
+            Missing::ExtensionData => write!(f, "{of} has data in {name}, which is left out"),
+            Missing::LargeObjects => {
+                write!(f, "{name} may refer to large objects, which are left out")
+            }
             Missing::NotFilled => write!(f, "materialized view {name} is not filled: refresh it"),
             Missing::Schema => write!(f, "schema {name} is not in the archive"),
             Missing::NotInArchive => write!(f, "{of} needs {name}, which is not in the archive"),
@@ -82,6 +91,9 @@ pub(super) fn list(toc: &Toc, closed: &Closed) -> Vec<Incomplete> {
         .filter(|at| closed.wanted[*at] && is_partitioned(&entries[*at]))
         .collect();
     let mut named = named(entries, closed);
+    let attached = attached(entries, closed);
+    let has_large_objects = large_objects::are_in(entries);
+    let with_extension = (0..entries.len()).any(|at| kept(&at) && is_extension(&entries[at]));
     let mut found = absent_schemas(entries, closed);
     for (at, entry) in entries.iter().enumerate() {
         let own = |reason, of| Incomplete {
@@ -94,6 +106,18 @@ pub(super) fn list(toc: &Toc, closed: &Closed) -> Vec<Incomplete> {
                 if closed.wanted[at] && !with_rows.contains(&at) && !partitioned.contains(&at) =>
             {
                 found.push(own(Missing::Rows, None));
+            }
+            "TABLE"
+                if closed.wanted[at]
+                    && has_large_objects
+                    && !attached.contains(&at)
+                    && large_objects::may_be_meant(entries, &closed.needs, at) =>
+            {
+                found.push(own(Missing::LargeObjects, None));
+            }
+            "TABLE DATA" | "SEQUENCE SET" if with_extension => {
+                let of = extension_with_data(entries, closed, at);
+                found.extend(of.map(|of| own(Missing::ExtensionData, Some(of))));
             }
             "FOREIGN TABLE" => {
                 let mut parent = closed.needs[at].iter();
@@ -143,9 +167,43 @@ fn named(entries: &[TocEntry], closed: &Closed) -> BTreeMap<usize, Vec<Incomplet
     named
 }
 
+/// Selected tables that are partitions of selected ones.
+fn attached(entries: &[TocEntry], closed: &Closed) -> HashSet<usize> {
+    let all = entries.iter().enumerate();
+    let all = all.filter(|(_, entry)| entry.description == "TABLE ATTACH");
+    let attached = all.filter_map(|(at, entry)| {
+        let mut tables = closed.needs[at].iter().filter(|at| closed.wanted[**at]);
+        let is_partition = |at: &&usize| role::same_name(entry, &entries[**at]);
+        let partition = *tables.clone().find(is_partition)?;
+        tables.any(|at| *at != partition).then_some(partition)
+    });
+    attached.collect()
+}
+
+/// The extension that these rows, or this value of a sequence, belong to, if it comes along, as some do: its tables and
+/// sequences have no entries themselves.
+fn extension_with_data(entries: &[TocEntry], closed: &Closed, data: usize) -> Option<String> {
+    let mut needs = closed.needs[data].iter();
+    let is_whole = |at: &usize| {
+        let whole = &entries[*at];
+        role::is_relation(whole) || role::text(whole) == "SEQUENCE"
+    };
+    if closed.kept[data] || needs.clone().any(is_whole) {
+        return None;
+    }
+    match needs.find(|at| is_extension(&entries[**at])) {
+        Some(at) => closed.kept[*at].then(|| described(entries, closed, *at)),
+        None => Some("an extension".to_owned()),
+    }
+}
+
+fn is_extension(entry: &TocEntry) -> bool {
+    role::text(entry) == "EXTENSION"
+}
+
 /// Schemas that the archive does not create; extensions make some.
 fn absent_schemas(entries: &[TocEntry], closed: &Closed) -> Vec<Incomplete> {
-    let has_extension = entries.iter().any(|entry| role::text(entry) == "EXTENSION");
+    let has_extension = entries.iter().any(is_extension);
     let schemas = entries.iter().filter(|entry| role::text(entry) == "SCHEMA");
     let mut known: HashSet<_> = schemas.map(|entry| entry.tag.as_bytes()).collect();
     known.extend([&b"public"[..], b"pg_catalog", b""]);

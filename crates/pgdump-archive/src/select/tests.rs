@@ -288,6 +288,76 @@ fn what_a_constant_names_comes_along_and_what_it_does_not_name_is_not_missed() {
 }
 
 #[test]
+fn data_of_an_extension_is_named_where_the_extension_comes_along() {
+    let mut archive = Archive::default();
+    let extension = archive.add(
+        "EXTENSION",
+        "maps",
+        "CREATE EXTENSION maps WITH SCHEMA public;",
+        &[],
+    );
+    archive.add("TABLE DATA", "public.systems", "", &[extension]);
+    archive.add("SEQUENCE SET", "public.systems_id_seq", "", &[]);
+    archive.table("s.plain", "a integer", &[]);
+    archive.table("s.map", "p public.point", &[extension]);
+    assert_eq!(said(&archive.select("s.plain")), [""; 0]);
+    let expected = [
+        "extension maps has data in public.systems, which is left out",
+        "an extension has data in public.systems_id_seq, which is left out",
+    ];
+    assert_eq!(said(&archive.select("s.map")), expected);
+}
+
+#[test]
+fn a_table_that_may_refer_to_large_objects_is_named() {
+    let mut archive = Archive::default();
+    archive.table("s.own", "a integer, o oid", &[]);
+    let lo = archive.add(
+        "EXTENSION",
+        "lo",
+        "CREATE EXTENSION lo WITH SCHEMA public;",
+        &[],
+    );
+    let base = archive.table("s.base", "o public.lo NOT NULL", &[lo]);
+    archive.table("s.derived", "b integer", &[base]);
+    let domain = archive.add("DOMAIN", "s.object", "CREATE DOMAIN s.object AS oid;", &[]);
+    let pair = archive.add(
+        "TYPE",
+        "s.pair",
+        "CREATE TYPE s.pair AS (\n\ta integer,\n\tb s.object\n);",
+        &[domain],
+    );
+    archive.table("s.of_type", "p s.pair", &[pair]);
+    let parent = archive.add(
+        "TABLE",
+        "s.parent",
+        "CREATE TABLE s.parent (o oid) PARTITION BY LIST (o);",
+        &[],
+    );
+    let part = archive.table("s.part", "o oid", &[]);
+    archive.add(
+        "TABLE ATTACH",
+        "s.part",
+        "ALTER TABLE s.parent ATTACH PARTITION s.part;",
+        &[parent, part],
+    );
+    archive.table("s.none", "oid integer, b bytea", &[]);
+    assert_eq!(said(&archive.select("s.own")), [""; 0]);
+
+    archive.add(
+        "BLOB METADATA",
+        "1",
+        "SELECT pg_catalog.lo_create('1');",
+        &[],
+    );
+    assert_eq!(said(&archive.select("s.none")), [""; 0]);
+    for table in ["s.own", "s.derived", "s.of_type", "s.parent", "s.part"] {
+        let expected = format!("{table} may refer to large objects, which are left out");
+        assert_eq!(said(&archive.select(table)), [expected]);
+    }
+}
+
+#[test]
 fn what_is_left_out_has_its_own_name() {
     let mut archive = Archive::default();
     let table = archive.table("s.t", "a integer", &[]);

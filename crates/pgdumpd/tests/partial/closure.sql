@@ -302,7 +302,7 @@ CREATE FUNCTION s.rate_in_list(integer) RETURNS integer LANGUAGE sql IMMUTABLE S
 CREATE TABLE s.reads_list (a integer, g integer GENERATED ALWAYS AS (s.rate_in_list(a)) STORED);
 INSERT INTO s.reads_list VALUES (1);
 
--- A cast that depends on nothing, and names in constants
+-- A cast that depends on nothing, names in constants, and large objects
 CREATE CAST (bigint AS json) WITH INOUT;
 CREATE FUNCTION s.casts_plain(bigint) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1::json::text; END';
 CREATE TABLE s.text_plain_cast (a bigint, g text GENERATED ALWAYS AS (s.casts_plain(a)) STORED);
@@ -314,6 +314,8 @@ CREATE TABLE s.constants (
     t text CHECK (to_tsvector(('s.old_words'::text)::regconfig, t) IS NOT NULL)
 );
 INSERT INTO s.constants (t) VALUES ('x');
+CREATE TABLE s.of_objects (o oid);
+INSERT INTO s.of_objects VALUES (lo_create(4711));
 
 -- The same names in each of several schemas
 CREATE SCHEMA t1;
