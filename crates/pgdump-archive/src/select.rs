@@ -10,11 +10,14 @@ mod closure;
 mod core_types;
 mod hidden_index;
 mod incomplete;
+mod large_objects;
 mod left_out;
 mod lookup;
 mod mentions;
 mod names;
 mod operator_class;
+mod reads;
+mod relations;
 mod role;
 mod tokens;
 
@@ -110,14 +113,23 @@ impl Toc {
     /// Left out are foreign keys, triggers, rules, publications, subscriptions and event triggers;
     /// those that would act on the tables are listed ([`Selection::left_out`]). A table's rows
     /// alone are meant by its name, so tables that inherit from it are left out and listed too.
-    /// Large objects, user mappings, default privileges and properties of the database are left
-    /// out and not listed. A materialised view that a function needs stays empty.
+    /// User mappings, default privileges and properties of the database are left out and not
+    /// listed. Large objects and rows of an extension's tables are left out, and listed where they
+    /// may matter ([`Selection::incomplete`]). A materialised view that a function needs stays
+    /// empty.
     ///
     /// PostgreSQL does not know what a function's text refers to. So with a function come the
     /// functions, types, sequences and text search objects whose names are words of its
     /// definition, the views that it names, the operators that it names for types that are there,
-    /// casts of the types that it names, and all extensions. A table that is only named in a text
-    /// does not come, since its rows may matter; it is listed ([`Selection::incomplete`]).
+    /// casts of the types that it names, and all extensions. Of a name without a schema, those of
+    /// the function's own schema and of its `SET search_path` are meant, or where these have none,
+    /// those of all schemas. A table that is only named in a text does not come, since its rows may
+    /// matter. It is listed ([`Selection::incomplete`]), as are tables that come empty and are read
+    /// by a function, be it through a view.
+    ///
+    /// A cast between PostgreSQL's own types comes with every table, or if a function of the archive
+    /// makes it, with every function. With an expression come the functions, types, sequences and text search objects that its constants name with
+    /// their schemas: `nextval(('shop.numbers'::text)::regclass)`.
     ///
     /// The index behind a key or an exclusion has no entry of its own. With the constraint come the
     /// functions, operators, operator classes, collations and types that its definition names, and
@@ -167,3 +179,6 @@ fn moved(entry: &TocEntry) -> TocEntry {
     }
     entry
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,12 @@ impl TocEntry {
         crate::copy::columns(statement.as_bytes())
     }
 
+    /// The bytes of the definition: none where there is no definition.
+    pub(crate) fn definition_bytes(&self) -> &[u8] {
+        let definition = self.definition.as_ref();
+        definition.map_or(&[], |text| text.as_bytes())
+    }
+
     /// What the data block of this entry holds, if it owes one.
     #[must_use]
     pub fn data_kind(&self) -> Option<DataKind> {
@@ -161,21 +167,41 @@ impl TocEntry {
     }
 
     /// `schema.name`, each part quoted where an SQL identifier needs it (but for keywords); only
-    /// the name outside any schema. For people; bytes that are not UTF-8 are written as [`Text`]
+    /// the name outside any schema. Of a function, the types of its arguments follow in brackets,
+    /// and an operator is not quoted. For people; bytes that are not UTF-8 are written as [`Text`]
     /// writes them.
     #[must_use]
     pub fn qualified_name(&self) -> String {
         match &self.schema {
             Some(schema) if !schema.is_empty() => {
-                format!(
-                    "{}.{}",
-                    identifier(schema.as_bytes()),
-                    identifier(self.tag.as_bytes())
-                )
+                format!("{}.{}", identifier(schema.as_bytes()), self.name())
             }
             _ => self.tag.to_string(),
         }
     }
+
+    fn name(&self) -> String {
+        let tag = self.tag.as_bytes();
+        match self.description.as_str() {
+            Some("OPERATOR") => self.tag.to_string(),
+            Some("FUNCTION" | "PROCEDURE" | "AGGREGATE") => {
+                let (name, arguments) = tag.split_at(arguments(tag));
+                format!("{}{}", identifier(name), escape(arguments))
+            }
+            _ => identifier(tag),
+        }
+    }
+}
+
+/// Where the brackets with a function's arguments begin in its tag. The name before them is not quoted, and may have
+/// brackets itself; within them names are quoted.
+fn arguments(tag: &[u8]) -> usize {
+    let mut quoted = false;
+    let begin = tag.iter().rposition(|byte| {
+        quoted ^= *byte == b'"';
+        *byte == b'(' && !quoted
+    });
+    begin.unwrap_or(tag.len())
 }
 
 /// A name as SQL writes it: quoted where needed, but for keywords. For people.
@@ -291,6 +317,29 @@ mod tests {
             assert_eq!(identifier(raw.as_bytes()), shown);
         }
         assert_eq!(identifier(b"t\xe9l"), r#""t\xE9l""#);
+    }
+
+    #[test]
+    fn a_function_is_shown_with_its_arguments_and_only_its_name_is_quoted() {
+        let shown = |tag: &str| {
+            let (name, arguments) = tag.split_at(arguments(tag.as_bytes()));
+            format!("{}{arguments}", identifier(name.as_bytes()))
+        };
+        for (tag, expected) in [
+            (
+                "tax(numeric, double precision)",
+                "tax(numeric, double precision)",
+            ),
+            ("Tax()", "\"Tax\"()"),
+            ("odd (fn) \"x\"(integer)", "\"odd (fn) \"\"x\"\"\"(integer)"),
+            (
+                "f(s.\"a (b)\", s.\"c\"\"(\")",
+                "f(s.\"a (b)\", s.\"c\"\"(\")",
+            ),
+            ("none", "none"),
+        ] {
+            assert_eq!(shown(tag), expected);
+        }
     }
 
     /// Reads a golden archive's head again, with its table of contents changed.

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::core_types::CoreTypes;
+use super::core_types::{CoreTypes, Operands};
 use super::hidden_index::HiddenIndex;
-use super::mentions::{Mentioned, Mentions};
+use super::mentions::{LookedUp, Mentioned, Mentions};
 use super::names::Names;
 use super::operator_class::OperatorClass;
 use super::role;
@@ -25,15 +25,20 @@ pub(super) struct Closure<'a> {
     wanted: Vec<bool>,
     /// Entries that are kept, and whose neighbours have not been looked at.
     pending: Vec<usize>,
-    /// Operators that a text may mean, if values of their operands' types are there.
-    operators: BTreeSet<usize>,
+    looked_up: LookedUp<'a>,
+    /// Operators that are not kept and that a text may mean, if values of their operands' types are there.
+    operators: BTreeMap<usize, Operands>,
     /// Types of PostgreSQL's own that kept texts name.
     core_types: CoreTypes<'a>,
-    /// Types that a text names: it may convert from and to them.
-    named_types: HashSet<usize>,
+    /// Casts that are not kept, of types that a text names: it may convert from and to them.
+    casts: BTreeSet<usize>,
+    /// Casts by functions of the archive that name none of its types: any text may mean them.
+    casts_of_core_types: BTreeSet<usize>,
+    /// Whether something is kept that may compare values by the default operator classes of their types.
+    compares: bool,
     /// Access methods for which a constraint's index needs a default operator class that is not its type's own.
     lacking: HashSet<Vec<u8>>,
-    named_tables: BTreeMap<usize, Vec<usize>>,
+    reads: BTreeMap<usize, Vec<usize>>,
     absent: BTreeMap<usize, Vec<Name>>,
 }
 
@@ -46,8 +51,10 @@ pub(super) struct Closed {
     pub(super) kept: Vec<bool>,
     /// For each entry of the archive, whether it is a table that is kept with its data.
     pub(super) wanted: Vec<bool>,
-    /// By function, the tables that it names.
-    pub(super) named_tables: BTreeMap<usize, Vec<usize>>,
+    /// For each entry of the archive, those that it depends on.
+    pub(super) needs: Vec<Vec<usize>>,
+    /// By function, the tables and views that its text names.
+    pub(super) reads: BTreeMap<usize, Vec<usize>>,
     /// By entry that is kept, the names in it that the archive has nothing for.
     pub(super) absent: BTreeMap<usize, Vec<Name>>,
 }
@@ -76,16 +83,21 @@ impl<'a> Closure<'a> {
             kept: vec![false; entries.len()],
             wanted: vec![false; entries.len()],
             pending: Vec::new(),
-            operators: BTreeSet::new(),
+            looked_up: LookedUp::default(),
+            operators: BTreeMap::new(),
             core_types: CoreTypes::default(),
-            named_types: HashSet::new(),
+            casts: BTreeSet::new(),
+            casts_of_core_types: BTreeSet::new(),
+            compares: false,
             lacking: HashSet::new(),
-            named_tables: BTreeMap::new(),
+            reads: BTreeMap::new(),
             absent: BTreeMap::new(),
         };
         for (at, entry) in entries.iter().enumerate() {
             if role::is_setting(entry) {
                 closure.keep(at);
+            } else if role::is_cast(entry) {
+                closure.add_cast(at);
             }
         }
         closure
@@ -131,7 +143,8 @@ impl<'a> Closure<'a> {
         Closed {
             kept: self.kept,
             wanted: self.wanted,
-            named_tables: self.named_tables,
+            needs: self.needs,
+            reads: self.reads,
             absent: self.absent,
         }
     }
@@ -150,28 +163,42 @@ impl<'a> Closure<'a> {
             }
         }
         let entry = &self.entries[at];
+        self.compares |= role::compares(entry);
         if role::has_values(entry) {
             self.core_types.read(entry);
         }
-        let (entries, names) = (self.entries, &self.names);
-        let mentions = Mentions { entries, names };
         if role::has_text(entry) {
-            let mentioned = mentions.of_function(entry);
+            self.casts.append(&mut self.casts_of_core_types);
+            let mentioned = self.mentions().of_function(entry);
             self.take(at, mentioned);
         } else if role::names_its_needs(entry) {
-            let mut mentioned = mentions.of_definition(entry);
-            mentioned.entries.extend(mentioned.tables.drain());
+            let mut mentioned = self.mentions().of_definition(entry);
+            mentioned.entries.extend(mentioned.relations.drain());
             self.take(at, mentioned);
             self.look_for_operator_classes(at);
         } else if role::is_read_for_names(entry) {
-            let absent = mentions.of_definition(entry).absent;
-            self.take(
-                at,
-                Mentioned {
-                    absent,
-                    ..Mentioned::default()
-                },
-            );
+            let absent = self.mentions().of_definition(entry).absent;
+            let mentioned = Mentioned {
+                absent,
+                ..Mentioned::default()
+            };
+            self.take(at, mentioned);
+        }
+        if role::has_constants(entry) {
+            let entries = self.mentions().of_constants(entry);
+            let mentioned = Mentioned {
+                entries,
+                ..Mentioned::default()
+            };
+            self.take(at, mentioned);
+        }
+    }
+
+    fn mentions(&mut self) -> Mentions<'_, 'a> {
+        Mentions {
+            entries: self.entries,
+            names: &self.names,
+            looked_up: &mut self.looked_up,
         }
     }
 
@@ -179,14 +206,19 @@ impl<'a> Closure<'a> {
     fn take(&mut self, by: usize, mentioned: Mentioned) {
         for at in mentioned.entries {
             if role::is_type(&self.entries[at]) {
-                self.named_types.insert(at);
+                let dependents = self.dependents[at].iter().copied();
+                let is_cast = |at: &usize| role::is_cast(&self.entries[*at]) && !self.kept[*at];
+                self.casts.extend(dependents.filter(is_cast));
             }
             self.keep(at);
         }
-        self.operators.extend(mentioned.operators);
-        if !mentioned.tables.is_empty() {
-            self.named_tables
-                .insert(by, mentioned.tables.into_iter().collect());
+        for at in mentioned.operators.into_iter().filter(|at| !self.kept[*at]) {
+            let operands = || Operands::of(&self.entries[at]);
+            self.operators.entry(at).or_insert_with(operands);
+        }
+        if !mentioned.relations.is_empty() {
+            self.reads
+                .insert(by, mentioned.relations.into_iter().collect());
         }
         if !mentioned.absent.is_empty() {
             self.absent
@@ -235,47 +267,70 @@ impl<'a> Closure<'a> {
     }
 
     /// What is not kept, and is needed now that other things are.
-    fn now_meant(&self) -> Vec<usize> {
-        let kept_types = |at: usize| {
+    fn now_meant(&mut self) -> Vec<usize> {
+        let kept = &self.kept;
+        self.operators.retain(|at, _| !kept[*at]);
+        self.casts.retain(|at| !kept[*at]);
+        let has_kept_types = |at: usize| {
             let mut types = self.needs[at]
                 .iter()
                 .filter(|at| role::is_type(&self.entries[**at]));
             types.all(|at| self.kept[*at])
         };
-        let operators = self.operators.iter().copied();
+        let operators = self.operators.iter();
         let operators = operators
-            .filter(|at| kept_types(*at) && self.core_types.has_operands(&self.entries[*at]));
-        let casts = self
-            .named_types
-            .iter()
-            .flat_map(|named| self.dependents[*named].iter().copied());
-        let casts = casts.filter(|at| role::text(&self.entries[*at]) == "CAST" && kept_types(*at));
-        let classes = self.classes.iter().filter(|class| self.is_meant(class));
-        let all = operators.chain(casts).chain(classes.map(|class| class.at));
-        all.filter(|at| !self.kept[*at]).collect()
+            .filter(|(at, operands)| has_kept_types(**at) && self.core_types.has_all(operands));
+        let casts = self.casts.iter().filter(|at| has_kept_types(**at));
+        let classes = self.classes.iter();
+        let classes = classes.filter(|class| !self.kept[class.at] && self.is_meant(class));
+        let all = operators.map(|(at, _)| *at).chain(casts.copied());
+        all.chain(classes.map(|class| class.at)).collect()
     }
 
     /// Whether PostgreSQL would take the operator class for what is kept, though it is not named: a type is compared by
     /// its default one, by keys, extended statistics, and queries alike.
     fn is_meant(&self, class: &OperatorClass) -> bool {
-        let compares = || {
-            let mut kept = self
-                .entries
-                .iter()
-                .zip(&self.kept)
-                .filter(|(_, kept)| **kept);
-            kept.any(|(entry, _)| role::compares(entry)) && self.core_types.has(&class.type_word)
-        };
         class.is_default
             && match class.of {
                 Some(of) => self.kept[of],
                 None if self.lacking.contains(&class.access_method) => true,
-                None => matches!(&class.access_method[..], b"btree" | b"hash") && compares(),
+                None => {
+                    matches!(&class.access_method[..], b"btree" | b"hash")
+                        && self.compares
+                        && self.core_types.has(&class.type_word)
+                }
             }
     }
 
+    /// Keeps a cast between types of PostgreSQL's own by nothing but what PostgreSQL has: no other entry says that it
+    /// uses the cast. One by a function is used without a record only by texts. One of a type that the archive lacks
+    /// cannot be restored.
+    fn add_cast(&mut self, at: usize) {
+        let types = |need: &usize| role::is_type(&self.entries[*need]);
+        let of_own = self.needs[at].iter().any(types);
+        let entry = &self.entries[at];
+        if of_own || !self.mentions().of_definition(entry).absent.is_empty() {
+            return;
+        }
+        if self.needs[at].is_empty() {
+            self.keep(at);
+        } else {
+            self.casts_of_core_types.insert(at);
+        }
+    }
+
+    /// Whether it never comes along. Of rules, only that comes which is a view's query.
+    fn is_left_out(&self, at: usize) -> bool {
+        let entry = &self.entries[at];
+        let is_query = || {
+            let mut of = self.needs[at].iter().map(|of| &self.entries[*of]);
+            of.any(|view| role::is_query_of(entry, view))
+        };
+        role::is_left_out(entry) || role::text(entry) == "RULE" && !is_query()
+    }
+
     fn keep(&mut self, at: usize) {
-        if !self.kept[at] && !role::is_left_out(&self.entries[at]) {
+        if !self.kept[at] && !self.is_left_out(at) {
             self.kept[at] = true;
             self.pending.push(at);
         }
@@ -288,8 +343,7 @@ impl<'a> Closure<'a> {
                 let mut of = self.needs[*need].iter();
                 self.wanted[*need] || (self.kept[*need] && of.any(|table| self.wanted[*table]))
             };
-            let filled = self.needs[at].iter().any(filled);
-            if entry.description == "STATISTICS DATA" && filled {
+            if entry.description == "STATISTICS DATA" && self.needs[at].iter().any(filled) {
                 self.kept[at] = true;
             }
         }

@@ -29,10 +29,7 @@ pub(super) struct CoreTypes<'a> {
 
 impl<'a> CoreTypes<'a> {
     pub(super) fn read(&mut self, entry: &'a TocEntry) {
-        let text = entry
-            .definition
-            .as_ref()
-            .map_or(&[][..], |text| text.as_bytes());
+        let text = entry.definition_bytes();
         // Without the underscore, so that `row_to_json` names json.
         self.words
             .extend(text.split(|byte| !byte.is_ascii_alphanumeric()));
@@ -43,14 +40,20 @@ impl<'a> CoreTypes<'a> {
         WITH_OTHER_NAMES.iter().any(|name| name.as_bytes() == word) || self.words.contains(word)
     }
 
-    /// The same of an operator's operands.
-    pub(super) fn has_operands(&self, operator: &TocEntry) -> bool {
-        let text = operator
-            .definition
-            .as_ref()
-            .map_or(&[][..], |text| text.as_bytes());
-        let tokens = tokens(text);
-        let mut operands = tokens.windows(4).filter_map(|window| match window {
+    /// The same of each of an operator's operands.
+    pub(super) fn has_all(&self, operands: &Operands) -> bool {
+        operands.0.iter().all(|name| self.has(name))
+    }
+}
+
+/// The first words of PostgreSQL's own types that are an operator's operands; with an underscore they are not read.
+#[derive(Debug)]
+pub(super) struct Operands(Vec<Vec<u8>>);
+
+impl Operands {
+    pub(super) fn of(operator: &TocEntry) -> Self {
+        let tokens = tokens(operator.definition_bytes());
+        let operands = tokens.windows(4).filter_map(|window| match window {
             // With a schema it is none of PostgreSQL's own.
             [
                 _,
@@ -63,7 +66,8 @@ impl<'a> CoreTypes<'a> {
             }
             _ => None,
         });
-        operands.all(|name| name.contains(&b'_') || self.has(name))
+        let operands = operands.filter(|name| !name.contains(&b'_'));
+        Self(operands.map(|name| name.to_vec()).collect())
     }
 }
 

@@ -1,10 +1,12 @@
 //! The index behind a key or an exclusion: it has no entry of its own, and pg_dump tells nothing of what it needs.
 
+use std::collections::HashMap;
+
 use super::core_types;
 use super::names::{Names, Qualified};
 use super::operator_class::OperatorClass;
 use super::role;
-use super::tokens::{Token, tokens};
+use super::tokens::{Token, after, tokens};
 use crate::TocEntry;
 
 /// Types of types: a domain of a domain, …
@@ -19,6 +21,9 @@ pub(super) struct Unmet {
     pub(super) is_of_btree_gist: bool,
 }
 
+/// What is said of the columns of tables, by their names.
+type Columns<'t, 'a> = HashMap<&'t [u8], &'t [Token<'a>]>;
+
 pub(super) struct HiddenIndex<'a> {
     pub(super) entries: &'a [TocEntry],
     pub(super) names: &'a Names<'a>,
@@ -30,35 +35,41 @@ pub(super) struct HiddenIndex<'a> {
 impl HiddenIndex<'_> {
     /// What the constraint's index needs beside what the constraint's text names.
     pub(super) fn unmet(&self, constraint: &TocEntry) -> Vec<Unmet> {
-        let tokens = tokens(definition(constraint));
-        let Some(start) = position(&tokens, &["add", "constraint"]) else {
+        let text = tokens(constraint.definition_bytes());
+        let Some(start) = after(&text, &["add", "constraint"]) else {
             return Vec::new();
         };
-        let is_exclusion = tokens
-            .get(start + 1)
-            .is_some_and(|token| token.is("exclude"));
-        let Some(open) = tokens[start..]
+        let is_exclusion = text.get(start + 1).is_some_and(|token| token.is("exclude"));
+        let Some(open) = text[start..]
             .iter()
             .position(|token| *token == Token::Sign(b'('))
         else {
             return Vec::new();
         };
-        let elements = elements(&tokens[start + open + 1..]);
+        let elements = elements(&text[start + open + 1..]);
         let gist = || {
             elements
                 .iter()
-                .any(|element| position(element, &["without", "overlaps"]).is_some())
+                .any(|element| after(element, &["without", "overlaps"]).is_some())
         };
-        let access_method = match &tokens[..start + open] {
+        let access_method = match &text[..start + open] {
             [.., using, Token::Name { name, .. }] if is_exclusion && using.is("using") => {
                 name.to_vec()
             }
             _ if !is_exclusion && gist() => b"gist".to_vec(),
             _ => b"btree".to_vec(),
         };
+        let tables = self.relations.iter().map(|at| &self.entries[*at]);
+        let tables: Vec<_> = tables
+            .map(|table| tokens(table.definition_bytes()))
+            .collect();
+        let mut of_columns = Columns::new();
+        for (name, of) in tables.iter().flat_map(|table| columns(table)) {
+            of_columns.entry(name).or_insert(of);
+        }
         let mut unmet: Vec<Unmet> = Vec::new();
         for element in elements {
-            if let Some(one) = self.unmet_of(&access_method, element)
+            if let Some(one) = self.unmet_of(&access_method, element, &of_columns)
                 && !unmet.contains(&one)
             {
                 unmet.push(one);
@@ -67,7 +78,12 @@ impl HiddenIndex<'_> {
         unmet
     }
 
-    fn unmet_of(&self, access_method: &[u8], element: &[Token<'_>]) -> Option<Unmet> {
+    fn unmet_of(
+        &self,
+        access_method: &[u8],
+        element: &[Token<'_>],
+        columns: &Columns<'_, '_>,
+    ) -> Option<Unmet> {
         let unknown = |is_of_btree_gist| {
             let access_method = access_method.to_vec();
             Some(Unmet {
@@ -89,13 +105,8 @@ impl HiddenIndex<'_> {
         if has_operator_class(rest) {
             return None;
         }
-        let of_column = |at: &usize| {
-            let tokens = tokens(definition(&self.entries[*at]));
-            let columns = columns(&tokens);
-            let found = columns.iter().find(|(name, _)| **name == **column);
-            found.map(|(_, of)| self.judge(access_method, of, MAX_DEPTH))
-        };
-        match self.relations.iter().find_map(of_column) {
+        let of = columns.get(&**column);
+        match of.map(|of| self.judge(access_method, of, MAX_DEPTH)) {
             Some(Origin::Known) => None,
             Some(Origin::BtreeGist) => unknown(self.names.extension(b"btree_gist").is_some()),
             None if btree => None,
@@ -156,8 +167,8 @@ impl HiddenIndex<'_> {
     /// The same of a type that is an entry of the archive.
     fn judge_own(&self, access_method: &[u8], at: usize, depth: usize) -> Origin {
         let entry = &self.entries[at];
-        let tokens = tokens(definition(entry));
-        let Some(start) = position(&tokens, &["as"]) else {
+        let tokens = tokens(entry.definition_bytes());
+        let Some(start) = after(&tokens, &["as"]) else {
             // A table's row, or a type with functions of its own.
             return if role::text(entry) == "TYPE" {
                 Origin::Unknown
@@ -183,24 +194,6 @@ enum Origin {
     Unknown,
 }
 
-fn definition(entry: &TocEntry) -> &[u8] {
-    entry
-        .definition
-        .as_ref()
-        .map_or(&[], |text| text.as_bytes())
-}
-
-/// Where what follows these keywords begins.
-fn position(tokens: &[Token<'_>], keywords: &[&str]) -> Option<usize> {
-    let is_here = |window: &[Token<'_>]| {
-        window
-            .iter()
-            .zip(keywords)
-            .all(|(token, keyword)| token.is(keyword))
-    };
-    Some(tokens.windows(keywords.len()).position(is_here)? + keywords.len())
-}
-
 /// What commas separate, up to the bracket that closes.
 fn elements<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
     let (mut found, mut depth, mut begin) = (Vec::new(), 0_usize, 0);
@@ -223,7 +216,7 @@ fn elements<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
 }
 
 /// The columns of a table or a composite type, with what is said of each; those that it inherits are not written.
-fn columns<'t>(tokens: &'t [Token<'_>]) -> Vec<(&'t [u8], &'t [Token<'t>])> {
+pub(super) fn columns<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<(&'t [u8], &'t [Token<'a>])> {
     let Some(open) = tokens.iter().position(|token| *token == Token::Sign(b'(')) else {
         return Vec::new();
     };

@@ -100,7 +100,7 @@ fn left_out(entry: &TocEntry, tables: &[&TocEntry], schema_is_used: bool) -> Opt
         "FK CONSTRAINT" => (Reason::ForeignKey, part()?),
         "TRIGGER" => (Reason::Trigger, part()?),
         "RULE" => (Reason::Rule, part()?),
-        "TABLE" if defined_with(entry, b"\nINHERITS (") => {
+        "TABLE" | "FOREIGN TABLE" if defined_with(entry, b"\nINHERITS (") => {
             (Reason::Child, (tag, Some(*tables.first()?)))
         }
         "PUBLICATION TABLE" => {
@@ -112,7 +112,12 @@ fn left_out(entry: &TocEntry, tables: &[&TocEntry], schema_is_used: bool) -> Opt
         "PUBLICATION" if defined_with(entry, b" FOR ALL TABLES") => {
             (Reason::Publication, (tag, None))
         }
-        "PUBLICATION TABLES IN SCHEMA" if schema_is_used => (Reason::Publication, (tag, None)),
+        "PUBLICATION TABLES IN SCHEMA" if schema_is_used => {
+            // Named by the publication and the schema.
+            let schema = entry.schema.as_ref()?.as_bytes();
+            let name = tag.strip_suffix(schema)?.strip_suffix(b" ")?;
+            (Reason::Publication, (name, None))
+        }
         "SUBSCRIPTION" => (Reason::Subscription, (tag, None)),
         "EVENT TRIGGER" => (Reason::EventTrigger, (tag, None)),
         _ => return None,
@@ -129,6 +134,5 @@ fn left_out(entry: &TocEntry, tables: &[&TocEntry], schema_is_used: bool) -> Opt
 }
 
 fn defined_with(entry: &TocEntry, part: &[u8]) -> bool {
-    let definition = entry.definition.as_ref().map(|text| text.as_bytes());
-    definition.is_some_and(|text| text.windows(part.len()).any(|window| window == part))
+    memchr::memmem::find(entry.definition_bytes(), part).is_some()
 }

@@ -1,15 +1,15 @@
 //! The archive's objects by the names that a text may call them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::role;
-use super::tokens::{Token, tokens};
+use super::tokens::{self, Token, tokens};
 use crate::TocEntry;
 
 /// PostgreSQL cuts names to 63 bytes; builds for longer ones are rare.
 const MAX_NAME_BYTES: usize = 256;
 
-/// Positions of entries, by their names without schema.
+/// Positions of entries, by their names without schema: in the order of their schemas, then of the archive.
 type ByName<'a> = HashMap<&'a [u8], Vec<usize>>;
 
 /// A name in a text, with the schema that is written before it.
@@ -31,8 +31,13 @@ pub(super) struct Names<'a> {
     schemas: ByName<'a>,
     /// Functions, types and operators of an extension have no entries of their own.
     extensions: Vec<Extension<'a>>,
-    /// A range type makes a second type, which has a name of its own and no entry.
-    multiranges: Vec<(Vec<u8>, Vec<u8>, usize)>,
+    /// Schemas that extensions are said to be in.
+    schemas_of_extensions: HashSet<Vec<u8>>,
+    /// Whether of some it is not said.
+    extensions_without_schema: bool,
+    /// By its name without schema, the type that a range type makes beside itself, and that has no entry: its schema,
+    /// and the range type's entry.
+    multiranges: HashMap<Vec<u8>, Vec<(Vec<u8>, usize)>>,
 }
 
 struct Extension<'a> {
@@ -52,10 +57,18 @@ impl<'a> Names<'a> {
             access_methods: HashMap::new(),
             schemas: HashMap::new(),
             extensions: Vec::new(),
-            multiranges: Vec::new(),
+            schemas_of_extensions: HashSet::new(),
+            extensions_without_schema: false,
+            multiranges: HashMap::new(),
         };
         for (at, entry) in entries.iter().enumerate() {
             names.add(at, entry);
+        }
+        let lists = names.objects.values_mut();
+        let lists = lists.chain(names.relations.values_mut());
+        let lists = lists.chain(names.operators.values_mut());
+        for list in lists.chain(names.operator_classes.values_mut()) {
+            list.sort_by_key(|at| schema_of(&entries[*at]));
         }
         names
     }
@@ -65,6 +78,8 @@ impl<'a> Names<'a> {
         let (map, name) = match role::text(entry) {
             "EXTENSION" => {
                 let schema = after(entry, &["with", "schema"]).map(|(_, name)| name);
+                self.extensions_without_schema |= schema.is_none();
+                self.schemas_of_extensions.extend(schema.clone());
                 let name = tag;
                 self.extensions.push(Extension { at, name, schema });
                 return;
@@ -77,7 +92,7 @@ impl<'a> Names<'a> {
             }
             "TYPE" => {
                 if let Some((schema, name)) = after(entry, &["multirange_type_name"]) {
-                    self.multiranges.push((schema, name, at));
+                    self.multiranges.entry(name).or_default().push((schema, at));
                 }
                 (&mut self.objects, tag)
             }
@@ -93,53 +108,63 @@ impl<'a> Names<'a> {
         map.entry(name).or_default().push(at);
     }
 
-    /// Objects other than relations and operators, in whatever schema.
-    pub(super) fn objects(&self, name: &[u8]) -> &[usize] {
-        self.objects.get(name).map_or(&[], Vec::as_slice)
+    /// Objects other than relations and operators, in whatever schema, and their name as the archive has it.
+    pub(super) fn objects(&self, name: &[u8]) -> Option<(&'a [u8], &[usize])> {
+        let (name, all) = self.objects.get_key_value(name)?;
+        Some((*name, all.as_slice()))
     }
 
     pub(super) fn relations(&self, name: &[u8]) -> &[usize] {
-        self.relations.get(name).map_or(&[], Vec::as_slice)
+        list(&self.relations, name)
     }
 
-    pub(super) fn operators(&self, name: &[u8]) -> &[usize] {
-        self.operators.get(name).map_or(&[], Vec::as_slice)
+    /// In whatever schema, with their name as the archive has it.
+    pub(super) fn operators(&self, name: &[u8]) -> Option<(&'a [u8], &[usize])> {
+        let (name, all) = self.operators.get_key_value(name)?;
+        Some((*name, all.as_slice()))
     }
 
     pub(super) fn access_methods(&self, name: &[u8]) -> &[usize] {
-        self.access_methods.get(name).map_or(&[], Vec::as_slice)
+        list(&self.access_methods, name)
     }
 
-    /// What has exactly this name: functions of all arguments, operators of all operands.
-    pub(super) fn named(&self, of: Qualified<'_>) -> Vec<usize> {
+    /// Those of one name that are in this schema.
+    pub(super) fn within<'s>(&self, all: &'s [usize], schema: &[u8]) -> &'s [usize] {
+        let begin = all.partition_point(|at| schema_of(&self.entries[*at]) < schema);
+        let all = &all[begin..];
+        &all[..all.partition_point(|at| schema_of(&self.entries[*at]) == schema)]
+    }
+
+    /// What has exactly this name, by kind: functions of all arguments, relations, operators of all operands.
+    pub(super) fn kinds_named(&self, of: Qualified<'_>) -> [&[usize]; 4] {
         let maps = [
             &self.objects,
             &self.relations,
             &self.operators,
             &self.operator_classes,
         ];
-        let found = maps.into_iter().filter_map(|map| map.get(of.name));
-        let found = found
-            .flatten()
-            .copied()
-            .filter(|at| self.is_in(*at, of.schema));
-        let multiranges = self.multiranges.iter();
-        let multiranges =
-            multiranges.filter(|(schema, name, _)| schema == of.schema && name == of.name);
-        found.chain(multiranges.map(|(.., at)| *at)).collect()
+        maps.map(|map| self.within(list(map, of.name), of.schema))
+    }
+
+    /// The type whose multirange has this name.
+    pub(super) fn multirange(&self, of: Qualified<'_>) -> Option<usize> {
+        let mut all = self.multiranges.get(of.name)?.iter();
+        all.find(|(schema, _)| schema == of.schema)
+            .map(|(_, at)| *at)
+    }
+
+    /// Functions, types, sequences and the like of exactly this name.
+    pub(super) fn objects_named(&self, of: Qualified<'_>) -> impl Iterator<Item = usize> {
+        let [objects, ..] = self.kinds_named(of);
+        objects.iter().copied().chain(self.multirange(of))
     }
 
     /// The type of this name, which may be that of a table's rows.
     pub(super) fn type_named(&self, of: Qualified<'_>) -> Option<usize> {
-        let named = self.named(of).into_iter();
-        named
-            .into_iter()
-            .find(|at| role::is_type(&self.entries[*at]))
-    }
-
-    pub(super) fn is_in(&self, at: usize, schema: &[u8]) -> bool {
-        let own = self.entries[at].schema.as_ref();
-        own.is_some_and(|own| own.as_bytes() == schema)
+        let [objects, relations, ..] = self.kinds_named(of);
+        let mut all = objects.iter().chain(relations).copied();
+        all.find(|at| role::is_type(&self.entries[*at]))
+            .or_else(|| self.multirange(of))
     }
 
     pub(super) fn extensions(&self) -> impl Iterator<Item = usize> {
@@ -154,17 +179,21 @@ impl<'a> Names<'a> {
 
     /// The extensions that may have made what is in this schema and has no entry. Some make schemas of
     /// their own, which have no entry either.
-    pub(super) fn extensions_in(&self, schema: &[u8]) -> Vec<usize> {
-        let all = self.extensions.iter();
+    pub(super) fn extensions_in(&self, schema: &[u8]) -> impl Iterator<Item = usize> {
         let own = self.is_of_nobody(schema);
-        all.filter(|extension| {
+        let all = self.extensions.iter().filter(move |extension| {
             own || extension
                 .schema
                 .as_deref()
                 .is_none_or(|known| known == schema)
-        })
-        .map(|extension| extension.at)
-        .collect()
+        });
+        all.map(|extension| extension.at)
+    }
+
+    /// Whether there is such an extension.
+    pub(super) fn may_be_of_extension(&self, schema: &[u8]) -> bool {
+        let of_any = self.is_of_nobody(schema) || self.extensions_without_schema;
+        of_any && !self.extensions.is_empty() || self.schemas_of_extensions.contains(schema)
     }
 
     /// Whether the schema is neither in the archive nor in every database.
@@ -184,16 +213,21 @@ fn function_names(tag: &[u8]) -> impl Iterator<Item = &[u8]> {
     brackets.map(|(at, _)| &tag[..at])
 }
 
+fn list<'m>(map: &'m ByName<'_>, name: &[u8]) -> &'m [usize] {
+    map.get(name).map_or(&[], Vec::as_slice)
+}
+
+fn schema_of(entry: &TocEntry) -> &[u8] {
+    entry
+        .schema
+        .as_ref()
+        .map_or(&[], |schema| schema.as_bytes())
+}
+
 /// The name that follows these keywords in the entry's definition: its schema (or nothing) and itself.
 fn after(entry: &TocEntry, keywords: &[&str]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let tokens = tokens(entry.definition.as_ref()?.as_bytes());
-    let at = (0..tokens.len()).find(|at| {
-        let mut following = tokens[*at..].iter();
-        keywords
-            .iter()
-            .all(|keyword| following.next().is_some_and(|token| token.is(keyword)))
-    })?;
-    let mut rest = &tokens[at + keywords.len()..];
+    let tokens = tokens(entry.definition_bytes());
+    let mut rest = &tokens[tokens::after(&tokens, keywords)?..];
     if let [Token::Operator(b"="), after @ ..] = rest {
         rest = after;
     }

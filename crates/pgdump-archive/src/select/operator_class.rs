@@ -2,7 +2,7 @@
 
 use super::names::{Names, Qualified};
 use super::role;
-use super::tokens::{Token, tokens};
+use super::tokens::{Token, after, tokens};
 use crate::TocEntry;
 
 #[derive(Debug)]
@@ -28,10 +28,9 @@ impl OperatorClass {
 
     /// `CREATE OPERATOR CLASS s.name DEFAULT FOR TYPE s.of USING btree FAMILY …`
     fn read(at: usize, entry: &TocEntry, names: &Names<'_>) -> Option<Self> {
-        let tokens = tokens(entry.definition.as_ref()?.as_bytes());
-        let pair = |window: &[Token<'_>]| window[0].is("for") && window[1].is("type");
-        let found = tokens.windows(2).position(pair)?;
-        let rest = &tokens[found + 2..];
+        let tokens = tokens(entry.definition_bytes());
+        let begin = after(&tokens, &["for", "type"])?;
+        let rest = &tokens[begin..];
         let of = match rest {
             [
                 Token::Name { name: schema, .. },
@@ -44,13 +43,12 @@ impl OperatorClass {
         let Some(Token::Name { name: word, .. }) = rest.first() else {
             return None;
         };
-        let using = rest.windows(2).find(|window| window[0].is("using"))?;
-        let Token::Name { name, .. } = &using[1] else {
+        let Token::Name { name, .. } = rest.get(after(rest, &["using"])?)? else {
             return None;
         };
         Some(Self {
             at,
-            is_default: found > 0 && tokens[found - 1].is("default"),
+            is_default: begin > 2 && tokens[begin - 3].is("default"),
             of,
             type_word: word.to_vec(),
             access_method: name.to_vec(),

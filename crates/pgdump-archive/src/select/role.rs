@@ -31,6 +31,20 @@ pub(super) fn is_read_for_names(entry: &TocEntry) -> bool {
     )
 }
 
+/// Whether it has an expression, in which a text may be a name.
+pub(super) fn has_constants(entry: &TocEntry) -> bool {
+    is_read_for_names(entry)
+        || matches!(
+            text(entry),
+            "CONSTRAINT" | "STATISTICS" | "POLICY" | "VIEW" | "MATERIALIZED VIEW" | "RULE"
+        )
+}
+
+/// Whether it converts values of one type to another.
+pub(super) fn is_cast(entry: &TocEntry) -> bool {
+    text(entry) == "CAST"
+}
+
 /// Whether it may compare values by the default operator class of their type, without a record of that.
 pub(super) fn compares(entry: &TocEntry) -> bool {
     matches!(
@@ -63,20 +77,21 @@ pub(super) fn belongs(part: &TocEntry, whole: &TocEntry) -> bool {
         // Of a table: the sequence is owned by a column of it, or is its identity.
         "SEQUENCE" | "INDEX" | "STATISTICS" => is_relation(whole),
         // What turns a dummy into the view that it stands for.
-        "RULE" => is_view_query(part) && part_of(part, whole).is_some(),
-        "DEFAULT" | "POLICY" => part_of(part, whole).is_some(),
-        // Of a table or of a domain.
-        other if other.ends_with("CONSTRAINT") => part_of(part, whole).is_some(),
-        _ => false,
+        "RULE" => is_query_of(part, whole),
+        _ => is_part(part) && part_of(part, whole).is_some(),
     }
 }
 
-/// Whether it never comes along, whatever depends on it.
+/// Whether it is a part of a table or of a domain, and named by it.
+pub(super) fn is_part(entry: &TocEntry) -> bool {
+    matches!(text(entry), "DEFAULT" | "POLICY") || text(entry).ends_with("CONSTRAINT")
+}
+
+/// Whether it never comes along, whatever depends on it. Of rules this is not said.
 pub(super) fn is_left_out(entry: &TocEntry) -> bool {
     let description = text(entry);
     match description {
         "FK CONSTRAINT" | "TRIGGER" | "EVENT TRIGGER" => true,
-        "RULE" => !is_view_query(entry),
         "MATERIALIZED VIEW DATA" | "BLOBS" => true,
         "DATABASE" | "DATABASE PROPERTIES" | "DEFAULT ACL" | "USER MAPPING" => true,
         _ => description.starts_with("PUBLICATION") || description.starts_with("SUBSCRIPTION"),
@@ -104,8 +119,14 @@ pub(super) fn is_relation(entry: &TocEntry) -> bool {
     )
 }
 
-fn is_view_query(rule: &TocEntry) -> bool {
-    rule.tag.as_bytes().ends_with(b" _RETURN")
+/// Whether the rule is the query of this view, which was written as a dummy before.
+pub(super) fn is_query_of(rule: &TocEntry, view: &TocEntry) -> bool {
+    text(rule) == "RULE" && is_view(view) && part_of(rule, view) == Some(&b"_RETURN"[..])
+}
+
+/// Whether its rows are those of a query.
+pub(super) fn is_view(entry: &TocEntry) -> bool {
+    matches!(text(entry), "VIEW" | "MATERIALIZED VIEW")
 }
 
 /// The description; pg_dump's are all ASCII.

@@ -27,12 +27,27 @@ impl Token<'_> {
 
 /// Splits a text; comments and blanks are left out.
 pub(super) fn tokens(text: &[u8]) -> Vec<Token<'_>> {
-    let mut lexer = Lexer { rest: text };
+    let mut lexer = Lexer {
+        rest: text,
+        signs: 0,
+    };
     std::iter::from_fn(|| lexer.next()).collect()
+}
+
+/// The position after the first place where these keywords follow one another.
+pub(super) fn after(tokens: &[Token<'_>], keywords: &[&str]) -> Option<usize> {
+    let are_here = |window: &[Token<'_>]| {
+        let mut pairs = window.iter().zip(keywords);
+        pairs.all(|(token, keyword)| token.is(keyword))
+    };
+    Some(tokens.windows(keywords.len()).position(are_here)? + keywords.len())
 }
 
 struct Lexer<'a> {
     rest: &'a [u8],
+    /// So many bytes that come next are operators of one byte each. Without the count each of them would be found by
+    /// reading all that follow.
+    signs: usize,
 }
 
 impl<'a> Lexer<'a> {
@@ -218,22 +233,22 @@ impl<'a> Lexer<'a> {
     }
 
     fn operator(&mut self) -> &'a [u8] {
-        let length = self.rest.iter().position(|byte| !is_operator(*byte));
-        let mut found = &self.rest[..length.unwrap_or(self.rest.len())];
-        let comment = |pair: &[u8]| pair == b"--" || pair == b"/*";
-        if let Some(at) = found.windows(2).position(comment) {
-            found = &found[..at];
+        if self.signs > 0 {
+            self.signs -= 1;
+            return self.take(1);
         }
+        let ends = |at: usize| {
+            let rest = &self.rest[at..];
+            !is_operator(rest[0]) || rest.starts_with(b"--") || rest.starts_with(b"/*")
+        };
+        let length = (1..self.rest.len()).find(|at| ends(*at));
+        let found = &self.rest[..length.unwrap_or(self.rest.len())];
         // A sign belongs to what follows, unless the operator has a character that SQL's own have not.
-        let own = |byte: &u8| b"~!@#%^&|`?".contains(byte);
-        if !found.iter().any(own) {
-            while found.len() > 1 && found.ends_with(b"+")
-                || found.len() > 1 && found.ends_with(b"-")
-            {
-                found = &found[..found.len() - 1];
-            }
+        if !found.iter().any(|byte| b"~!@#%^&|`?".contains(byte)) {
+            let signs = found[1..].iter().rev();
+            self.signs = signs.take_while(|byte| b"+-".contains(byte)).count();
         }
-        self.take(found.len().max(1))
+        self.take(found.len() - self.signs)
     }
 }
 
@@ -285,6 +300,11 @@ mod tests {
             ("U&\"d\\0061t\\+000061\\\\\"", "[data\\]"),
             ("a===-1 b<-1 c@-1", "a op=== op- 0 b op< op- 0 c op@- 0"),
             ("a OPERATOR(s.===) b", "a operator ( s . op=== ) b"),
+            (
+                "a=+-+b +- c -+-- d",
+                "a op= op+ op- op+ b op+ op- c op- op+",
+            ),
+            ("a@+-+b", "a op@+-+ b"),
             ("a /* x /* y */ z */ b -- c 'd\ne", "a b e"),
             ("a +/* x */ b", "a op+ b"),
             (
@@ -307,5 +327,21 @@ mod tests {
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }
+    }
+
+    /// Where each token were found by reading all that follows it, a text of these would take minutes.
+    #[test]
+    fn a_long_text_is_split_in_time_that_grows_with_its_length() {
+        let before = std::time::Instant::now();
+        for part in [
+            "+", "-+", "=", "@", "/", "+/**/", "/*", "(", ")", "$", "$a", "$ ", "$a$ ", "$$", "'",
+            "''", "' ", "\"", "\"\"", "\" ", "E'", "E'\\", "U&\"\\", "U&\"\\+", "1", ".", "a",
+            "a ", "a.", "\\", "é",
+        ] {
+            let text = part.repeat(300_000);
+            let split = tokens(text.as_bytes());
+            assert!(split.len() <= text.len(), "{part}");
+        }
+        assert!(before.elapsed() < std::time::Duration::from_secs(5));
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use pgdump_archive::{
-    DumpId, HeadCheck, HeadDamage, Header, Index, IndexEntry, Selection, TableName, Toc, encode,
+    DumpId, HeadCheck, HeadDamage, Header, Index, IndexEntry, SelectError, Selection, TableName,
+    Toc, encode,
 };
 
 use super::Stored;
@@ -60,10 +62,7 @@ pub async fn fetch_tables(
         left_out,
         incomplete,
         ..
-    } = toc.select(wanted).map_err(|error| {
-        Fault::permanent("table_unknown", error.to_string())
-            .hint("`pgdumpd show` lists the tables of a backup; names are as SQL writes them, such as shop.\"Orders\".")
-    })?;
+    } = select(&toc, wanted).await?;
     let entries: HashMap<DumpId, &IndexEntry> = index
         .entries
         .iter()
@@ -105,11 +104,50 @@ pub async fn fetch_tables(
     })
 }
 
+/// Selects on a thread of its own: of a large archive it takes long, and the command can be interrupted meanwhile.
+async fn select(toc: &Arc<Toc>, wanted: &[TableName]) -> Result<Selection, Fault> {
+    let (toc, wanted) = (Arc::clone(toc), wanted.to_vec());
+    let selected = tokio::task::spawn_blocking(move || toc.select(&wanted));
+    let selected = selected.await.map_err(|error| {
+        Fault::permanent("internal", "the selection's thread ended").caused_by(error)
+    })?;
+    selected
+        .map_err(|error| Fault::permanent("table_unknown", error.to_string()).hint(hint(&error)))
+}
+
+/// What can be done instead.
+fn hint(error: &SelectError) -> String {
+    match error {
+        SelectError::NotATable { kind, .. } if *kind == "foreign table" => {
+            "Its rows are on another server, and not in the backup.".to_owned()
+        }
+        SelectError::NotATable { .. } => {
+            "Only tables have rows in a backup. For its definition, fetch the whole backup and use pg_restore --use-list."
+                .to_owned()
+        }
+        SelectError::NoDefinition { name } => {
+            let table = pg_restore_name(name);
+            format!(
+                "Where the table exists, fetch the whole backup, then: pg_restore --data-only {table} --dbname=DATABASE FILE"
+            )
+        }
+        _ => "`pgdumpd show` lists the tables of a backup; names are as SQL writes them, such as shop.\"Orders\"."
+            .to_owned(),
+    }
+}
+
+/// The options by which pg_restore chooses this table, quoted for a shell.
+fn pg_restore_name(table: &TableName) -> String {
+    let quoted = |name: &str| format!("'{}'", name.replace('\'', r"'\''"));
+    format!(
+        "--schema={} --table={}",
+        quoted(&table.schema),
+        quoted(&table.name)
+    )
+}
+
 /// Header and table of contents of the whole archive.
-async fn head(
-    reader: &ArchiveReader<'_>,
-    index: &Index,
-) -> Result<(Header, std::sync::Arc<Toc>), Fault> {
+async fn head(reader: &ArchiveReader<'_>, index: &Index) -> Result<(Header, Arc<Toc>), Fault> {
     let damaged = |damage: HeadDamage| damaged("the table of contents", &chain(&damage));
     let mut pieces = reader.read(0..index.head_bytes).await?;
     let mut check = HeadCheck::new(index);
@@ -138,4 +176,29 @@ fn small_head(header: &Header, toc: &Toc, blocks: &[&IndexEntry]) -> Result<Vec<
 fn damaged(what: &str, how: &str) -> Fault {
     Fault::permanent("archive_damaged", format!("{what} is damaged: {how}"))
         .hint("`pgdumpd verify` says which tables are still good.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_table_that_cannot_be_fetched_has_another_way_out() {
+        let name = TableName::new("shop", "it's");
+        let not_a_table = |kind| {
+            let name = name.clone();
+            hint(&SelectError::NotATable { name, kind })
+        };
+        assert!(not_a_table("foreign table").contains("on another server"));
+        assert!(not_a_table("view").contains("pg_restore --use-list"));
+        let similar = Vec::new();
+        let not_found = SelectError::NotFound {
+            name: name.clone(),
+            similar,
+        };
+        assert!(hint(&not_found).contains("pgdumpd show"));
+        let hint = hint(&SelectError::NoDefinition { name });
+        let options = r"pg_restore --data-only --schema='shop' --table='it'\''s' ";
+        assert!(hint.contains(options), "{hint}");
+    }
 }

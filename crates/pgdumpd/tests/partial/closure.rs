@@ -57,29 +57,75 @@ async fn each_table_brings_what_its_indexes_and_functions_need(major: u32) {
     assert!(tables.len() > 60, "{} tables", tables.len());
     for table in &tables {
         let selection = archive.toc.select(std::slice::from_ref(table)).unwrap();
-        // Its index calls a function that reads a table that is not there; this is said, and tested below.
-        if table.name != "text_table" {
+        // An index or a generated column differs where its function reads a table that is empty or not there. This is
+        // said, and tested below.
+        if !READERS.contains(&&*table.name) {
             judge(cluster, &source, &archive, &selection).await;
         }
-        let expected: &[&str] = match &*table.name {
-            "text_table" => {
-                &["function s.\"reads_table(integer)\" reads s.lookup, which was not selected"]
-            }
-            "text_stored" => &["materialized view s.stored is not filled: refresh it"],
-            "mixed" => {
-                &["s.mixed_1 of s.mixed is a foreign table: its rows are not in the archive"]
-            }
-            _ => &[],
-        };
-        assert_eq!(said(&selection), expected, "{table}");
+        let expected = missing(table).map(str::to_owned);
+        let said = said(&selection);
+        assert_eq!(said, expected.as_slice(), "{table}");
     }
-    judge(
-        cluster,
-        &source,
-        &archive,
-        &select(&archive, &["text_table", "lookup"]),
-    )
-    .await;
+    let readers = [&READERS[..], &["lookup", "a_lookup"]].concat();
+    let selection = select(&archive, &readers);
+    assert_eq!(said(&selection), [""; 0]);
+    judge(cluster, &source, &archive, &selection).await;
+}
+
+/// Tables whose restored values depend on the rows of another.
+const READERS: [&str; 6] = [
+    "text_table",
+    "reads_row",
+    "reads_by_view",
+    "reads_parsed",
+    "reads_language",
+    "reads_list",
+];
+
+/// What is missing where only this table is selected.
+fn missing(table: &TableName) -> Option<&'static str> {
+    Some(match (&*table.schema, &*table.name) {
+        ("s", "text_table") => {
+            "function s.reads_table(integer) reads s.lookup, which was not selected"
+        }
+        // The view comes along, and has no rows, since the table below it comes empty: the index differs from now on.
+        ("s", "text_view") => {
+            "function s.reads_view(integer) reads s.lookup, which was not selected"
+        }
+        ("s", "text_odd_view") => {
+            "function s.reads_odd_view(integer) reads s.lookup, which was not selected"
+        }
+        ("s", "parsed_body") => "function s.parsed(integer) reads s.lookup, which was not selected",
+        ("s", "secured") => "function s.may() reads s.lookup, which was not selected",
+        ("s", "reads_row") => "function s.rate(integer) reads s.a_lookup, which was not selected",
+        ("s", "reads_by_view") => {
+            "function s.rate_by_view(integer) reads s.a_lookup, which was not selected"
+        }
+        ("s", "reads_parsed") => {
+            "function s.rate_parsed(integer) reads s.a_lookup, which was not selected"
+        }
+        ("s", "reads_language") => {
+            "function s.rate_of(text) reads s.a_lookup, which was not selected"
+        }
+        ("s", "reads_list") => {
+            "function s.rate_in_list(integer) reads s.a_lookup, which was not selected"
+        }
+        ("t1", "invoices") => {
+            "function t1.gross(integer) reads t1.settings, which was not selected"
+        }
+        ("t2", "invoices") => {
+            "function t2.gross(integer) reads t2.settings, which was not selected"
+        }
+        ("s", "text_stored") => "materialized view s.stored is not filled: refresh it",
+        ("s", "mixed") => {
+            "s.mixed_1 of s.mixed is a foreign table: its rows are not in the archive"
+        }
+        ("s", "default_of_foreign") => {
+            "function s.reads_foreign() reads s.mixed_1, a foreign table: its rows are not in the archive"
+        }
+        ("s", "of_objects") => "s.of_objects may refer to large objects, which are left out",
+        _ => return None,
+    })
 }
 
 #[tokio::test]
@@ -111,7 +157,9 @@ async fn each_table_brings_what_its_indexes_and_functions_need_on_postgresql_18(
 async fn a_plain_table_brings_nothing_but_its_own() {
     let (_, archive) = source(cluster().await).await;
     let simple = select(&archive, &["simple"]);
+    // A cast that depends on nothing may be used by anything.
     let expected = [
+        "CAST CAST (bigint AS json)",
         "CONSTRAINT simple simple_path_at_note_key",
         "CONSTRAINT simple simple_pkey",
         "INDEX simple_at_idx",
@@ -120,6 +168,24 @@ async fn a_plain_table_brings_nothing_but_its_own() {
         "TABLE simple",
     ];
     assert_eq!(kept(&simple), expected);
+    let left_out: Vec<_> = simple.left_out.iter().map(ToString::to_string).collect();
+    let expected = [
+        "inheriting table s.simple_abroad of s.simple",
+        "rule \"x _RETURN\" of s.simple",
+    ];
+    assert_eq!(left_out, expected);
+
+    // What constants name, and nothing that only has a name like it in another schema.
+    let constants = kept(&select(&archive, &["constants"]));
+    for line in ["SEQUENCE old", "SEQUENCE SET old"] {
+        assert!(constants.iter().any(|kept| kept == line), "{constants:?}");
+    }
+    let invoices = archive.toc.select(&[TableName::new("t1", "invoices")]);
+    let invoices = invoices.unwrap().toc;
+    let functions = invoices.entries().iter();
+    let functions = functions.filter(|entry| entry.description == "FUNCTION");
+    let functions: Vec<_> = functions.map(|entry| entry.qualified_name()).collect();
+    assert_eq!(functions, ["t1.gross(integer)", "t1.net(integer)"]);
 
     // The extension that its exclusion needs, and no other.
     let booking = kept(&select(&archive, &["booking"]));

@@ -274,11 +274,71 @@ CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
 CREATE FOREIGN TABLE s.mixed_1 PARTITION OF s.mixed FOR VALUES IN (1) SERVER files OPTIONS (filename '/dev/null');
 CREATE TABLE s.mixed_2 PARTITION OF s.mixed FOR VALUES IN (2);
 INSERT INTO s.mixed VALUES (2);
+CREATE FUNCTION s.reads_foreign() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM s.mixed_1';
+CREATE TABLE s.default_of_foreign (a bigint DEFAULT s.reads_foreign());
+INSERT INTO s.default_of_foreign VALUES (1);
+
+-- Tables that functions read: they come along empty as a row's type or below a view, or not at all
+CREATE TABLE s.a_lookup (k integer, v integer);
+INSERT INTO s.a_lookup VALUES (1, 7);
+CREATE VIEW s.a_view AS SELECT * FROM s.a_lookup;
+CREATE FUNCTION s.rate(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT coalesce((SELECT v FROM s.a_lookup WHERE k = $1), 0)';
+CREATE TABLE s.reads_row (a integer, l s.a_lookup, g integer GENERATED ALWAYS AS (s.rate(a)) STORED);
+INSERT INTO s.reads_row VALUES (1);
+CREATE FUNCTION s.rate_by_view(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE
+    AS 'BEGIN RETURN coalesce((SELECT v FROM s.a_view WHERE k = $1), 0); END';
+CREATE TABLE s.reads_by_view (a integer, g integer GENERATED ALWAYS AS (s.rate_by_view(a)) STORED);
+INSERT INTO s.reads_by_view VALUES (1);
+CREATE FUNCTION s.rate_parsed(integer) RETURNS integer LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC SELECT coalesce((SELECT v FROM s.a_view WHERE k = $1), 0); END;
+CREATE TABLE s.reads_parsed (a integer, g integer GENERATED ALWAYS AS (s.rate_parsed(a)) STORED);
+INSERT INTO s.reads_parsed VALUES (1);
+CREATE FUNCTION s.rate_of(language text) RETURNS integer LANGUAGE sql IMMUTABLE
+    AS 'SELECT coalesce((SELECT v FROM s.a_lookup WHERE k = length($1)), 0)';
+CREATE TABLE s.reads_language (t text, g integer GENERATED ALWAYS AS (s.rate_of(t)) STORED);
+INSERT INTO s.reads_language VALUES ('q');
+CREATE FUNCTION s.rate_in_list(integer) RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = s
+    AS 'WITH a_view AS (SELECT * FROM a_view) SELECT coalesce((SELECT l.v FROM (VALUES ($1)) AS x (k), a_view AS l WHERE l.k = x.k), 0)';
+CREATE TABLE s.reads_list (a integer, g integer GENERATED ALWAYS AS (s.rate_in_list(a)) STORED);
+INSERT INTO s.reads_list VALUES (1);
+
+-- A cast that depends on nothing, names in constants, and large objects
+CREATE CAST (bigint AS json) WITH INOUT;
+CREATE FUNCTION s.casts_plain(bigint) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1::json::text; END';
+CREATE TABLE s.text_plain_cast (a bigint, g text GENERATED ALWAYS AS (s.casts_plain(a)) STORED);
+INSERT INTO s.text_plain_cast VALUES (1);
+CREATE SEQUENCE s.old START 40;
+CREATE TEXT SEARCH CONFIGURATION s.old_words (COPY = simple);
+CREATE TABLE s.constants (
+    a bigint DEFAULT nextval(('s.old'::text)::regclass),
+    t text CHECK (to_tsvector(('s.old_words'::text)::regconfig, t) IS NOT NULL)
+);
+INSERT INTO s.constants (t) VALUES ('x');
+CREATE TABLE s.of_objects (o oid);
+INSERT INTO s.of_objects VALUES (lo_create(4711));
+
+-- The same names in each of several schemas
+CREATE SCHEMA t1;
+CREATE SCHEMA t2;
+CREATE TABLE t1.settings (v integer);
+CREATE TABLE t2.settings (v integer);
+INSERT INTO t1.settings VALUES (1);
+INSERT INTO t2.settings VALUES (2);
+CREATE FUNCTION t1.net(integer) RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN gross($1) / 2; END';
+CREATE FUNCTION t2.net(integer) RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN gross($1) / 2; END';
+CREATE FUNCTION t1.gross(integer) RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN net($1) * (SELECT v FROM settings); END';
+CREATE FUNCTION t2.gross(integer) RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN net($1) * (SELECT v FROM settings); END';
+CREATE TABLE t1.invoices (a integer DEFAULT t1.gross(1));
+CREATE TABLE t2.invoices (a integer DEFAULT t2.gross(1));
+INSERT INTO t1.invoices VALUES (1);
+INSERT INTO t2.invoices VALUES (2);
 
 -- With none of all that
 CREATE TABLE s.simple (id integer PRIMARY KEY, path text DEFAULT 'x', at timestamptz, note varchar(10)[], UNIQUE (path, at, note));
 INSERT INTO s.simple VALUES (1, 'a');
 CREATE INDEX ON s.simple (at);
+CREATE RULE "x _RETURN" AS ON DELETE TO s.simple DO INSTEAD NOTHING;
+CREATE FOREIGN TABLE s.simple_abroad () INHERITS (s.simple) SERVER files OPTIONS (filename '/dev/null');
 
 -- What only later majors have
 DO $$ BEGIN
