@@ -7,6 +7,7 @@
 
 mod archive;
 mod closure;
+mod filled;
 
 use pgdump_archive::{DumpId, Selection, TableName};
 use pgdumpd_testkit::{Cluster, Database, cluster, cluster_of};

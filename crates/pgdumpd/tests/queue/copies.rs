@@ -549,7 +549,8 @@ async fn a_copy_says_what_it_waits_for() {
     assert_eq!(why().await, "waits for a free daemon");
     assert_eq!(f.seen(copy, "queue_position").await.unwrap(), "1");
     let job = f.claim_copy(&["local", "offsite"]).await.unwrap();
-    let running = "SELECT running_jobs || ' ' || running_copies FROM pgdumpd.daemon_status";
+    let running =
+        "SELECT running_jobs::text || ' ' || running_copies::text FROM pgdumpd.daemon_status";
     let counts: String = sqlx::query_scalar(running)
         .fetch_one(&f.admin)
         .await

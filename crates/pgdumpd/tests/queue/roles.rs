@@ -187,11 +187,11 @@ async fn what_a_producer_may_do_works() {
     );
     assert_eq!(text(&pool, &full).await, id.to_string());
     allowed(&pool, "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key) VALUES ('app', 'k') ON CONFLICT (requested_by, target, idempotency_key) DO NOTHING").await;
-    let again =
-        "SELECT job_id || ' ' || is_new FROM pgdumpd.enqueue_backup('app', idempotency_key => 'k')";
+    let again = "SELECT job_id::text || ' ' || is_new::text FROM pgdumpd.enqueue_backup('app', idempotency_key => 'k')";
     assert_eq!(text(&pool, again).await, format!("{id} false"));
-    let same_id =
-        format!("SELECT job_id || ' ' || is_new FROM pgdumpd.enqueue_backup('app', id => '{id}')");
+    let same_id = format!(
+        "SELECT job_id::text || ' ' || is_new::text FROM pgdumpd.enqueue_backup('app', id => '{id}')"
+    );
     assert_eq!(text(&pool, &same_id).await, format!("{id} false"));
     let new = "SELECT is_new::text FROM pgdumpd.enqueue_backup('app')";
     assert_eq!(text(&pool, new).await, "true");
@@ -329,7 +329,7 @@ async fn a_key_that_a_producer_took_first_takes_nothing_from_an_operator() {
     let (producer, operator) = (login(&f, &f.producer).await, login(&f, &f.daemon).await);
     let squat = "INSERT INTO pgdumpd.backup_jobs (target, idempotency_key, run_at) VALUES ('app', 'nightly 2026-11-28', '9999-01-01')";
     allowed(&producer, squat).await;
-    let nightly = "SELECT job_id || ' ' || is_new FROM pgdumpd.enqueue_backup('app', idempotency_key => 'nightly 2026-11-28')";
+    let nightly = "SELECT job_id::text || ' ' || is_new::text FROM pgdumpd.enqueue_backup('app', idempotency_key => 'nightly 2026-11-28')";
     let first = text(&operator, nightly).await;
     let (id, is_new) = first.split_once(' ').unwrap();
     assert_eq!(is_new, "true");

@@ -27,12 +27,12 @@ async fn volume() -> Volume {
         "SET search_path = pg_catalog;
          SET session_replication_role = replica;
          INSERT INTO pgdumpd.workers (id, host, pid, version, targets, spec_versions, max_jobs, lease)
-         SELECT gen_random_uuid(), 'host', 1, 'test', array_agg('target-' || i), '{{1}}', 2, interval '1 day' FROM generate_series(0, 99) AS i;
+         SELECT gen_random_uuid(), 'host', 1, 'test', array_agg('target-' || i::text), '{{1}}', 2, interval '1 day' FROM generate_series(0, 99) AS i;
          INSERT INTO pgdumpd.backup_jobs (target, created_at, state, attempt, lease_token, started_at, finished_at, progress, size_bytes, sha256)
-         SELECT 'target-' || i % 100, at, 'succeeded', 1, gen_random_uuid(), at, at, 100, 1, repeat('ab', 32)
+         SELECT 'target-' || (i % 100)::text, at, 'succeeded', 1, gen_random_uuid(), at, at, 100, 1, repeat('ab', 32)
          FROM generate_series(1, {ENDED}) AS i, LATERAL (SELECT now() - ({ENDED} - i) * interval '1 minute' AS at) AS t;
          INSERT INTO pgdumpd.backup_jobs (target) SELECT 'backlog' FROM generate_series(1, {DUE}) AS i;
-         INSERT INTO pgdumpd.backup_jobs (target, run_at) SELECT 'target-' || i % 100, now() + interval '1 day' FROM generate_series(1, {DUE}) AS i;
+         INSERT INTO pgdumpd.backup_jobs (target, run_at) SELECT 'target-' || (i % 100)::text, now() + interval '1 day' FROM generate_series(1, {DUE}) AS i;
          VACUUM (ANALYZE) pgdumpd.backup_jobs"
     );
     for statement in fill.split(';') {
@@ -305,7 +305,7 @@ async fn many_jobs_of_one_role_cost_a_claim_nothing() {
         "INSERT INTO pgdumpd.backup_jobs (target, requested_by, run_at)
          SELECT 'target-1', 'many', now() - interval '1 day' FROM generate_series(1, 20000);
          INSERT INTO pgdumpd.backup_jobs (target, requested_by)
-         SELECT 'target-1', 'role-' || i FROM generate_series(1, 20) AS i",
+         SELECT 'target-1', 'role-' || i::text FROM generate_series(1, 20) AS i",
     )
     .await;
     v.run("VACUUM (ANALYZE) pgdumpd.backup_jobs").await;
