@@ -138,21 +138,22 @@ impl Mentions<'_, '_> {
 
     /// A function's text, and the strings in it: they may be its body, or be executed.
     fn walk(&mut self, scope: &[&[u8]], tokens: &[Token<'_>], depth: usize, found: &mut Mentioned) {
+        let relations = relations(tokens);
         for (of, end) in qualified(tokens) {
             let is_call = tokens.get(end) == Some(&Token::Sign(b'('));
             let known = self.names.has_schema(of.schema) || of.schema == b"public";
             let exists = self.qualified(of, found) || self.names.may_be_of_extension(of.schema);
             // A string that is not executed may name anything, and `a.b (` may be a column of a list.
-            if !exists && known && depth + 1 >= MAX_DEPTH {
-                let before = end.checked_sub(4).map(|at| &tokens[at]);
-                if is_call || before.is_some_and(is_before_relation) {
-                    found.absent.insert((of.schema.to_vec(), of.name.to_vec()));
-                }
+            let is_read = || relations.binary_search(&(end - 3)).is_ok();
+            if !exists && known && depth + 1 >= MAX_DEPTH && (is_call || is_read()) {
+                found.absent.insert((of.schema.to_vec(), of.name.to_vec()));
             }
         }
-        for at in relations(tokens) {
-            if let Token::Name { name, .. } = &tokens[at] {
-                self.relation(scope, name, found);
+        for at in relations {
+            match &tokens[at..] {
+                [_, Token::Sign(b'.'), ..] => {}
+                [Token::Name { name, .. }, ..] => self.relation(scope, name, found),
+                _ => {}
             }
         }
         for token in tokens {
@@ -300,10 +301,4 @@ fn header(tokens: &[Token<'_>]) -> usize {
 fn about_itself<'t, 'a>(tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
     let end = tokens.iter().position(|token| *token == Token::Sign(b';'));
     &tokens[..end.unwrap_or(tokens.len())]
-}
-
-fn is_before_relation(token: &Token<'_>) -> bool {
-    ["from", "join", "update", "into", "only"]
-        .iter()
-        .any(|keyword| token.is(keyword))
 }

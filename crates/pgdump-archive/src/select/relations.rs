@@ -1,4 +1,4 @@
-//! The relations that a text names without their schemas.
+//! The relations that a text names.
 //!
 //! Where a word may be the name of a relation or something else, it is taken for one: one too many is named to the
 //! reader, one too few is not.
@@ -10,7 +10,8 @@ use super::tokens::Token;
 /// Brackets within brackets that are told apart.
 const MAX_DEPTH: usize = 256;
 
-/// The positions of words that name relations, if there are any of these names.
+/// The positions of words that name relations, in order, if there are any of these names. A word that a period follows
+/// is the schema of one.
 pub(super) fn relations(tokens: &[Token<'_>]) -> Vec<usize> {
     let mut reader = Reader {
         tokens,
@@ -23,6 +24,8 @@ pub(super) fn relations(tokens: &[Token<'_>]) -> Vec<usize> {
     for at in 0..tokens.len() {
         reader.read(at);
     }
+    reader.found.sort_unstable();
+    reader.found.dedup();
     reader.found
 }
 
@@ -73,7 +76,7 @@ impl<'t> Reader<'t> {
             Token::Sign(b':') => {
                 // A type: the relation's row.
                 if self.sign_before(at, b':') && self.is_unqualified(at + 1) {
-                    self.find(at + 1);
+                    self.found.push(at + 1);
                 }
             }
             Token::Operator(b"%") => {
@@ -88,7 +91,7 @@ impl<'t> Reader<'t> {
                     && matches!(self.tokens[named], Token::Name { .. })
                     && !self.sign_before(named, b'.')
                 {
-                    self.find(named);
+                    self.found.push(named);
                 }
             }
             _ => self.level().expects = false,
@@ -127,8 +130,9 @@ impl<'t> Reader<'t> {
                 let declared = self.declares && self.is_after_name(at);
                 let expected = std::mem::take(&mut self.level().expects);
                 let is_query = self.queries.contains_key(name);
-                if (expected && !is_query || declared) && self.is_unqualified(at) {
-                    self.find(at);
+                let is_unqualified = self.is_unqualified(at);
+                if expected && !(is_query && is_unqualified) || declared && is_unqualified {
+                    self.found.push(at);
                 }
             }
         }
@@ -227,12 +231,6 @@ impl<'t> Reader<'t> {
 
     fn level(&mut self) -> &mut Level<'t> {
         self.levels.last_mut().expect("one is never closed")
-    }
-
-    fn find(&mut self, at: usize) {
-        if self.found.last() != Some(&at) {
-            self.found.push(at);
-        }
     }
 
     fn expect(&mut self, expects: bool) {
@@ -340,7 +338,7 @@ mod tests {
                 "SELECT x FROM a, LATERAL (SELECT y FROM b), ONLY c",
                 "a b c",
             ),
-            ("SELECT x FROM s.a, b", "b"),
+            ("SELECT x FROM s.a, b, s.c", "s b s"),
             ("SELECT extract(year FROM p), q FROM b", "p b"),
             ("SELECT p IS DISTINCT FROM q, r", ""),
             ("SELECT p INTO q FROM b", "b"),

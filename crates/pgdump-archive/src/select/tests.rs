@@ -397,6 +397,19 @@ fn a_part_of_a_table_that_lacks_something_is_named_with_its_table() {
     assert_eq!(said(&archive.select("s.t")), [expected]);
 }
 
+#[test]
+fn a_relation_that_the_archive_lacks_is_named_wherever_a_function_names_it() {
+    let mut archive = Archive::default();
+    archive.add("SCHEMA", "s", "CREATE SCHEMA s;", &[]);
+    let body = "BEGIN DELETE FROM s.t USING s.one, s.two WHERE s.t IS DISTINCT FROM s.a; TABLE s.three; END";
+    let body = format!("RETURNS integer LANGUAGE plpgsql AS '{body}'");
+    let function = archive.function("s.f()", &body);
+    archive.table("s.t", "a integer", &[function]);
+    let lines = ["one", "three", "two"]
+        .map(|name| format!("function s.f() needs s.{name}, which is not in the archive"));
+    assert_eq!(said(&archive.select("s.t")), lines);
+}
+
 /// Texts of which each word could be looked up in a long list, or each token be found by reading all that follow.
 #[test]
 fn hostile_texts_are_read_in_time_that_grows_with_their_length() {
