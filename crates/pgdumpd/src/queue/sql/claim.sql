@@ -4,11 +4,10 @@
 -- $1 targets, $2 spec versions, $3 worker, $4 lease token (random), $5 lease in seconds,
 -- $6 how many jobs to look at for each target, priority and role (1, or more to get past locked rows), $7 the queue's id.
 WITH RECURSIVE free AS MATERIALIZED (
-    -- The daemon knows its targets, so each (target, priority) is one probe of the claim index. Walking the
-    -- jobs in order instead would read every queued job of every busy target, each time.
-    SELECT t.target, p.priority
+    -- The daemon knows its targets, so each is walked by itself in the claim index. Walking the jobs in order instead would
+    -- read every queued job of every busy target, each time.
+    SELECT t.target
     FROM unnest($1::text[]) AS t (target)
-    CROSS JOIN generate_series(1, 5) AS p (priority)
     -- A busy target is left out. A scalar sub-select stays one index probe; NOT EXISTS would become an
     -- anti-join over the whole index, dead entries included.
     WHERE (SELECT r.id FROM pgdumpd.backup_jobs AS r
@@ -18,48 +17,63 @@ WITH RECURSIVE free AS MATERIALIZED (
       AND t.target NOT IN (SELECT d.target FROM pgdumpd.target_differences AS d WHERE $3 IN (d.worker_id, d.other_id))
       -- The address may lead to another queue by now. Decided once, before any probe.
       AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $7)
-), waiting (target, priority, requested_by) AS (
-    -- Walks from role to role in the claim index: one more probe for each role that has jobs queued there, however many. Each
-    -- asks for the next entry of the whole index, in the order of its first three columns, and takes it if it is of this target
-    -- and priority: with these given the order would be that of other indexes too, in which the planner would look long.
-    SELECT f.target, f.priority,
-           (SELECT CASE WHEN j.target = f.target AND j.priority = f.priority THEN j.requested_by END
-            FROM pgdumpd.backup_jobs AS j
-            WHERE j.state = 'queued' AND (j.target, j.priority) >= (f.target, f.priority)
-            ORDER BY j.target, j.priority, j.requested_by LIMIT 1)
+), waiting (target, priority, requested_by, run_at) AS (
+    -- From one priority and role to the next: one probe for each that has jobs queued there, however many, and one more for the
+    -- target. Each asks for the next entry of the whole index, which is the first job of its role there, and takes it if it is of
+    -- this target: with that given the order would be that of other indexes too, in which the planner would look long. Copies
+    -- have priority 6.
+    SELECT n.target, n.priority, n.requested_by, n.run_at
     FROM free AS f
+    CROSS JOIN LATERAL (
+        SELECT j.target, j.priority, j.requested_by, j.run_at
+        FROM pgdumpd.backup_jobs AS j
+        WHERE j.state = 'queued' AND (j.target, j.priority) >= (f.target, 1::smallint)
+        ORDER BY j.target, j.priority, j.requested_by, j.run_at, j.id
+        LIMIT 1
+    ) AS n
+    WHERE n.target = f.target AND n.priority <= 5
     UNION ALL
-    SELECT w.target, w.priority,
-           (SELECT CASE WHEN j.target = w.target AND j.priority = w.priority THEN j.requested_by END
-            FROM pgdumpd.backup_jobs AS j
-            WHERE j.state = 'queued' AND (j.target, j.priority, j.requested_by) > (w.target, w.priority, w.requested_by)
-            ORDER BY j.target, j.priority, j.requested_by LIMIT 1)
-    FROM waiting AS w
-    WHERE w.requested_by IS NOT NULL
-), heads AS MATERIALIZED (
-    SELECT head.id, w.priority, head.run_at,
-           (SELECT s.served FROM pgdumpd.turns AS s
-            WHERE s.target = w.target AND s.requested_by = w.requested_by) AS served
+    SELECT n.target, n.priority, n.requested_by, n.run_at
     FROM waiting AS w
     CROSS JOIN LATERAL (
-        SELECT j.id, j.run_at
+        SELECT j.target, j.priority, j.requested_by, j.run_at
         FROM pgdumpd.backup_jobs AS j
-        WHERE j.state = 'queued'
-          -- The same as = and j.run_at <= now(), but in the order of this index alone. now(), not clock_timestamp(): only a
-          -- stable function can be an index condition.
-          AND (j.target, j.priority, j.requested_by) >= (w.target, w.priority, w.requested_by)
-          AND (j.target, j.priority, j.requested_by, j.run_at) <= (w.target, w.priority, w.requested_by, now())
-          AND j.spec_version = ANY ($2::smallint[])
-          -- A job whose cancellation was asked for is ended by reap_cancelled.sql, not started.
-          -- coalesce, because the planner takes a sub-select that IS NULL for so rare that it would rather sort
-          -- all jobs of the target than walk the claim index.
-          AND coalesce((SELECT false FROM pgdumpd.backup_cancels AS c WHERE c.job_id = j.id), true)
+        WHERE j.state = 'queued' AND (j.target, j.priority, j.requested_by) > (w.target, w.priority, w.requested_by)
         ORDER BY j.target, j.priority, j.requested_by, j.run_at, j.id
-        LIMIT $6
+        LIMIT 1
+    ) AS n
+    WHERE n.target = w.target AND n.priority <= 5
+), heads AS MATERIALIZED (
+    SELECT head.id, p.priority, head.run_at, head.served
+    -- One priority after the other: where a better one has enough, the others are not looked at.
+    FROM generate_series(1, 5) AS p (priority)
+    CROSS JOIN LATERAL (
+        SELECT first.id, first.run_at,
+               (SELECT s.served FROM pgdumpd.turns AS s
+                WHERE s.target = w.target AND s.requested_by = w.requested_by) AS served
+        FROM waiting AS w
+        CROSS JOIN LATERAL (
+            SELECT j.id, j.run_at
+            FROM pgdumpd.backup_jobs AS j
+            WHERE j.state = 'queued'
+              -- The same as = and j.run_at <= now(), but in the order of this index alone. now(), not clock_timestamp(): only a
+              -- stable function can be an index condition.
+              AND (j.target, j.priority, j.requested_by) >= (w.target, w.priority, w.requested_by)
+              AND (j.target, j.priority, j.requested_by, j.run_at) <= (w.target, w.priority, w.requested_by, now())
+              AND j.spec_version = ANY ($2::smallint[])
+              -- A job whose cancellation was asked for is ended by reap_cancelled.sql, not started.
+              -- coalesce, because the planner takes a sub-select that IS NULL for so rare that it would rather sort
+              -- all jobs of the target than walk the claim index.
+              AND coalesce((SELECT false FROM pgdumpd.backup_cancels AS c WHERE c.job_id = j.id), true)
+            ORDER BY j.target, j.priority, j.requested_by, j.run_at, j.id
+            LIMIT $6
+        ) AS first
+        -- Of whom not even the first is due none is.
+        WHERE w.priority = p.priority AND w.run_at <= now()
+        -- Who was never served comes before all others.
+        ORDER BY served NULLS FIRST, first.run_at, first.id
+        LIMIT 20 * $6
     ) AS head
-    WHERE w.requested_by IS NOT NULL
-    -- Who was never served comes before all others.
-    ORDER BY w.priority, served NULLS FIRST, head.run_at, head.id
     -- More are not needed to find one that nobody holds, and the planner would rather read the table than probe it for many.
     LIMIT 20 * $6
 ), best AS MATERIALIZED (
