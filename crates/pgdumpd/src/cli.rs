@@ -32,6 +32,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Loaded, Sources};
+use crate::store::probes_ended;
 use crate::{daemon, telemetry};
 use exit::Exit;
 
@@ -53,6 +54,9 @@ name), and backups go to a local directory.
 Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 not found, 4 the backup failed, 5 the backup was \
 cancelled, 6 a check found something that would fail or is damaged, 7 only a part could be done or checked, 130 a \
 wait was ended by Ctrl-C (the job goes on).";
+
+/// How long the process waits at its end for checks of storages, so that they take away what they have put there.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long the process waits at its end for threads that work or hang in a storage; it exits without them.
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
@@ -100,7 +104,11 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::complain(&error.into()),
     };
-    let ended = runtime.block_on(cli.run());
+    let ended = runtime.block_on(async {
+        let ended = cli.run().await;
+        probes_ended(PROBE_LIMIT).await;
+        ended
+    });
     runtime.shutdown_timeout(EXIT_LIMIT);
     match ended {
         Ok(exit) => exit.into(),

@@ -57,6 +57,7 @@ pub use self::manifest::{
 pub use self::moved::Moved;
 pub use self::name::{Name, Part, PartKind};
 pub use self::patience::{STORAGE_STALLED, in_time};
+pub use self::probe::probes_ended;
 pub use self::range::Pieces;
 pub use self::read::{Listed, OBJECT_MISSING};
 pub use self::sealed::Sealed;

@@ -1,6 +1,10 @@
 //! What would fail tonight: a storage tried with a small object, and an object store with an upload too.
 
+use std::sync::LazyLock;
+use std::time::Duration;
+
 use chrono::TimeDelta;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -16,6 +20,18 @@ use crate::finding::Finding;
 /// What the name of a probe begins with.
 pub(super) const PROBE_PREFIX: &str = "pgdumpd-probe-";
 
+/// Probes that are under way: a process that ends in their midst would leave them.
+static UNDER_WAY: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// Waits until no probe of this process is under way, for so long at most.
+pub async fn probes_ended(limit: Duration) {
+    UNDER_WAY.close();
+    let ended = tokio::time::timeout(limit, UNDER_WAY.wait()).await;
+    if ended.is_err() {
+        tracing::debug!("a check of a storage is left off");
+    }
+}
+
 /// A probe that is older was left by a check that was killed: none takes so long.
 const OLD_PROBE: TimeDelta = TimeDelta::hours(1);
 
@@ -29,7 +45,7 @@ impl Storage {
     /// May be dropped at any point: what was begun ends by itself, so that nothing of it is left.
     pub async fn probe(&self) -> Vec<Finding> {
         let storage = self.clone();
-        let probing = tokio::spawn(async move { storage.probe_all().await }.in_current_span());
+        let probing = UNDER_WAY.spawn(async move { storage.probe_all().await }.in_current_span());
         probing.await.unwrap_or_else(|error| {
             let fault = Fault::transient("internal", "the check of a storage ended");
             vec![(&fault.caused_by(error)).into()]
