@@ -138,7 +138,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// `TABLE name` is short for a query, or follows LOCK and the like. What is created is no other relation.
+    /// `TABLE name` is short for a query, or follows LOCK and the like. What is created is not another relation.
     fn table(&mut self, at: usize) {
         let creates = ["create", "temp", "temporary", "unlogged"];
         let creates = creates.iter().any(|keyword| self.precedes(at, keyword));

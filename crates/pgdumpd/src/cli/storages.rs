@@ -51,7 +51,7 @@ pub(super) async fn open(config: &Config, name: &str) -> anyhow::Result<Storage>
 fn configured<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a StorageConfig> {
     config.storages.get(name).ok_or_else(|| {
         let known: Vec<&str> = config.storages.keys().map(String::as_str).collect();
-        let message = format!("there is no storage \"{name}\" in the configuration");
+        let message = format!("storage \"{name}\" is not in the configuration");
         Advised::new(
             message,
             format!("Configured storages: {}.", known.join(", ")),

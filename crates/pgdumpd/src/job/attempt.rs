@@ -330,7 +330,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Measures the target's tables; none where that fails, which is no reason not to dump them.
+/// Measures the target's tables; none where that fails: they are dumped all the same.
 async fn measure(target: &Target) -> Option<Sizes> {
     target
         .size()

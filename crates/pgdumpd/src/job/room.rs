@@ -8,7 +8,7 @@ use crate::queue::StoredSize;
 const LEAST_SHARE: f64 = 0.25;
 /// Of the last backup's size the next one is hardly less, also where it is compressed better.
 const LEAST_OF_LAST: f64 = 0.75;
-/// Where the last archive came to more of its dump than this, nobody can tell whether it was compressed.
+/// Where the last archive came to more of its dump than this, it may have been compressed badly, or not at all.
 const COMPRESSED: f64 = 0.9;
 /// How many times what lies on the target's disk a dump may come to that is not compressed: large values lie there
 /// compressed, and COPY writes bytes as hexadecimal digits.
@@ -17,7 +17,7 @@ const MOST_UNCOMPRESSED: u64 = 2;
 /// About how many bytes a dump will store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Expected {
-    /// Hardly less: without room for that much there is no use in beginning.
+    /// Hardly less: without room for that much the dump does not begin.
     pub(super) least: u64,
     /// Hardly more; none where nobody knows.
     pub(super) most: Option<u64>,

@@ -204,10 +204,8 @@ async fn a_manifest_that_cannot_be_read_is_told_and_kept() {
     assert!(path.exists());
 }
 
-#[tokio::test]
-async fn a_backup_whose_job_failed_to_note_it_is_noted() {
-    let (world, id, _) = backed_up().await;
-    // As a daemon leaves it that is killed between manifest and finish in the last attempt.
+/// Leaves a backup as a daemon does that is killed between manifest and finish in the last attempt.
+async fn forget(world: &World) {
     world
         .sql(
             "DELETE FROM pgdumpd.backup_copies;
@@ -216,6 +214,12 @@ async fn a_backup_whose_job_failed_to_note_it_is_noted() {
              UPDATE pgdumpd.backup_attempts SET outcome = 'lost'",
         )
         .await;
+}
+
+#[tokio::test]
+async fn a_backup_whose_job_failed_to_note_it_is_noted() {
+    let (world, id, _) = backed_up().await;
+    forget(&world).await;
     let id = id.to_string();
     world.say(&["show", &id]).code(3);
     assert_eq!(codes(world.fsck(&[]).code(6)), ["backup_without_row"]);
@@ -227,14 +231,7 @@ async fn a_backup_whose_job_failed_to_note_it_is_noted() {
 #[tokio::test]
 async fn what_nobody_noted_and_is_cut_or_gone_is_damage_and_is_not_noted_as_a_backup() {
     let (world, id, path) = backed_up().await;
-    world
-        .sql(
-            "DELETE FROM pgdumpd.backup_copies;
-             ALTER TABLE pgdumpd.backup_jobs DISABLE TRIGGER ALL;
-             UPDATE pgdumpd.backup_jobs SET state = 'failed', error_code = 'daemon_died', error = 'x', progress = 50;
-             UPDATE pgdumpd.backup_attempts SET outcome = 'lost'",
-        )
-        .await;
+    forget(&world).await;
     let archive = std::fs::read(&path).unwrap();
     std::fs::write(&path, &archive[..archive.len() - 1]).unwrap();
     assert_eq!(codes(world.fsck(&["--repair"]).code(6)), ["size_differs"]);
