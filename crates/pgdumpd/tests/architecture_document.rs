@@ -1,5 +1,5 @@
-//! Holds docs/ARCHITECTURE.md and docs/OPERATIONS.md to the sources: tests, files and error codes that they name
-//! exist, and those that exist are named.
+//! Holds the documents to the sources: tests and files that docs/ARCHITECTURE.md names exist, docs/ERRORS.md has every
+//! error code and no other, and links lead somewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -278,7 +278,7 @@ fn codes(sources: &Sources) -> BTreeMap<String, BTreeSet<bool>> {
 fn every_error_code_is_in_the_operators_table_and_no_other() {
     let codes = codes(&sources());
     assert!(codes.len() > 40, "{codes:?}");
-    let text = document("OPERATIONS.md");
+    let text = document("ERRORS.md");
     let section = text.split("\n## Error codes").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let mut documented = BTreeMap::new();
@@ -303,4 +303,59 @@ fn every_error_code_is_in_the_operators_table_and_no_other() {
             "{code} is said to be tried again: {said}, and should be: {wanted}"
         );
     }
+}
+
+/// The anchor of a heading, as Markdown's readers make it.
+fn anchor(heading: &str) -> String {
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+/// Where the links of a document lead within the repository, outside of blocks of code.
+fn links(text: &str) -> Vec<&str> {
+    text.split("```")
+        .step_by(2)
+        .flat_map(|prose| prose.split("](").skip(1))
+        .filter_map(|rest| Some(rest.split_once(')')?.0))
+        .filter(|link| !link.contains("://"))
+        .collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_to_a_file_and_a_heading() {
+    let mut found = 0;
+    for folder in [repository(), repository().join("docs")] {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let page = entry.unwrap().path();
+            if page.extension().is_none_or(|kind| kind != "md") {
+                continue;
+            }
+            let text = fs::read_to_string(&page).unwrap();
+            for link in links(&text) {
+                found += 1;
+                let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+                let linked = if file.is_empty() {
+                    page.clone()
+                } else {
+                    folder.join(file)
+                };
+                assert!(linked.exists(), "{}: {link}", page.display());
+                if heading.is_empty() {
+                    continue;
+                }
+                let known = fs::read_to_string(&linked)
+                    .unwrap()
+                    .lines()
+                    .any(|line| line.starts_with('#') && anchor(line) == heading);
+                assert!(known, "{}: no heading for {link}", page.display());
+            }
+        }
+    }
+    assert!(found > 30, "{found}");
 }
