@@ -1,9 +1,12 @@
-//! Holds the documents to the sources: tests and files that docs/ARCHITECTURE.md names exist, docs/ERRORS.md has every
-//! error code and no other, and links lead somewhere.
+//! Holds the documents to the sources: tests and files that docs/ARCHITECTURE.md and its details name exist,
+//! docs/ERRORS.md has every error code and no other, and links lead somewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// The documents that name tests and files of the sources.
+const NAMING: [&str; 3] = ["ARCHITECTURE.md", "COPIES.md", "PROGRESS.md"];
 
 /// Every Rust and SQL file below `crates/`, with its path from there and its text.
 type Sources = BTreeMap<String, String>;
@@ -49,6 +52,13 @@ fn quoted(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// The Rust and SQL files that a document names.
+fn named_files(text: &str) -> impl Iterator<Item = &str> {
+    quoted(text)
+        .into_iter()
+        .filter(|word| word.ends_with(".rs") || word.ends_with(".sql"))
+}
+
 /// The files whose path ends with these whole components.
 fn files<'s>(sources: &'s Sources, end: &str) -> Vec<&'s str> {
     sources
@@ -73,9 +83,10 @@ fn has_test(text: &str, name: &str) -> bool {
 #[test]
 fn every_test_that_the_architecture_names_exists() {
     let sources = sources();
-    let text = document("ARCHITECTURE.md");
-    let named: BTreeSet<&str> = quoted(&text)
-        .into_iter()
+    let texts = NAMING.map(document);
+    let named: BTreeSet<&str> = texts
+        .iter()
+        .flat_map(|text| quoted(text))
         .filter(|word| word.contains(".rs::"))
         .collect();
     assert!(named.len() > 30, "{named:?}");
@@ -94,29 +105,41 @@ fn every_test_that_the_architecture_names_exists() {
 #[test]
 fn every_invariant_names_a_test() {
     let text = document("ARCHITECTURE.md");
-    let invariants: Vec<&str> = text
-        .split("\n\n")
-        .filter(|paragraph| paragraph.starts_with("Invariant:"))
-        .collect();
-    assert!(invariants.len() >= 12, "{}", invariants.len());
+    let section = text.split("\n## Invariants").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let invariants: Vec<&str> = section.split("\n### ").skip(1).collect();
+    assert!(invariants.len() >= 16, "{}", invariants.len());
     for invariant in invariants {
-        assert!(invariant.contains(".rs::"), "{invariant}");
+        let rows: Vec<&str> = invariant
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .skip(2)
+            .collect();
+        assert!(!rows.is_empty(), "no table: {invariant}");
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let &["", clause, enforced, tests, ""] = cells.as_slice() else {
+                panic!("not clause, what enforces it, tests: {row}");
+            };
+            assert!(!clause.is_empty() && !enforced.is_empty(), "{row}");
+            let tests = quoted(tests);
+            assert!(!tests.is_empty(), "no test: {row}");
+            assert!(tests.iter().all(|test| test.contains(".rs::")), "{row}");
+        }
     }
 }
 
 #[test]
 fn every_file_that_the_architecture_names_exists_and_every_room_is_named() {
     let sources = sources();
-    let text = document("ARCHITECTURE.md");
-    let named: BTreeSet<&str> = quoted(&text)
-        .into_iter()
-        .filter(|word| word.ends_with(".rs") || word.ends_with(".sql"))
-        .collect();
+    let texts = NAMING.map(document);
+    let named: BTreeSet<&str> = texts.iter().flat_map(|text| named_files(text)).collect();
     let missing: Vec<&&str> = named
         .iter()
         .filter(|file| files(&sources, file).is_empty() && !repository().join(file).exists())
         .collect();
     assert!(missing.is_empty(), "no such files: {missing:#?}");
+    let named: BTreeSet<&str> = named_files(&texts[0]).collect();
     let unnamed: Vec<&str> = sources
         .keys()
         .filter_map(|path| path.strip_prefix("pgdumpd/src/"))
