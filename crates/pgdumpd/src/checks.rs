@@ -8,12 +8,12 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, PgDumpConfig, TargetConfig};
-use crate::daemon::{Served, differences};
+use crate::context::{Served, agreement};
 use crate::dump;
 use crate::finding::{Finding, Severity};
 use crate::former_database;
 use crate::queue::{KeptQuota, Queue};
-use crate::target::Target;
+use crate::server::Target;
 
 /// One subject that does not answer must not keep the others from being told.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -80,7 +80,7 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
             Ok(found) => {
                 for difference in found {
                     let subject = format!("target {}", difference.target);
-                    report.add(&subject, [differences::finding(&difference)]);
+                    report.add(&subject, [agreement::finding(&difference)]);
                 }
             }
             Err(error) => report.add("queue", [(&error).into()]),

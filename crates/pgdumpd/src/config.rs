@@ -8,6 +8,7 @@ mod daemon;
 mod describe;
 mod error;
 mod keys;
+mod origin;
 mod queue;
 mod reader;
 mod remote;
@@ -38,10 +39,11 @@ use crate::schedule::Schedule;
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key, Kind, MOST_AT_ONCE};
+pub use origin::Origin;
 pub(crate) use remote::LARGEST_PART;
 pub use remote::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3, UploadLimits};
 pub use secrets::Secret;
-pub use sources::{DEFAULT_FILE, Origin, Sources};
+pub use sources::{DEFAULT_FILE, Sources};
 
 /// Everything that the daemon was told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,105 +1,39 @@
-//! What runs while the daemon runs: the claim loop, the daemon's presence in the queue and the reaper, the
-//! listener for hints, its own checks, reloading, and systemd's watchdog.
+//! What runs while the daemon runs: the claim loop, its registration in the queue and the reaper, cleanup, retention,
+//! schedules, the listener for hints, its own checks, reloading, and systemd's watchdog.
 
-pub(crate) mod differences;
+mod claim_loop;
+mod cleanup;
+mod differences;
 mod hints;
-mod known_servers;
-mod known_storages;
-mod presence;
+mod reaper;
+mod registration;
+mod reload;
 mod retention;
 mod scheduler;
-mod served;
-mod sweep;
-mod target_settings;
-mod upkeep;
+mod self_check;
 mod watchdog;
-
-pub use known_servers::KnownServers;
-pub use known_storages::KnownStorages;
-pub use retention::Retention;
-pub use served::{Served, serve};
-pub use watchdog::Pulse;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::claim_loop;
-use crate::config::{Config, DaemonConfig, PgDumpConfig};
+use crate::config::{Config, DaemonConfig};
+use crate::context::{KnownStorages, Services, serve};
 use crate::lifecycle::{Lifecycle, tell_systemd};
 use crate::queue::{Queue, QueueError, Worker};
+use watchdog::Pulse;
 
 /// Between two tries to reach the queue at the start.
 const RECONNECT: Duration = Duration::from_secs(3);
 /// How often it is said that the queue is still not reached.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
-
-/// What every job of this daemon shares.
-#[derive(Debug)]
-pub struct Services {
-    /// The queue.
-    pub queue: Queue,
-    /// This process.
-    pub worker: Worker,
-    /// `[daemon]`, as read at the start.
-    pub daemon: DaemonConfig,
-    /// `[pg_dump]`, as read at the start.
-    pub pg_dump: PgDumpConfig,
-    /// Where successes are told, after which older backups may go.
-    pub retention: Retention,
-    served: watch::Sender<Arc<Served>>,
-    running: AtomicUsize,
-    copying: AtomicUsize,
-    hint: watch::Sender<u64>,
-    recheck: Notify,
-}
-
-impl Services {
-    /// The targets and storages of the moment.
-    pub fn served(&self) -> Arc<Served> {
-        Arc::clone(&self.served.borrow())
-    }
-
-    /// Changes whenever targets and storages are read anew.
-    fn served_changes(&self) -> watch::Receiver<Arc<Served>> {
-        self.served.subscribe()
-    }
-
-    /// Changes whenever something in the queue may have changed: new jobs, requests to cancel.
-    pub fn hints(&self) -> watch::Receiver<u64> {
-        self.hint.subscribe()
-    }
-
-    /// How many backups and copies run.
-    pub fn running(&self) -> (usize, usize) {
-        let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-        (load(&self.running), load(&self.copying))
-    }
-
-    /// Says how many run.
-    pub fn set_running(&self, backups: usize, copies: usize) {
-        self.running.store(backups, Ordering::Relaxed);
-        self.copying.store(copies, Ordering::Relaxed);
-    }
-
-    fn serve_from_now_on(&self, served: Served) {
-        self.served.send_replace(Arc::new(served));
-        self.give_hint();
-    }
-
-    fn give_hint(&self) {
-        self.hint.send_modify(|count| *count += 1);
-    }
-}
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -114,27 +48,22 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         return Ok(());
     };
     let served = serve(&config, None, Arc::new(known)).await;
-    let services = Arc::new(Services {
-        worker: worker(&config.daemon),
-        daemon: config.daemon.clone(),
-        pg_dump: config.pg_dump.clone(),
-        retention: Retention::default(),
-        served: watch::Sender::new(Arc::new(served)),
-        running: AtomicUsize::new(0),
-        copying: AtomicUsize::new(0),
-        hint: watch::Sender::new(0),
-        recheck: Notify::new(),
+    let services = Arc::new(Services::new(
         queue,
-    });
+        worker(&config.daemon),
+        config.daemon.clone(),
+        config.pg_dump.clone(),
+        served,
+    ));
     introduce(&services).await;
-    // Before the first check, which would else find that no daemon is alive. Presence goes on from here, and tells.
-    let _ = presence::register(&services, false).await;
+    // Before the first check, which would else find that no daemon is alive. The task that goes on from here logs failures.
+    let _ = registration::register(&services, false).await;
 
     let claiming = Arc::new(Pulse::new());
     let present = Arc::new(Pulse::new());
     let rest = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let presence = tasks.spawn(presence::run(
+    let registration = tasks.spawn(registration::run(
         Arc::clone(&services),
         lifecycle.clone(),
         Arc::clone(&present),
@@ -145,13 +74,13 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         rest.clone(),
     ));
     tasks.spawn(listen(Arc::clone(&services), rest.clone()));
-    tasks.spawn(sweep::run(Arc::clone(&services), rest.clone()));
+    tasks.spawn(cleanup::run(Arc::clone(&services), rest.clone()));
     tasks.spawn(retention::run(Arc::clone(&services), rest.clone()));
     tasks.spawn(scheduler::run(
         Arc::clone(&services),
         lifecycle.drain.clone(),
     ));
-    tasks.spawn(upkeep::run(
+    tasks.spawn(reload::run(
         Arc::clone(&services),
         config,
         reload,
@@ -166,7 +95,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     rest.cancel();
     tasks.close();
     tasks.wait().await;
-    presence.await??;
+    registration.await??;
     if let Err(error) = services.queue.unregister(services.worker.id).await {
         warn!(
             error = &error as &dyn std::error::Error,

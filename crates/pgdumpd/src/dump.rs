@@ -4,6 +4,7 @@
 //! One dump is a [`Plan`], started by [`PgDump::start`], which hands back the process and its output. Only
 //! [`PgDump::wait`] makes a [`CleanExit`], and only from exit status 0.
 
+mod causes;
 mod encoding;
 mod exit;
 mod globals;
@@ -22,7 +23,7 @@ pub use globals::{dump_globals, globals_program};
 pub use output::{DumpOutput, OutputMeter};
 pub use pattern::{Pattern, PatternError};
 pub use plan::Plan;
-pub use process::PgDump;
+pub use process::{PgDump, STOP_GRACE};
 pub use program::{Program, find};
 pub use redact::Redactor;
 pub use stderr::Warnings;

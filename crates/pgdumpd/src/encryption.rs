@@ -10,9 +10,7 @@ mod recipients;
 use serde::{Deserialize, Serialize};
 
 pub use self::encrypter::Encrypter;
-pub use self::identities::{
-    HEAD_BYTES, IDENTITY_MISMATCH, Identities, fault_of_reading, is_damage, is_truncation,
-};
+pub use self::identities::{HEAD_BYTES, Identities, fault_of_reading, is_damage, is_truncation};
 pub use self::recipients::{BadRecipient, MAX_RECIPIENTS, Recipients};
 
 /// Plaintext bytes that age encrypts, and authenticates, together.

@@ -4,12 +4,14 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::code::Code;
+
 /// A failure of one step of a job.
 ///
 /// `Display` gives the text alone; [`Fault::report`] adds the chain of causes.
 #[derive(Debug)]
 pub struct Fault {
-    code: &'static str,
+    code: Code,
     message: String,
     hint: Option<String>,
     transient: bool,
@@ -18,7 +20,7 @@ pub struct Fault {
 
 impl Fault {
     /// A failure that goes away by itself: the job may be tried again.
-    pub fn transient(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn transient(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -29,7 +31,7 @@ impl Fault {
     }
 
     /// A failure that stays until a person changes something: trying again cannot help.
-    pub fn permanent(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn permanent(code: Code, message: impl Into<String>) -> Self {
         Self {
             transient: false,
             ..Self::transient(code, message)
@@ -69,7 +71,7 @@ impl Fault {
     }
 
     /// The stable, documented word for this kind of failure, such as `authentication_failed`.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         self.code
     }
 

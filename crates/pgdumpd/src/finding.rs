@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
-use crate::queue::QueueError;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,7 +23,7 @@ pub enum Severity {
 pub struct Finding {
     /// How bad.
     pub severity: Severity,
-    /// A stable word; that of the fault which a backup would end with, where there is one.
+    /// A stable word; the [`Code`](crate::code::Code) of the fault that a backup would end with, if there is one.
     pub code: Cow<'static, str>,
     /// What was found: lower case, no final period.
     pub what: String,
@@ -34,10 +33,10 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, code: &'static str, what: String) -> Self {
+    fn new(severity: Severity, code: Cow<'static, str>, what: String) -> Self {
         Self {
             severity,
-            code: Cow::Borrowed(code),
+            code,
             what,
             hint: None,
         }
@@ -45,17 +44,17 @@ impl Finding {
 
     /// As it should be.
     pub fn ok(what: impl Into<String>) -> Self {
-        Self::new(Severity::Ok, "ok", what.into())
+        Self::new(Severity::Ok, "ok".into(), what.into())
     }
 
     /// Works, but a person should look.
-    pub fn warning(code: &'static str, what: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, code, what.into())
+    pub fn warning(code: impl Into<Cow<'static, str>>, what: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code.into(), what.into())
     }
 
     /// A backup would fail.
-    pub fn error(code: &'static str, what: impl Into<String>) -> Self {
-        Self::new(Severity::Error, code, what.into())
+    pub fn error(code: impl Into<Cow<'static, str>>, what: impl Into<String>) -> Self {
+        Self::new(Severity::Error, code.into(), what.into())
     }
 
     /// Adds advice.
@@ -73,20 +72,6 @@ impl From<&Fault> for Finding {
         Self {
             hint: fault.advice().map(str::to_owned),
             ..Self::error(fault.code(), fault.report())
-        }
-    }
-}
-
-impl From<&QueueError> for Finding {
-    fn from(error: &QueueError) -> Self {
-        let code = match error {
-            QueueError::NotMigrated { .. } => "queue_not_migrated",
-            QueueError::WrongQueue { .. } | QueueError::Replaced { .. } => "queue_wrong_id",
-            _ => "queue_failed",
-        };
-        Self {
-            hint: error.hint().map(str::to_owned),
-            ..Self::error(code, crate::fault::chain(error))
         }
     }
 }

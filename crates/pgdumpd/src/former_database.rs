@@ -3,7 +3,7 @@
 
 use crate::finding::Finding;
 use crate::queue::{DumpedDatabase, Queue};
-use crate::target::Target;
+use crate::server::Target;
 
 /// The database that a target leads to.
 pub(crate) fn database_of(target: &Target) -> DumpedDatabase {

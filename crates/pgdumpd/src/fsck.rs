@@ -90,7 +90,7 @@ async fn look(storage: &Storage, queue_id: Uuid) -> Result<Shelf, Fault> {
     let mut manifests = BTreeMap::new();
     for Listed { key, manifest } in storage.read_manifests(keys.collect()).await {
         match manifest {
-            Err(fault) if !fault.code().starts_with("manifest_") => return Err(fault),
+            Err(fault) if !fault.code().is_of_a_manifest() => return Err(fault),
             read => manifests.insert(key, read),
         };
     }

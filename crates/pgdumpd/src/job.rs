@@ -1,29 +1,25 @@
 //! One job, from its claim to its end.
 //!
-//! `attempt` takes the steps in order; `heart` renews the lease beside it and throws the `halt` switch;
+//! `backup` takes the steps in order; `heartbeat` renews the lease beside it and throws the `cancel` cancel;
 //! whatever happens, the job ends here with one outcome written to its row.
 
+mod abort;
 mod asked_for;
-mod attempt;
+mod backup;
+mod cancel;
 mod copy;
-mod cost;
 mod dumping;
-mod earlier;
-mod estimate;
-mod flowing;
+mod error;
+mod finish;
 mod globals;
-mod halt;
-mod heart;
+mod heartbeat;
 mod manifest;
-mod measure;
-mod noting;
+mod progress;
 mod publish;
+mod recovery;
 mod relations;
-mod reporter;
 mod room;
-mod settle;
-mod stop;
-mod weighing;
+mod upload_record;
 
 use std::sync::Arc;
 
@@ -31,17 +27,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::daemon::{Served, Services};
+use crate::context::{Served, Services};
 use crate::lifecycle::Lifecycle;
 use crate::queue::{ClaimedJob, Finished, Outcome, Work};
 use crate::telemetry::BACKUP_PROGRESS;
-use attempt::Attempt;
-use copy::Copying;
-pub use earlier::clear;
-use halt::{Halt, HaltSwitch};
-use heart::{Heart, Pace};
-use reporter::Reporter;
-use settle::Unwritten;
+use backup::BackupJob;
+use cancel::{CancelReason, JobCancel};
+use copy::CopyJob;
+use finish::Unwritten;
+use heartbeat::{Heartbeat, LeaseTiming};
+use progress::reporter::Reporter;
+pub use recovery::clear;
 
 /// Runs a claimed job to its end. `claimed_at` is when the claim was sent; `lifecycle.halt` hands the job back.
 pub async fn run(
@@ -78,45 +74,45 @@ async fn run_in_span(
             "started a copy"
         ),
     }
-    let switch = Arc::new(HaltSwitch::default());
+    let cancel = Arc::new(JobCancel::default());
     let reporter = Arc::new(Reporter::new(job.lease.job));
-    let heart = Heart::start(
+    let heartbeat = Heartbeat::start(
         services.queue.clone(),
         job.lease.clone(),
-        Pace {
+        LeaseTiming {
             lease: services.daemon.lease,
             tick: services.daemon.heartbeat,
         },
         claimed_at,
         services.hints(),
         Arc::clone(&reporter),
-        Arc::clone(&switch),
+        Arc::clone(&cancel),
     );
     let over = CancellationToken::new();
     let _over = over.clone().drop_guard();
     let halt = lifecycle.halt.clone();
-    tokio::spawn(throw_at_shutdown(halt, Arc::clone(&switch), over).in_current_span());
+    tokio::spawn(request_at_shutdown(halt, Arc::clone(&cancel), over).in_current_span());
 
     let ended = match &job.work {
         Work::Backup => {
-            let attempt = Attempt {
+            let attempt = BackupJob {
                 services,
                 served,
                 job: &job,
                 reporter: &reporter,
-                switch: &switch,
+                cancel: &cancel,
             };
             let success = attempt.run().await;
             success.map(|success| Outcome::Succeeded(Box::new(success)))
         }
         Work::Copy(order) => {
-            let copying = Copying {
+            let copying = CopyJob {
                 services,
                 served,
                 job: &job,
                 order,
                 reporter: &reporter,
-                switch: &switch,
+                cancel: &cancel,
             };
             let success = copying.run().await;
             success.map(|success| Outcome::Copied(Box::new(success)))
@@ -124,18 +120,18 @@ async fn run_in_span(
     };
     let outcome = match ended {
         Ok(outcome) => outcome,
-        Err(stop) => match stop.into_outcome(switch.reason()) {
+        Err(stop) => match stop.into_outcome(cancel.reason()) {
             Some(outcome) => outcome,
             None => {
                 // The row belongs to somebody else by now; everything of this attempt is cleaned up.
                 warn!("gave the job up: its lease was lost");
-                heart.stop().await;
+                heartbeat.stop().await;
                 return;
             }
         },
     };
-    heart.job_ends();
-    let finished = settle::finish(
+    heartbeat.job_ends();
+    let finished = finish::finish(
         &services.queue,
         &job.lease,
         &outcome,
@@ -143,7 +139,7 @@ async fn run_in_span(
         &lifecycle,
     )
     .await;
-    heart.stop().await;
+    heartbeat.stop().await;
     if matches!(finished, Ok(Finished::Ended(_)))
         && let Outcome::Succeeded(success) | Outcome::Copied(success) = &outcome
     {
@@ -152,14 +148,14 @@ async fn run_in_span(
     log_end(&outcome, finished, claimed_at);
 }
 
-async fn throw_at_shutdown(
+async fn request_at_shutdown(
     shutdown: CancellationToken,
-    switch: Arc<HaltSwitch>,
+    cancel: Arc<JobCancel>,
     over: CancellationToken,
 ) {
     tokio::select! {
         () = over.cancelled() => {}
-        () = shutdown.cancelled() => switch.throw(Halt::Released),
+        () = shutdown.cancelled() => cancel.request(CancelReason::Shutdown),
     }
 }
 
@@ -192,7 +188,7 @@ fn log_end(outcome: &Outcome, finished: Result<Finished, Unwritten>, claimed_at:
         (Outcome::Failed(failure), Ok(Finished::Requeued { run_at })) => warn!(
             job.seconds = seconds,
             error.step = failure.step,
-            error.code = failure.code,
+            error.code = failure.code.as_str(),
             job.run_at = %run_at,
             "failed and will be tried again: {}",
             failure.error
@@ -200,7 +196,7 @@ fn log_end(outcome: &Outcome, finished: Result<Finished, Unwritten>, claimed_at:
         (Outcome::Failed(failure), Ok(_)) => error!(
             job.seconds = seconds,
             error.step = failure.step,
-            error.code = failure.code,
+            error.code = failure.code.as_str(),
             error.hint = failure.hint,
             "failed: {}",
             failure.error

@@ -5,11 +5,12 @@
 
 pub mod bandwidth;
 pub mod checks;
-pub mod claim_loop;
 pub mod cli;
+pub mod code;
 pub mod compression;
 pub mod compressor;
 pub mod config;
+pub mod context;
 pub mod daemon;
 pub mod database_url;
 pub mod dump;
@@ -25,10 +26,10 @@ pub mod lifecycle;
 pub mod migrate;
 pub mod pipeline;
 pub mod queue;
+pub mod readback;
 pub mod retention;
 pub mod schedule;
+pub mod server;
 pub mod spec;
 pub mod store;
-pub mod stored;
-pub mod target;
 pub mod telemetry;

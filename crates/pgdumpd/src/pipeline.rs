@@ -3,7 +3,7 @@
 //! all the way.
 //!
 //! ```text
-//! Source ──▶ feed ──▶ [BUFFERS_BEFORE] ──▶ inspector thread ─────────────────────▶ [BUFFERS_AFTER] ──▶ drain ──▶ Sink
+//! Source ──▶ feed ──▶ [BUFFERS_BEFORE] ──▶ reader thread ─────────────────────▶ [BUFFERS_AFTER] ──▶ drain ──▶ Sink
 //!                                    or ──▶ splitting thread ──▶ packers ──▶ assembling thread
 //! ```
 //! The thread that is last encrypts, and then hashes: size and SHA-256 are of what is stored. An archive that pg_dump
@@ -13,12 +13,12 @@
 //!
 //! A pipeline knows neither pg_dump nor storages: [`Source`] and [`Sink`] are whatever its caller has.
 
+mod compress;
 mod end;
-mod hash;
-mod inspector;
+mod error;
 mod meter;
-mod outlet;
-mod press;
+mod output;
+mod reader;
 
 use std::future::Future;
 use std::io;
@@ -32,9 +32,12 @@ use tokio_util::sync::CancellationToken;
 pub use self::end::{ArchiveEnd, Proved, Streamed, Unread};
 pub use self::meter::{Counted, Meter, Snapshot, Waiting};
 
-use self::inspector::{Inspector, Stop};
-use self::outlet::Outlet;
-pub use self::press::pieces_in_flight;
+pub use self::compress::pieces_in_flight;
+pub use self::error::PipelineError;
+use self::error::StreamEnd;
+use self::output::Output;
+use self::reader::Reader;
+use crate::code::Code;
 use crate::encryption::Recipients;
 use crate::fault::Fault;
 
@@ -79,14 +82,14 @@ pub enum Mode {
 
 /// How an archive is passed on.
 #[derive(Debug, Clone)]
-pub struct Passage {
+pub struct Options {
     /// Whether it is read on its way, and who compresses.
     pub mode: Mode,
     /// Who can read it once it is stored; everybody, if none.
     pub encrypt_to: Option<Recipients>,
 }
 
-impl From<Mode> for Passage {
+impl From<Mode> for Options {
     fn from(mode: Mode) -> Self {
         Self {
             mode,
@@ -117,51 +120,53 @@ pub enum Outcome {
 ///
 /// # Errors
 /// The sink's own fault; a transient `dump_read_failed` when the source fails; a transient `archive_incomplete`
-/// when the archive is cut short, and `archive_corrupt` when it is no archive; `encryption_failed`.
+/// when the archive is cut short, and `archive_corrupt` when it is not an archive; `encryption_failed`.
 pub async fn run(
     source: &mut impl Source,
     sink: &mut impl Sink,
-    how: impl Into<Passage>,
+    how: impl Into<Options>,
     meter: Arc<Meter>,
     cancel: &CancellationToken,
-) -> Result<Outcome, Fault> {
-    let (to_inspect, inspect) = mpsc::channel(BUFFERS_BEFORE);
+) -> Result<Outcome, PipelineError> {
+    let (to_read, reading) = mpsc::channel(BUFFERS_BEFORE);
     let (to_drain, drain) = mpsc::channel(BUFFERS_AFTER);
     let runtime = tokio::runtime::Handle::current();
     let counting = Arc::clone(&meter);
-    let Passage { mode, encrypt_to } = how.into();
+    let Options { mode, encrypt_to } = how.into();
     let thread = tokio::task::spawn_blocking(move || {
-        let outlet = Outlet::new(encrypt_to.as_ref(), &to_drain)?;
+        let output = Output::new(encrypt_to.as_ref(), &to_drain)?;
         match mode {
-            Mode::Read => Inspector::reading(counting).run(inspect, outlet),
-            Mode::Unread { reason } => Inspector::unread(reason, counting).run(inspect, outlet),
-            Mode::Recompress(how) => press::run(how, &counting, inspect, outlet, &runtime),
+            Mode::Read => Reader::reading(counting).run(reading, output),
+            Mode::Unread { reason } => Reader::unread(reason, counting).run(reading, output),
+            Mode::Recompress(how) => compress::run(how, &counting, reading, output, &runtime),
         }
     });
-    let flow = flow(source, to_inspect, drain, sink, &meter);
+    let flow = flow(source, to_read, drain, sink, &meter);
     let flowed = tokio::select! {
         biased;
         () = cancel.cancelled() => None,
         flowed = flow => Some(flowed),
     };
     // Both channels' ends are gone with `flow`, so the thread ends.
-    let inspected = thread.await.unwrap_or_else(|error| {
-        let fault = Fault::transient("internal", "the thread that reads the archive ended");
-        Err(Stop::Fault(fault.caused_by(error)))
+    let read = thread.await.unwrap_or_else(|error| {
+        let fault = Fault::transient(Code::Internal, "the thread that reads the archive ended");
+        Err(StreamEnd::internal(fault.caused_by(error)))
     });
-    match (flowed, inspected) {
+    match (flowed, read) {
         (None, _) => Ok(Outcome::Cancelled),
-        (Some(Err(fault)), _) | (Some(Ok(())), Err(Stop::Fault(fault))) => Err(fault),
+        (Some(Err(error)), _) | (Some(Ok(())), Err(StreamEnd::Failed(error))) => Err(error),
         (Some(Ok(())), Ok(streamed)) => Ok(Outcome::Streamed(streamed)),
-        (Some(Ok(())), Err(Stop::Unreadable(reason))) => Ok(Outcome::Unreadable { reason }),
-        (Some(Ok(())), Err(Stop::Abandoned)) => Err(Fault::transient(
-            "internal",
-            "the thread that reads the archive was left alone",
-        )),
+        (Some(Ok(())), Err(StreamEnd::Unreadable(reason))) => Ok(Outcome::Unreadable { reason }),
+        (Some(Ok(())), Err(StreamEnd::Abandoned)) => {
+            Err(PipelineError::Internal(Fault::transient(
+                Code::Internal,
+                "the thread that reads the archive was left alone",
+            )))
+        }
     }
 }
 
-/// What the inspecting thread is told. A channel that closes without `End` is no end.
+/// What the reading thread receives. A channel that closes without `End` is no end.
 enum Message {
     Bytes(Bytes),
     End,
@@ -169,27 +174,25 @@ enum Message {
 
 async fn flow(
     source: &mut impl Source,
-    to_inspect: mpsc::Sender<Message>,
+    to_read: mpsc::Sender<Message>,
     drain_from: mpsc::Receiver<Bytes>,
     sink: &mut impl Sink,
     meter: &Meter,
-) -> Result<(), Fault> {
-    tokio::try_join!(
-        feed(source, to_inspect, meter),
-        drain(drain_from, sink, meter)
-    )?;
+) -> Result<(), PipelineError> {
+    tokio::try_join!(feed(source, to_read, meter), drain(drain_from, sink, meter))?;
     Ok(())
 }
 
 async fn feed(
     source: &mut impl Source,
-    to_inspect: mpsc::Sender<Message>,
+    to_read: mpsc::Sender<Message>,
     meter: &Meter,
-) -> Result<(), Fault> {
+) -> Result<(), PipelineError> {
     loop {
         meter.waits_for(Waiting::Source);
         let next = source.next().await.map_err(|error| {
-            Fault::transient("dump_read_failed", "cannot read the dump").caused_by(error)
+            let fault = Fault::transient(Code::DumpReadFailed, "cannot read the dump");
+            PipelineError::Source(fault.caused_by(error))
         })?;
         meter.waits_for(Waiting::Sink);
         let message = match next {
@@ -200,8 +203,8 @@ async fn feed(
             None => Message::End,
         };
         let ended = matches!(message, Message::End);
-        // A closed channel: the inspector has stopped, and says why.
-        if to_inspect.send(message).await.is_err() || ended {
+        // A closed channel: the reader has stopped, and says why.
+        if to_read.send(message).await.is_err() || ended {
             return Ok(());
         }
     }
@@ -211,10 +214,10 @@ async fn drain(
     mut drain_from: mpsc::Receiver<Bytes>,
     sink: &mut impl Sink,
     meter: &Meter,
-) -> Result<(), Fault> {
+) -> Result<(), PipelineError> {
     while let Some(bytes) = drain_from.recv().await {
         let count = bytes.len();
-        sink.write(bytes).await?;
+        sink.write(bytes).await.map_err(PipelineError::Sink)?;
         meter.went_out(count);
     }
     Ok(())

@@ -3,6 +3,7 @@
 use pgdumpd_client::BackupSpec;
 use serde::Deserialize;
 
+use crate::code::Code;
 use crate::fault::Fault;
 
 /// The versions of `backup_jobs.spec` that this build understands.
@@ -14,7 +15,7 @@ pub const SPEC_VERSIONS: &[i16] = &[pgdumpd_client::SPEC_VERSION];
 /// A permanent `spec_invalid`.
 pub fn parse(spec: &serde_json::Value) -> Result<BackupSpec, Fault> {
     BackupSpec::deserialize(spec).map_err(|error| {
-        Fault::permanent("spec_invalid", "the job's spec is malformed")
+        Fault::permanent(Code::SpecInvalid, "the job's spec is malformed")
             .hint("Known keys: schemas, exclude_schemas, tables, exclude_tables, exclude_table_data, label.")
             .caused_by(error)
     })

@@ -2,41 +2,26 @@
 //! name of its own, made visible whole, and then its manifest is written, last.
 //!
 //! A storage knows nothing of queue, dump or pipeline. Object stores are reached through [`object_store::ObjectStore`];
-//! a local directory is held open by its descriptor, for the reasons in `root` and `local_upload`.
+//! a local directory is held open by its descriptor, for the reasons in `local/directory.rs` and `local/upload.rs`.
 
-mod bounded;
-mod checksum;
-mod comparison;
-mod connector;
 mod faults;
+mod found;
 mod globals;
-mod inventory;
 mod key;
-mod link_error;
-mod local_read;
-mod local_upload;
+mod list;
+mod local;
 mod manifest;
-mod manifest_text;
 mod marker;
 mod moved;
-mod multipart_upload;
 mod name;
-mod part_size;
-mod patience;
 mod probe;
-mod provider;
 mod range;
 mod read;
 mod remote;
-mod remote_marker;
 mod remove;
-mod retry;
-mod root;
-mod sealed;
 mod small;
-mod unfinished;
+mod stall;
 mod upload;
-mod walk;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,28 +31,28 @@ use object_store::multipart::MultipartStore;
 use pgdump_archive::Index;
 use uuid::Uuid;
 
-pub use self::comparison::Counts;
-pub use self::globals::GLOBALS_DAMAGED;
-pub use self::inventory::FoundObject;
+pub use self::found::FoundObject;
 pub use self::key::{InvalidKey, ObjectKey};
+pub use self::manifest::comparison::Counts;
+pub use self::manifest::sealed::Sealed;
 pub use self::manifest::{
     Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Filters, Globals,
-    MANIFEST_INVALID, MAX_WARNINGS, Manifest, Object, PgDump, Restore,
+    MAX_WARNINGS, Manifest, Object, PgDump, Restore,
 };
 pub use self::moved::Moved;
 pub use self::name::{Name, Part, PartKind};
-pub use self::patience::{STORAGE_STALLED, in_time};
 pub use self::probe::probes_ended;
 pub use self::range::Pieces;
-pub use self::read::{Listed, OBJECT_MISSING};
-pub use self::sealed::Sealed;
-pub use self::unfinished::UnfinishedUpload;
+pub use self::read::Listed;
+pub use self::remote::uploads::UnfinishedUpload;
+pub use self::stall::in_time;
 pub use self::upload::Upload;
 
-use self::local_upload::LocalUpload;
-use self::multipart_upload::MultipartUpload;
+use self::local::directory::Root;
+use self::local::upload::LocalUpload;
 use self::remote::Remote;
-use self::root::Root;
+use self::remote::upload::MultipartUpload;
+use crate::code::Code;
 use crate::config::{PlaceConfig, StorageConfig};
 use crate::fault::Fault;
 
@@ -113,14 +98,14 @@ impl Storage {
             PlaceConfig::Local { path, min_free } => {
                 let made = |path: &Path| {
                     let root = Root::create(path)?;
-                    let id = marker::read_or_create(&root)?;
+                    let id = local::marker::read_or_create(&root)?;
                     Ok((root, id))
                 };
                 Self::open_local(name, path, *min_free, made).await
             }
             PlaceConfig::Remote(remote) => {
                 let remote = Remote::new(name, remote)?;
-                let id = remote_marker::read_or_create(&remote).await?;
+                let id = remote::marker::read_or_create(&remote).await?;
                 Ok(Self::of_remote(name, id, remote))
             }
         }
@@ -144,14 +129,14 @@ impl Storage {
             PlaceConfig::Local { path, min_free } => {
                 let found = move |path: &Path| {
                     let root = Root::open(path)?;
-                    let id = marker::expect(&root, &expected)?;
+                    let id = local::marker::expect(&root, &expected)?;
                     Ok((root, id))
                 };
                 Self::open_local(name, path, *min_free, found).await
             }
             PlaceConfig::Remote(remote) => {
                 let remote = Remote::new(name, remote)?;
-                let id = remote_marker::expect(&remote, &expected).await?;
+                let id = remote::marker::expect(&remote, &expected).await?;
                 Ok(Self::of_remote(name, id, remote))
             }
         }
@@ -287,7 +272,7 @@ impl Storage {
         let still_there = self.expect_object(manifest).await;
         if still_there
             .as_ref()
-            .is_err_and(|fault| fault.code() == read::OBJECT_MISSING)
+            .is_err_and(|fault| fault.code() == Code::ObjectMissing)
         {
             self.remove(key.manifest()).await?;
         }
@@ -315,7 +300,7 @@ impl Storage {
 /// A key of our own as object_store takes it: as it is, not percent-encoded once more.
 fn object_path(key: &str) -> Result<object_store::path::Path, Fault> {
     object_store::path::Path::parse(key).map_err(|error| {
-        Fault::permanent("storage_failed", format!("{key} is no key")).caused_by(error)
+        Fault::permanent(Code::StorageFailed, format!("{key} is no key")).caused_by(error)
     })
 }
 
@@ -326,6 +311,9 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|error| {
-            Err(Fault::transient("storage_failed", "the storage's thread ended").caused_by(error))
+            Err(
+                Fault::transient(Code::StorageFailed, "the storage's thread ended")
+                    .caused_by(error),
+            )
         })
 }

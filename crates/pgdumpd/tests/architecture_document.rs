@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pgdumpd::code::Code;
+
 /// The documents that name tests and files of the sources.
 const NAMING: [&str; 3] = ["ARCHITECTURE.md", "COPIES.md", "PROGRESS.md"];
 
@@ -166,7 +168,7 @@ fn only_the_manifest_takes_a_time_from_the_daemons_clock() {
         .collect();
     assert_eq!(
         clocks,
-        ["pgdumpd/src/job/attempt.rs", "pgdumpd/src/job/manifest.rs"]
+        ["pgdumpd/src/job/backup.rs", "pgdumpd/src/job/manifest.rs"]
     );
     for (path, text) in daemon().filter(|(path, _)| path.ends_with(".sql")) {
         for cast in text.split('$').skip(1) {
@@ -175,29 +177,6 @@ fn only_the_manifest_takes_a_time_from_the_daemons_clock() {
                 !cast.starts_with("::timestamp"),
                 "{path} takes a time as a parameter"
             );
-        }
-    }
-}
-
-#[test]
-fn dump_pipeline_and_store_do_not_know_one_another() {
-    let rooms = ["dump", "pipeline", "store"];
-    for (path, text) in sources() {
-        let Some(room) = rooms.iter().find(|room| {
-            path.starts_with(&format!("pgdumpd/src/{room}/"))
-                || path == format!("pgdumpd/src/{room}.rs")
-        }) else {
-            continue;
-        };
-        let mut strangers = vec!["sqlx::".to_owned(), "crate::queue".to_owned()];
-        strangers.extend(
-            rooms
-                .iter()
-                .filter(|other| *other != room)
-                .map(|other| format!("crate::{other}::")),
-        );
-        for stranger in strangers {
-            assert!(!text.contains(&stranger), "{path} uses {stranger}");
         }
     }
 }
@@ -243,64 +222,63 @@ fn after<'t>(text: &'t str, marker: &str) -> Vec<&'t str> {
     text.split(marker).skip(1).map(str::trim_start).collect()
 }
 
-fn literal(text: &str) -> Option<&str> {
-    text.strip_prefix('"')?.split('"').next()
-}
-
-/// The codes that the daemon's sources can write to a row or a log, with whether each is transient: true, false, or
-/// both. Codes that the queue's statements write have neither.
-fn codes(sources: &Sources) -> BTreeMap<String, BTreeSet<bool>> {
-    let mut codes: BTreeMap<String, BTreeSet<bool>> = BTreeMap::new();
-    let daemon = || {
-        sources
-            .iter()
-            .filter(|(path, _)| path.starts_with("pgdumpd/src/") && !path.ends_with("tests.rs"))
-            .map(|(path, text)| (path, text.split("#[cfg(test)]").next().unwrap_or_default()))
-    };
-    for (path, text) in daemon() {
-        if path.ends_with(".sql") {
-            for line in text.lines().filter(|line| line.contains("error_code = ")) {
-                let written = line.split("error_code = ").nth(1).unwrap_or_default();
-                let code = match written.split_once("THEN '") {
-                    Some((_, code)) => Some(code),
-                    None => written.strip_prefix('\''),
-                };
-                if let Some(code) = code.and_then(|code| code.split('\'').next()) {
-                    codes.entry(code.to_owned()).or_default();
-                }
-            }
-            continue;
+/// Whether faults of each code are transient: true, false, or both; nothing of those that only the queue's statements write.
+fn transience(sources: &Sources) -> BTreeMap<Code, BTreeSet<bool>> {
+    let mut found: BTreeMap<Code, BTreeSet<bool>> = BTreeMap::new();
+    let mut note = |rest: &str, transient: bool| {
+        let name: String = rest
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
+        let code = Code::ALL.iter().find(|code| format!("{code:?}") == name);
+        if let Some(code) = code {
+            found.entry(*code).or_default().insert(transient);
         }
+    };
+    let daemon = sources
+        .iter()
+        .filter(|(path, _)| path.starts_with("pgdumpd/src/") && !path.ends_with("tests.rs"));
+    for (_, text) in daemon {
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (marker, transient) in [("Fault::transient(", true), ("Fault::permanent(", false)] {
             for rest in after(text, marker) {
-                let name = rest.split([',', ')']).next().unwrap_or_default();
-                let code = literal(rest).or_else(|| {
-                    // A constant of the crate.
-                    let constant = format!("const {name}: &str =");
-                    daemon()
-                        .find_map(|(_, text)| after(text, &constant).into_iter().find_map(literal))
-                });
-                if let Some(code) = code {
-                    codes.entry(code.to_owned()).or_default().insert(transient);
-                }
+                note(
+                    rest.trim_start().strip_prefix("Code::").unwrap_or_default(),
+                    transient,
+                );
             }
         }
-        for rest in after(text, "code:") {
-            if let (Some(code), Some(transient)) =
-                (literal(rest), after(rest, "transient:").first())
-            {
-                let transient = transient.starts_with("true");
-                codes.entry(code.to_owned()).or_default().insert(transient);
+        for rest in after(text, "code: Code::") {
+            if let Some(transient) = after(rest, "transient:").first() {
+                note(rest, transient.trim_start().starts_with("true"));
             }
         }
     }
-    codes
+    found
+}
+
+/// The codes that the queue's statements write.
+fn codes_of_statements(sources: &Sources) -> BTreeSet<&str> {
+    let statements = sources
+        .iter()
+        .filter(|(path, _)| path.starts_with("pgdumpd/src/") && path.ends_with(".sql"));
+    let lines = statements.flat_map(|(_, text)| text.lines());
+    lines
+        .filter_map(|line| line.split_once("error_code = "))
+        .filter_map(|(_, written)| match written.split_once("THEN '") {
+            Some((_, code)) => Some(code),
+            None => written.strip_prefix('\''),
+        })
+        .filter_map(|code| code.split('\'').next())
+        .collect()
 }
 
 #[test]
 fn every_error_code_is_in_the_operators_table_and_no_other() {
-    let codes = codes(&sources());
-    assert!(codes.len() > 40, "{codes:?}");
+    let sources = sources();
+    for code in codes_of_statements(&sources) {
+        assert!(code.parse::<Code>().is_ok(), "a statement writes {code:?}");
+    }
     let text = document("ERRORS.md");
     let section = text.split("\n## Error codes").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
@@ -311,16 +289,18 @@ fn every_error_code_is_in_the_operators_table_and_no_other() {
             documented.insert(code.to_owned(), cells[3].to_owned());
         }
     }
-    let names: BTreeSet<&String> = codes.keys().collect();
-    assert_eq!(documented.keys().collect::<BTreeSet<_>>(), names);
-    for (code, transient) in codes {
+    let all: BTreeSet<String> = Code::ALL.iter().map(Code::to_string).collect();
+    assert_eq!(documented.keys().cloned().collect::<BTreeSet<_>>(), all);
+    let transience = transience(&sources);
+    assert!(transience.len() > 70, "{transience:?}");
+    for (code, transient) in transience {
         let wanted = match (transient.contains(&true), transient.contains(&false)) {
             (true, true) => "depends",
             (true, false) => "yes",
             (false, true) => "no",
             (false, false) => continue,
         };
-        let said = &documented[&code];
+        let said = &documented[code.as_str()];
         assert!(
             said.starts_with(wanted),
             "{code} is said to be tried again: {said}, and should be: {wanted}"

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use peak_alloc::PeakAlloc;
 use pgdumpd::config::{PlaceConfig, StorageConfig};
+use pgdumpd::readback::{self, Stored};
 use pgdumpd::store::{ObjectKey, Storage};
-use pgdumpd::stored::{self, Stored};
 use pgdumpd_testkit::manifest_text;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -225,18 +225,18 @@ async fn hostile_manifests_take_no_more_memory_than_is_documented() {
         }
         let stored = Stored::open(storage.clone(), &key).await.unwrap().unwrap();
         assert!(stored.index.is_some(), "{:?}", stored.index_damage);
-        let (read, memory) = peak(stored::read_globals(&stored)).await;
-        assert_eq!(read.unwrap_err().code(), "globals_damaged");
+        let (read, memory) = peak(readback::read_globals(&stored)).await;
+        assert_eq!(read.unwrap_err().code().as_str(), "globals_damaged");
         assert!(memory <= SLACK, "globals: {} MiB", memory / MIB);
-        let (verdict, memory) = peak(stored::verify(&stored)).await;
+        let (verdict, memory) = peak(readback::verify(&stored)).await;
         assert!(!stored.matches(&verdict.unwrap()));
         assert!(memory <= SLACK, "verify: {} MiB", memory / MIB);
         let to = dir.path().join("fetched");
         let tables = [pgdump_archive::TableName::new("a", "b")];
-        let (fetched, memory) = peak(stored::fetch_tables(&stored, &tables, &to)).await;
-        assert_eq!(fetched.unwrap_err().code(), "archive_damaged");
+        let (fetched, memory) = peak(readback::fetch_tables(&stored, &tables, &to)).await;
+        assert_eq!(fetched.unwrap_err().code().as_str(), "archive_damaged");
         assert!(memory <= SLACK, "fetch --table: {} MiB", memory / MIB);
-        let (fetched, memory) = peak(stored::fetch_whole(&stored, &to)).await;
+        let (fetched, memory) = peak(readback::fetch_whole(&stored, &to)).await;
         assert!(!stored.matches(&fetched.unwrap().verdict) && !to.exists());
         assert!(memory <= SLACK, "fetch: {} MiB", memory / MIB);
     }

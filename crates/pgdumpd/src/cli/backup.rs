@@ -7,11 +7,12 @@ use uuid::Uuid;
 use super::exit::{Exit, is_damage};
 use super::storages::{open, open_copy};
 use super::{queue_pool, watch};
+use crate::code::Code;
 use crate::config::Config;
 use crate::fault::{Fault, chain};
 use crate::queue::{CopyRow, Queue};
-use crate::store::{OBJECT_MISSING, ObjectKey, Storage};
-use crate::stored::{Stored, compare_with_row};
+use crate::readback::{Stored, compare_with_row};
+use crate::store::{ObjectKey, Storage};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
@@ -221,7 +222,7 @@ fn missing_manifest(row: &CopyRow) -> Fault {
         "the manifest of {} is not there, and the queue says that the backup is stored",
         row.object_key
     );
-    Fault::permanent(OBJECT_MISSING, what)
+    Fault::permanent(Code::ObjectMissing, what)
         .hint("Find out who removed it; `pgdumpd fsck` names what is left of it.")
 }
 

@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::{out, queue_pool};
 use crate::checks::{self, Checked, Report};
 use crate::config::Config;
-use crate::daemon::{KnownStorages, serve};
+use crate::context::{KnownStorages, serve};
 use crate::finding::Severity;
 
 #[derive(Debug, clap::Args)]

@@ -4,9 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::out::printable;
+use crate::code::Code;
 use crate::fault::Fault;
-use crate::store::{GLOBALS_DAMAGED, MANIFEST_INVALID, OBJECT_MISSING};
-use crate::stored::BACKUP_DIFFERS;
 
 /// How a command ended. The numbers are documented in `pgdumpd --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +50,13 @@ impl Advised {
 }
 
 /// The codes of faults that say that a backup is damaged.
-const DAMAGE: [&str; 6] = [
-    "archive_damaged",
-    "archive_truncated",
-    BACKUP_DIFFERS,
-    GLOBALS_DAMAGED,
-    MANIFEST_INVALID,
-    OBJECT_MISSING,
+const DAMAGE: [Code; 6] = [
+    Code::ArchiveDamaged,
+    Code::ArchiveTruncated,
+    Code::BackupDiffers,
+    Code::GlobalsDamaged,
+    Code::ManifestInvalid,
+    Code::ObjectMissing,
 ];
 
 /// Whether an error says that a backup is damaged.

@@ -14,7 +14,7 @@ use super::exit::{Advised, Exit};
 use super::identity::IdentityFiles;
 use super::{out, verify};
 use crate::config::Config;
-use crate::stored::{self, FetchedWhole, Stored, Verdict};
+use crate::readback::{self, FetchedWhole, Stored, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -83,7 +83,7 @@ async fn as_it_lies(stored: &Stored, output: &Path, json: bool) -> anyhow::Resul
         let hint = "Leave --encrypted out.";
         return Err(Advised::new("the backup is not encrypted", hint).into());
     }
-    let verdict = stored::fetch_as_it_lies(stored, output).await?;
+    let verdict = readback::fetch_as_it_lies(stored, output).await?;
     if !stored.matches(&verdict) {
         return Ok(complain(stored, &verdict));
     }
@@ -111,7 +111,7 @@ fn complain(stored: &Stored, verdict: &Verdict) -> Looked {
 }
 
 async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Looked> {
-    let FetchedWhole { verdict, unfilled } = stored::fetch_whole(stored, output).await?;
+    let FetchedWhole { verdict, unfilled } = readback::fetch_whole(stored, output).await?;
     if !stored.matches(&verdict) {
         return Ok(complain(stored, &verdict));
     }
@@ -148,7 +148,7 @@ fn warn(differences: &[String]) -> Exit {
 }
 
 async fn globals(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Looked> {
-    let Some(size_bytes) = stored::fetch_globals(stored, output).await? else {
+    let Some(size_bytes) = readback::fetch_globals(stored, output).await? else {
         super::watch::eprintln_line(
             "this backup has no globals: set the target's globals to \"without-passwords\" for later ones",
         );
@@ -173,7 +173,7 @@ async fn tables(
     output: &Path,
     json: bool,
 ) -> anyhow::Result<Looked> {
-    let fetched = stored::fetch_tables(stored, wanted, output).await?;
+    let fetched = readback::fetch_tables(stored, wanted, output).await?;
     let exit = warn(&fetched.differences);
     for what in &fetched.incomplete {
         super::watch::eprintln_line(&format!("the file is incomplete: {what}"));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::encryption::Identities;
-use crate::stored::Stored;
+use crate::readback::Stored;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct IdentityFiles {

@@ -9,8 +9,8 @@ use super::exit::Exit;
 use super::identity::IdentityFiles;
 use super::{out, watch};
 use crate::config::Config;
+use crate::readback::Stored;
 use crate::store::Manifest;
-use crate::stored::Stored;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -144,7 +144,7 @@ fn rows(index: &Index) -> Vec<Vec<String>> {
                 .map_or("?".to_owned(), |rows| HumanCount(rows).to_string()),
         };
         vec![
-            crate::stored::name_of(entry),
+            crate::readback::name_of(entry),
             count,
             HumanBytes(entry.raw_bytes).to_string(),
             HumanBytes(entry.stored_bytes).to_string(),

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::exit::Advised;
 use crate::config::{Config, StorageConfig};
-use crate::daemon::{KnownStorages, Served};
+use crate::context::{KnownStorages, Served};
 use crate::queue::CopyRow;
 use crate::store::Storage;
 

@@ -6,10 +6,10 @@ use super::backup::Which;
 use super::exit::Exit;
 use super::identity::IdentityFiles;
 use super::out;
+use crate::code::Code;
 use crate::config::Config;
 use crate::fault::Fault;
-use crate::store::GLOBALS_DAMAGED;
-use crate::stored::{self, Stored, Verdict};
+use crate::readback::{self, Stored, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -32,9 +32,9 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 async fn verify(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
     args.identities.unlock(stored).await?;
     let stored = &*stored;
-    let verdict = stored::verify(stored).await?;
-    let globals = match stored::read_globals(stored).await {
-        Err(fault) if fault.code() == GLOBALS_DAMAGED => Err(fault.to_string()),
+    let verdict = readback::verify(stored).await?;
+    let globals = match readback::read_globals(stored).await {
+        Err(fault) if fault.code() == Code::GlobalsDamaged => Err(fault.to_string()),
         read => Ok(read?.is_some()),
     };
     let good = stored.matches(&verdict)

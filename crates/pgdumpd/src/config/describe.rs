@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::Config;
-use super::sources::Origin;
+use super::origin::Origin;
 
 /// A valid configuration, and how it came about.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::sources::Origin;
+use super::origin::Origin;
 
 /// A configuration that cannot be used, with every problem that was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! `[queue]`: where jobs come from.
 
 use super::QueueConfig;
+use super::origin::Origin;
 use super::reader::{Reader, Section};
-use super::sources::Origin;
 use super::{secrets, targets, values};
 use crate::database_url::DatabaseUrl;
 

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::describe::{Entry, Loaded};
 use super::error::{ConfigError, Problem};
 use super::keys::{self, Key, Kind};
-use super::sources::{self, Origin, Sources};
+use super::origin::Origin;
+use super::sources::{self, Sources};
 use super::{Config, values};
 
 /// The merged layers, and what was found while reading them.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::origin::Origin;
 use super::reader::{Found, Reader, Section};
-use super::sources::Origin;
 use super::values;
 use crate::database_url::DatabaseUrl;
 

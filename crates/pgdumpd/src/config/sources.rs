@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +10,10 @@ use figment::{Figment, Metadata, Profile, Provider, Source};
 
 use super::error::Problem;
 use super::keys;
+use super::origin::{Origin, PREFIX};
 
 /// Read if neither `--config` nor `PGDUMPD_CONFIG` names another, and if it is there.
 pub const DEFAULT_FILE: &str = "/etc/pgdumpd/pgdumpd.toml";
-
-const PREFIX: &str = "PGDUMPD_";
 
 /// What a configuration is read from.
 #[derive(Debug, Clone)]
@@ -49,53 +47,6 @@ impl Sources {
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
-    }
-}
-
-/// Where one value came from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
-    /// Built in.
-    Default,
-    /// Worked out in the mode without configuration.
-    Derived,
-    /// A file.
-    File(PathBuf),
-    /// An environment variable.
-    Variable(String),
-}
-
-impl Origin {
-    /// Which of two keys that exclude each other was meant: the one set later.
-    pub(super) fn rank(&self) -> u8 {
-        match self {
-            Self::Default => 0,
-            Self::Variable(name) if !name.starts_with(PREFIX) => 1,
-            Self::Derived => 2,
-            Self::File(_) => 3,
-            Self::Variable(_) => 4,
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::Derived => f.write_str("without configuration"),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Variable(name) => f.write_str(name),
-        }
-    }
-}
-
-impl From<Option<&Metadata>> for Origin {
-    fn from(metadata: Option<&Metadata>) -> Self {
-        match metadata.and_then(|metadata| metadata.source.as_ref()) {
-            Some(Source::File(path)) => Self::File(path.clone()),
-            Some(Source::Custom(name)) => Self::Variable(name.clone()),
-            _ => Self::Default,
-        }
     }
 }
 

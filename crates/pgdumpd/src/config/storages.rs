@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::origin::Origin;
 use super::reader::{Reader, Section};
-use super::sources::{Origin, Sources};
+use super::sources::Sources;
 use super::storage_url::StorageUrl;
 use super::{PlaceConfig, StorageConfig, remote, targets, values};
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::origin::Origin;
 use super::reader::{Reader, Section};
-use super::sources::Origin;
 use super::{Databases, EncryptionConfig, StorageConfig, TargetConfig, keys, secrets};
 use crate::compression::Compression;
 use crate::compressor::Compressor;

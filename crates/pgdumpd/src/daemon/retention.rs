@@ -1,6 +1,6 @@
 //! Deletes the backups that a target no longer keeps, after each success and beside the jobs: it holds no lease,
 //! delays no job's end, and fails no job. What could not be deleted is tried again after the next success, and what was
-//! begun by the sweep.
+//! begun by the cleanup.
 //!
 //! The queue says in which order backups were taken, the same for every daemon, and a storage which of them are good. What
 //! either of them does not know is neither counted nor deleted. `judging` finds out what there is, `crate::retention` has
@@ -8,100 +8,35 @@
 
 mod deleting;
 mod judging;
-mod notes;
+mod remarks;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span, warn};
 use uuid::Uuid;
 
-use super::differences::agree_for_certain;
-use super::{Served, Services};
+use crate::context::agreement::agree_for_certain;
+use crate::context::{Due, Served, Services};
 use crate::fault::chain;
 use crate::finding::Finding;
-use crate::queue::Success;
 use crate::retention::Rules;
 use crate::store::Storage;
 use crate::telemetry::BACKUP_NOT_DELETED;
 
 use deleting::Deleting;
 use judging::Judging;
-use notes::Notes;
 
 /// How long one target may take: a storage that hangs must not keep the others from being tidied.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-
-/// Successes after which older backups may go, by target and storage.
-#[derive(Debug, Default)]
-pub struct Retention {
-    due: Mutex<BTreeMap<(String, Uuid), Due>>,
-    wake: Notify,
-    notes: Notes,
-}
-
-/// What was stored in one storage since the rules were last applied.
-#[derive(Debug)]
-struct Due {
-    /// The storage's name.
-    storage: String,
-    /// The keys, the last one last. The rules never delete them in the same application, however old they are.
-    pinned: Vec<String>,
-}
-
-impl Retention {
-    /// Says that a backup of this target was stored, adopted or copied. Returns at once.
-    pub fn stored(&self, target: &str, success: &Success) {
-        let place = (target.to_owned(), success.storage_id);
-        let mut due = self.lock();
-        let due = due.entry(place).or_insert_with(|| Due {
-            storage: success.storage.clone(),
-            pinned: Vec::new(),
-        });
-        due.storage.clone_from(&success.storage);
-        due.pinned.push(success.object_key.clone());
-        self.wake.notify_one();
-    }
-
-    /// What the rules leave alone and an operator has to know, by target.
-    pub fn findings(&self) -> Vec<(String, Finding)> {
-        self.notes.all()
-    }
-
-    /// Applies once more the rules that daemons did not agree about.
-    pub(super) fn look_again(&self) {
-        self.wake.notify_one();
-    }
-
-    /// Keeps in mind that rules are still to be applied.
-    fn put_back(&self, place: (String, Uuid), due: Due) {
-        let mut all = self.lock();
-        let now = all.entry(place).or_insert_with(|| Due {
-            storage: due.storage.clone(),
-            pinned: Vec::new(),
-        });
-        let later = std::mem::replace(&mut now.pinned, due.pinned);
-        now.pinned.extend(later);
-    }
-
-    fn take(&self) -> Option<((String, Uuid), Due)> {
-        self.lock().pop_first()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, Uuid), Due>> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Applies each target's rules after its successes, until `rest` is cancelled.
 pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
     loop {
         tokio::select! {
             () = rest.cancelled() => return,
-            () = services.retention.wake.notified() => {}
+            () = services.retention.wait() => {}
         }
         let mut put_off = Vec::new();
         while let Some(((target, storage_id), due)) = services.retention.take() {
@@ -113,7 +48,7 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
                 storage_id,
                 due: &due,
             };
-            // May be dropped at any point: what was begun is finished by the sweep.
+            // May be dropped at any point: what was begun is finished by the cleanup.
             tokio::select! {
                 () = rest.cancelled() => return,
                 applied = tokio::time::timeout(PATIENCE, application.run().instrument(span)) => match applied {
@@ -153,8 +88,7 @@ struct Application<'a> {
 impl Application<'_> {
     async fn run(&self) -> Applied {
         let Some(rules) = self.rules() else {
-            let place = (self.target, self.storage_id);
-            self.services.retention.notes.say(place, Vec::new());
+            self.report(Vec::new());
             return Applied::Done;
         };
         match self.apply(rules).await {
@@ -164,6 +98,11 @@ impl Application<'_> {
                 Applied::Done
             }
         }
+    }
+
+    fn report(&self, findings: Vec<Finding>) {
+        let place = (self.target.to_owned(), self.storage_id);
+        self.services.retention.report(place, findings);
     }
 
     fn rules(&self) -> Option<Rules> {
@@ -200,9 +139,7 @@ impl Application<'_> {
             warn!(event = %BACKUP_NOT_DELETED, "older backups stay for now: {}", fault.report());
             return Ok(Applied::PutOff);
         }
-        let notes = judged.notes(&storage);
-        let place = (self.target, self.storage_id);
-        self.services.retention.notes.say(place, notes);
+        self.report(judged.remarks(&storage));
         let deleted = deleting.delete(&judged, rules, &self.due.pinned).await?;
         debug!(
             backups = judged.backups.len(),

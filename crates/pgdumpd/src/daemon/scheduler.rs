@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::Services;
+use crate::context::Services;
 use crate::queue::{KeptSchedule, QueueError, Settled};
 use crate::schedule::Schedule;
 

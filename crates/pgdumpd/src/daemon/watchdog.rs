@@ -17,7 +17,7 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// When a loop last showed that it lives.
 #[derive(Debug)]
-pub struct Pulse {
+pub(super) struct Pulse {
     origin: Instant,
     last: AtomicU64,
 }
@@ -28,7 +28,7 @@ impl Pulse {
         clippy::new_without_default,
         reason = "a pulse has an origin in time: not a default"
     )]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             origin: Instant::now(),
             last: AtomicU64::new(0),
@@ -36,13 +36,13 @@ impl Pulse {
     }
 
     /// Says that the loop goes round.
-    pub fn beat(&self) {
+    pub(super) fn beat(&self) {
         self.last
             .store(self.origin.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Waits, beating meanwhile: a wait may be longer than the watchdog's limit. `wait` must end by itself.
-    pub async fn beat_through<T>(&self, wait: impl Future<Output = T>) -> T {
+    pub(super) async fn beat_through<T>(&self, wait: impl Future<Output = T>) -> T {
         let mut wait = pin!(wait);
         loop {
             self.beat();

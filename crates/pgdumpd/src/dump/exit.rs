@@ -8,8 +8,10 @@ use std::process::ExitStatus;
 
 use rustix::process::Signal;
 
+use crate::code::Code;
 use crate::fault::Fault;
 
+use super::causes::Causes;
 use super::stderr::{Line, Record, Warnings};
 
 /// How much of stderr an error carries, in characters.
@@ -43,14 +45,14 @@ pub(super) fn judge(
     if let Some(signal) = sent {
         let signal = name(signal.as_raw());
         return Err(Fault::transient(
-            "dump_stopped",
+            Code::DumpStopped,
             format!("{program} was stopped by this daemon with {signal}"),
         ));
     }
     let (said, causes) = last_error(record);
     let fault = match status.signal() {
         Some(signal) => killed(program, signal),
-        None => by_causes(causes, &format!("{program} ended with {status}")),
+        None => causes.fault(&format!("{program} ended with {status}")),
     };
     Err(if said.is_empty() {
         fault
@@ -68,7 +70,7 @@ fn killed(program: &str, signal: i32) -> Fault {
         Signal::FPE,
     ];
     let fault = Fault::transient(
-        "dump_killed",
+        Code::DumpKilled,
         format!("{program} was killed by {}", name(signal)),
     );
     match Signal::from_named_raw(signal) {
@@ -89,151 +91,12 @@ fn last_error(record: &Record) -> (String, Causes) {
         // What was only warned of is kept by itself, and may be withheld.
         if !text.starts_with("warning:") && !text.starts_with("WARNING:") {
             texts.push(text.strip_prefix("error:").unwrap_or(text).trim());
-            causes.0 |= line.causes.0;
+            causes.add(line.causes);
         }
     }
     let said = texts.join("; ").chars().take(REPORTED).collect();
     (said, causes)
 }
-
-/// A failure as its text gives it away: pg_dump's own words are English (LC_ALL=C), the server's may not be.
-fn by_causes(causes: Causes, message: &str) -> Fault {
-    let Some(cause) = CAUSES.get(causes.0.trailing_zeros() as usize) else {
-        return Fault::transient("dump_failed", message);
-    };
-    let fault = match cause.transient {
-        true => Fault::transient(cause.code, message),
-        false => Fault::permanent(cause.code, message),
-    };
-    match cause.hint {
-        "" => fault,
-        hint => fault.hint(hint),
-    }
-}
-
-/// Which of [`CAUSES`] a line's words fit, a bit each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Causes(u32);
-
-impl Causes {
-    /// Those of a line as the program wrote it.
-    pub(super) fn of(line: &str) -> Self {
-        let fits = |cause: &Cause| cause.words.iter().any(|words| line.contains(words));
-        let causes = CAUSES.iter().enumerate();
-        Self(
-            causes
-                .filter(|(_, cause)| fits(cause))
-                .fold(0, |bits, (at, _)| bits | 1 << at),
-        )
-    }
-}
-
-struct Cause {
-    words: &'static [&'static str],
-    code: &'static str,
-    transient: bool,
-    hint: &'static str,
-}
-
-/// Tried in order: an error of a query repeats the query, so what is specific comes first.
-const CAUSES: &[Cause] = &[
-    Cause {
-        words: &[
-            "server version mismatch",
-            "aborting because of server version",
-        ],
-        code: "pg_dump_too_old",
-        transient: false,
-        hint: "Install the pg_dump of the server's major version.",
-    },
-    Cause {
-        words: &["row-level security"],
-        code: "row_security",
-        transient: false,
-        hint: "Give the backup role BYPASSRLS, or dump as the owner of the table.",
-    },
-    Cause {
-        words: &[
-            "due to statement timeout",
-            "due to lock timeout",
-            "could not obtain lock on",
-        ],
-        code: "lock_not_available",
-        transient: true,
-        hint: "Something held a table's lock for longer than lock_wait_timeout; look at pg_locks and pg_stat_activity.",
-    },
-    Cause {
-        words: &[
-            "password authentication failed",
-            "no password supplied",
-            "no pg_hba.conf entry",
-        ],
-        code: "authentication_failed",
-        transient: false,
-        hint: "Check the target's user, its password and the server's pg_hba.conf.",
-    },
-    Cause {
-        words: &[
-            "no matching tables were found",
-            "no matching schemas were found",
-        ],
-        code: "nothing_matched",
-        transient: false,
-        hint: "The job's filters match nothing in this database. Patterns fold to lower case unless quoted.",
-    },
-    Cause {
-        words: &[
-            "has no equivalent in encoding",
-            "invalid byte sequence for encoding",
-        ],
-        code: "not_convertible",
-        transient: false,
-        hint: "A value or name has bytes that its database's encoding does not allow, or that UTF-8 lacks: correct it, or leave \
-               the table's rows out with exclude_table_data.",
-    },
-    Cause {
-        words: &["permission denied"],
-        code: "permission_denied",
-        transient: false,
-        hint: "Grant the backup role what it lacks; `pgdumpd check` lists it.",
-    },
-    Cause {
-        words: &[
-            "terminating connection",
-            "server closed the connection unexpectedly",
-            "SSL connection has been closed unexpectedly",
-            "could not receive data from server",
-            "could not send data to server",
-        ],
-        code: "connection_lost",
-        transient: true,
-        hint: "Look into the server's log: it was stopped or crashed, the network broke, or somebody ended pg_dump's session.",
-    },
-    Cause {
-        words: &["canceling statement due to conflict with recovery"],
-        code: "recovery_conflict",
-        transient: true,
-        hint: "Raise max_standby_streaming_delay or set hot_standby_feedback on the standby that is dumped.",
-    },
-    Cause {
-        words: &["canceling statement due to user request"],
-        code: "dump_cancelled_on_server",
-        transient: true,
-        hint: "Somebody cancelled pg_dump's query on the server.",
-    },
-    Cause {
-        words: &["out of shared memory"],
-        code: "lock_table_full",
-        transient: false,
-        hint: "Raise max_locks_per_transaction: pg_dump locks every table at once.",
-    },
-    Cause {
-        words: &["could not connect", "connection to server"],
-        code: "target_unreachable",
-        transient: true,
-        hint: "Check that the server runs and can be reached from this host.",
-    },
-];
 
 /// A signal's name for people.
 fn name(signal: i32) -> String {
@@ -292,9 +155,9 @@ mod tests {
     #[test]
     fn our_own_signal_outweighs_what_pg_dump_says() {
         let fault = end(EXIT_1, Some(Signal::TERM), &["error: permission denied"]).unwrap_err();
-        assert_eq!(fault.code(), "dump_stopped");
+        assert_eq!(fault.code(), Code::DumpStopped);
         let fault = end(BY_KILL, None, &[]).unwrap_err();
-        assert_eq!(fault.code(), "dump_killed");
+        assert_eq!(fault.code(), Code::DumpKilled);
         assert!(fault.to_string().contains("SIGKILL"));
     }
 
@@ -311,7 +174,7 @@ mod tests {
             ],
         )
         .unwrap_err();
-        assert_eq!(fault.code(), "permission_denied");
+        assert_eq!(fault.code(), Code::PermissionDenied);
         assert!(!fault.is_transient());
         assert_eq!(
             fault.report(),
@@ -336,7 +199,7 @@ mod tests {
     #[test]
     fn an_unknown_failure_may_be_tried_again() {
         let fault = end(EXIT_1, None, &["error: FEHLER:  etwas"]).unwrap_err();
-        assert_eq!(fault.code(), "dump_failed");
+        assert_eq!(fault.code(), Code::DumpFailed);
         assert!(fault.is_transient());
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::globals::Globals;
 
@@ -37,11 +38,12 @@ pub async fn dump_globals(
     let read = async {
         let mut text = Vec::new();
         while let Some(bytes) = output.next().await.map_err(|error| {
-            Fault::transient("dump_read_failed", "cannot read pg_dumpall's output").caused_by(error)
+            Fault::transient(Code::DumpReadFailed, "cannot read pg_dumpall's output")
+                .caused_by(error)
         })? {
             if text.len() + bytes.len() > LARGEST {
                 let what = format!("pg_dumpall wrote more than {LARGEST} bytes of globals");
-                return Err(Fault::permanent("globals_too_large", what));
+                return Err(Fault::permanent(Code::GlobalsTooLarge, what));
             }
             text.extend_from_slice(&bytes);
         }
@@ -55,7 +57,7 @@ pub async fn dump_globals(
     match read {
         Some(Ok(text)) if is_whole(&text) => Ok(Some(text)),
         Some(Ok(_)) => Err(Fault::transient(
-            "globals_incomplete",
+            Code::GlobalsIncomplete,
             "pg_dumpall ended well, but its output has no end",
         )),
         Some(Err(fault)) => {
@@ -72,7 +74,7 @@ pub async fn dump_globals(
 fn stalled(limit: Duration) -> Fault {
     let limit = humantime::format_duration(limit);
     Fault::transient(
-        "dump_stalled",
+        Code::DumpStalled,
         format!("pg_dumpall took longer than {limit}"),
     )
 }
@@ -87,7 +89,7 @@ pub fn globals_program(pg_dump: &Program) -> Result<PathBuf, Fault> {
         return Ok(program);
     }
     let what = format!("{} is missing, which dumps the globals", program.display());
-    Err(Fault::permanent("pg_dumpall_missing", what).hint(
+    Err(Fault::permanent(Code::PgDumpallMissing, what).hint(
         "Install all client programs of that PostgreSQL in one directory, or set the target's globals to \"none\".",
     ))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pgdump_archive::{Codec, Recompression, Text};
 use pgdumpd_client::BackupSpec;
 
+use crate::code::Code;
 use crate::compression::Compression;
 use crate::compressor::Compressor;
 use crate::database_url::DatabaseUrl;
@@ -258,7 +259,7 @@ impl Compression {
         };
         let path = program.path().display();
         Err(Fault::permanent(
-            "compression_unsupported",
+            Code::CompressionUnsupported,
             format!("{path} cannot compress with {self}: {why}"),
         )
         .hint("Take compressor = \"pg_dump\" out of the target's configuration, or set its compression to \"gzip:6\"."))
@@ -291,7 +292,7 @@ fn check_patterns(spec: &BackupSpec) -> Result<(), Fault> {
         for pattern in patterns {
             if pattern.is_empty() || pattern.contains('\0') {
                 return Err(Fault::permanent(
-                    "spec_invalid",
+                    Code::SpecInvalid,
                     format!("the job's spec has an unusable pattern {pattern:?} for {key}"),
                 )
                 .hint("A pattern is a name or a wildcard as pg_dump takes it, such as public or audit.*"));

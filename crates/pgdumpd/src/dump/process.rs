@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
+use crate::code::Code;
 use crate::fault::Fault;
 
 use super::exit::{self, CleanExit};
@@ -20,7 +21,7 @@ use super::redact::Redactor;
 use super::stderr::{Drain, Warnings};
 
 /// How long a program that is told to stop may take before it is killed.
-pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long stderr may stay open after pg_dump's end.
 const STDERR_LIMIT: Duration = Duration::from_secs(1);
 
@@ -56,7 +57,7 @@ impl PgDump {
     ) -> Result<(Self, DumpOutput), Fault> {
         let not_started = |error: io::Error| {
             let what = format!("{} cannot be started", program.display());
-            Fault::transient("dump_not_started", what).caused_by(error)
+            Fault::transient(Code::DumpNotStarted, what).caused_by(error)
         };
         let (output, stdout) = DumpOutput::pipe().map_err(not_started)?;
         let (child, stderr) = spawn(program, arguments, plan, stdout).map_err(not_started)?;
@@ -212,5 +213,5 @@ fn spawn(
 }
 
 fn cannot_wait(error: io::Error) -> Fault {
-    Fault::transient("dump_failed", "pg_dump's end cannot be told").caused_by(error)
+    Fault::transient(Code::DumpFailed, "pg_dump's end cannot be told").caused_by(error)
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::code::Code;
 use crate::fault::Fault;
 
 /// How long a program may take to tell its version.
@@ -37,7 +38,7 @@ impl Program {
     pub async fn ask(path: &Path) -> Result<Self, Fault> {
         let unusable = |why: &str| {
             Fault::permanent(
-                "pg_dump_missing",
+                Code::PgDumpMissing,
                 format!("{} cannot be used as pg_dump: {why}", path.display()),
             )
         };
@@ -128,11 +129,11 @@ pub async fn find(directories: &[PathBuf], server_major: u32) -> Result<Program,
     );
     Err(match older.last_key_value() {
         None => Fault::permanent(
-            "pg_dump_missing",
+            Code::PgDumpMissing,
             format!("no pg_dump was found for PostgreSQL {server_major}"),
         ),
         Some((major, path)) => Fault::permanent(
-            "pg_dump_too_old",
+            Code::PgDumpTooOld,
             format!(
                 "the newest pg_dump found, {}, is of PostgreSQL {major} and cannot dump a server of {server_major}",
                 path.display()

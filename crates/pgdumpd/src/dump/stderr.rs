@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 
-use super::exit::Causes;
+use super::causes::Causes;
 use super::redact::Redactor;
 
 /// A line is cut here while it is read; more of it is only counted as read.

@@ -7,6 +7,7 @@ use age::stream::StreamWriter;
 use bytes::Bytes;
 
 use super::Recipients;
+use crate::code::Code;
 use crate::fault::Fault;
 
 /// Takes plaintext and gives ciphertext, which together with [`Encrypter::finish`]'s is one age file.
@@ -70,5 +71,5 @@ impl Write for Outlet {
 }
 
 pub(super) fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Fault {
-    Fault::transient("encryption_failed", "cannot encrypt").caused_by(error)
+    Fault::transient(Code::EncryptionFailed, "cannot encrypt").caused_by(error)
 }

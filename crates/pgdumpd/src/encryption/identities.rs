@@ -10,6 +10,7 @@ use age::secrecy::{ExposeSecret as _, SecretString};
 use age::stream::StreamReader;
 use age::x25519::Identity;
 
+use crate::code::Code;
 use crate::fault::Fault;
 
 /// No file that we wrote has a longer header, with as many recipients as are allowed. What reads the header of a
@@ -17,10 +18,6 @@ use crate::fault::Fault;
 pub const HEAD_BYTES: usize = 4 << 10;
 /// An identity file is a few lines.
 const LARGEST_FILE: u64 = 1 << 20;
-/// The code of identities that do not open what they are tried on.
-pub const IDENTITY_MISMATCH: &str = "identity_mismatch";
-const DAMAGED: &str = "archive_damaged";
-const TRUNCATED: &str = "archive_truncated";
 
 /// Secret keys, read from identity files. Never shown.
 pub struct Identities(Vec<Identity>);
@@ -91,9 +88,9 @@ impl Identities {
         let mut rest = head;
         match self.reader(what, &mut rest) {
             Ok(_) => Ok((head.len() - rest.len()) as u64),
-            Err(fault) if fault.code() == TRUNCATED && head.len() >= HEAD_BYTES => {
+            Err(fault) if fault.code() == Code::ArchiveTruncated && head.len() >= HEAD_BYTES => {
                 let text = format!("the encryption's header of {what} is damaged: it does not end");
-                Err(Fault::permanent(DAMAGED, text).hint(OTHER_COPY))
+                Err(Fault::permanent(Code::ArchiveDamaged, text).hint(OTHER_COPY))
             }
             Err(fault) => Err(fault),
         }
@@ -118,7 +115,7 @@ impl Identities {
             DecryptError::NoMatchingKeys => mismatch(what),
             DecryptError::Io(error) => fault_of_reading(what, error),
             error => Fault::permanent(
-                DAMAGED,
+                Code::ArchiveDamaged,
                 format!("the encryption's header of {what} is damaged"),
             )
             .caused_by(error)
@@ -132,7 +129,7 @@ const OTHER_COPY: &str = "Compare its SHA-256 with `pgdumpd verify` without an i
 
 fn mismatch(what: &str) -> Fault {
     let text = format!("no given identity opens {what}: it is encrypted to other keys");
-    Fault::permanent(IDENTITY_MISMATCH, text).hint(
+    Fault::permanent(Code::IdentityMismatch, text).hint(
         "`pgdumpd show` says to which public keys it is encrypted; `age-keygen -y FILE` prints the public key of an \
          identity.",
     )
@@ -140,12 +137,12 @@ fn mismatch(what: &str) -> Fault {
 
 /// Whether a fault says that what is encrypted is not what it was.
 pub fn is_damage(fault: &Fault) -> bool {
-    [DAMAGED, TRUNCATED].contains(&fault.code())
+    [Code::ArchiveDamaged, Code::ArchiveTruncated].contains(&fault.code())
 }
 
 /// Whether a fault says that it ends too early.
 pub fn is_truncation(fault: &Fault) -> bool {
-    fault.code() == TRUNCATED
+    fault.code() == Code::ArchiveTruncated
 }
 
 /// Why a decrypting reader failed.
@@ -156,16 +153,18 @@ pub fn fault_of_reading(what: &str, error: io::Error) -> Fault {
         Err(error) => error,
     };
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => Fault::permanent(TRUNCATED, format!("{what} is cut off"))
-            .caused_by(error)
-            .hint(OTHER_COPY),
+        io::ErrorKind::UnexpectedEof => {
+            Fault::permanent(Code::ArchiveTruncated, format!("{what} is cut off"))
+                .caused_by(error)
+                .hint(OTHER_COPY)
+        }
         io::ErrorKind::InvalidData => Fault::permanent(
-            DAMAGED,
+            Code::ArchiveDamaged,
             format!("{what} is damaged: it cannot be decrypted"),
         )
         .caused_by(error)
         .hint(OTHER_COPY),
-        _ => Fault::transient("storage_failed", format!("cannot read {what}")).caused_by(error),
+        _ => Fault::transient(Code::StorageFailed, format!("cannot read {what}")).caused_by(error),
     }
 }
 
@@ -173,7 +172,7 @@ fn read_file(path: &Path) -> Result<Vec<Identity>, Fault> {
     let shown = path.display();
     let unreadable = |error: io::Error| {
         Fault::permanent(
-            "identity_unreadable",
+            Code::IdentityUnreadable,
             format!("cannot read identity file {shown}"),
         )
         .caused_by(error)
@@ -258,7 +257,7 @@ fn protected(place: &str) -> Fault {
 }
 
 fn invalid(what: &str) -> Fault {
-    Fault::permanent("identity_invalid", what)
+    Fault::permanent(Code::IdentityInvalid, what)
 }
 
 #[cfg(test)]
@@ -288,7 +287,7 @@ mod tests {
         }
         assert!(!other.are_among(&texts));
         let fault = other.decrypt("it", &ciphertext).unwrap_err();
-        assert_eq!(fault.code(), IDENTITY_MISMATCH);
+        assert_eq!(fault.code(), Code::IdentityMismatch);
     }
 
     #[test]
@@ -313,13 +312,18 @@ mod tests {
         let header = ciphertext.len() - 200_000 - 4 * 16;
         for cut in [0, 10, header - 1, header, header + 65_552] {
             let fault = own.decrypt("it", &ciphertext[..cut]).unwrap_err();
-            assert_eq!(fault.code(), "archive_truncated", "{cut}");
+            assert_eq!(fault.code(), Code::ArchiveTruncated, "{cut}");
         }
         for at in [3, header - 20, header + 10, ciphertext.len() - 1] {
             let mut flipped = ciphertext.clone();
             flipped[at] ^= 1;
             let fault = own.decrypt("it", &flipped).unwrap_err();
-            assert_eq!(fault.code(), "archive_damaged", "{at}: {}", fault.report());
+            assert_eq!(
+                fault.code(),
+                Code::ArchiveDamaged,
+                "{at}: {}",
+                fault.report()
+            );
         }
     }
 
@@ -336,7 +340,7 @@ mod tests {
             endless.extend_from_slice(b"-> another one\n\n");
         }
         let fault = own.decrypt("it", &endless).unwrap_err();
-        assert_eq!(fault.code(), DAMAGED);
+        assert_eq!(fault.code(), Code::ArchiveDamaged);
         assert!(fault.to_string().contains("does not end"), "{fault}");
     }
 
@@ -375,13 +379,13 @@ mod tests {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(content.as_bytes()).unwrap();
             let fault = Identities::read(&[file.path().to_owned()]).unwrap_err();
-            assert_eq!(fault.code(), "identity_invalid");
+            assert_eq!(fault.code(), Code::IdentityInvalid);
             let text = format!("{} {:?}", fault.report(), fault.advice());
             assert!(text.contains(told), "{text}");
             assert!(!text.contains("hunter2") && !text.contains("GQ9"), "{text}");
         }
         let fault = Identities::read(&["/no/such/file".into()]).unwrap_err();
-        assert_eq!(fault.code(), "identity_unreadable");
+        assert_eq!(fault.code(), Code::IdentityUnreadable);
         assert_eq!(
             format!("{:?}", Identities::parse(secret).unwrap()),
             "1 identities"

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::finding::{Finding, Remedy};
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::queue::{Audit, AuditedAttempt, AuditedCopy, CopyState, Traces};
+use crate::readback::compare_with_row;
 use crate::store::{FoundObject, Manifest, Name, ObjectKey, Part, PartKind, UnfinishedUpload};
-use crate::stored::{BACKUP_DIFFERS, compare_with_row};
 
 /// What one storage holds.
 #[derive(Debug)]
@@ -219,7 +220,7 @@ impl Judge<'_> {
         let wanted = &manifest.object;
         let damage = match parts.archive {
             None => Some(
-                self.error("object_missing", key, job)
+                self.error(Code::ObjectMissing.as_str(), key, job)
                     .says("the manifest is there, the archive is gone")
                     .advises(
                         "Find out who removed it; `pgdumpd delete --key` removes the manifest too.",
@@ -239,7 +240,7 @@ impl Judge<'_> {
             && parts.globals.map(|found| found.size_bytes) != Some(globals.size_bytes)
         {
             judged.findings.push(
-                self.error("globals_damaged", key, job)
+                self.error(Code::GlobalsDamaged.as_str(), key, job)
                     .says("the roles and tablespaces are gone, or have another size than the manifest says")
                     .advises("Take them from another backup of the server; the archive is an object of its own."),
             );
@@ -278,7 +279,7 @@ impl Judge<'_> {
             (Some(copy), _) if copy.is_stored() => {
                 if let Err(fault) = compare_with_row(manifest, None, &copy.noted) {
                     judged.findings.push(
-                        self.error(BACKUP_DIFFERS, key, job)
+                        self.error(Code::BackupDiffers.as_str(), key, job)
                             .of_size(size, None)
                             .says(fault.report())
                             .advises(

@@ -1,10 +1,11 @@
 //! Does what findings allow, each after another look: what has become a backup, or is in use, is left alone.
 
 use super::finding::{Finding, Remedy};
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::queue::Queue;
+use crate::readback::note_backup;
 use crate::store::{ObjectKey, Storage};
-use crate::stored::note_backup;
 
 /// What came of a remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +95,7 @@ pub async fn repair(
 }
 
 fn key_of(finding: &Finding) -> Result<ObjectKey, Fault> {
-    ObjectKey::parse(&finding.key)
-        .map_err(|error| Fault::permanent("internal", "a finding's key is none").caused_by(error))
+    ObjectKey::parse(&finding.key).map_err(|error| {
+        Fault::permanent(Code::Internal, "a finding's key is none").caused_by(error)
+    })
 }

@@ -10,9 +10,10 @@ use pgdump_archive::{Toc, TocEntry};
 use pgdumpd_client::BackupSpec;
 use tracing::warn;
 
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::pipeline::{ArchiveEnd, Proved, Streamed};
-use crate::target::{Contents, Matches, NamedRelation, Relation, Sizes, Target};
+use crate::server::{Contents, Matches, NamedRelation, Relation, Sizes, Target};
 
 /// `pg_class`, whose oids the entries that define relations have.
 const PG_CLASS: u32 = 1259;
@@ -51,7 +52,7 @@ impl AskedFor {
     ) -> Result<Self, Fault> {
         let matches = target.matches(spec).await?;
         if strict && let Some(idle) = matches.idle.first() {
-            return Err(Fault::permanent("filter_matches_nothing", idle.as_str()).hint(
+            return Err(Fault::permanent(Code::FilterMatchesNothing, idle.as_str()).hint(
                 "Correct the pattern: what is not between double quotes folds to lower case. The target has strict_filters = true.",
             ));
         }
@@ -307,7 +308,7 @@ fn incomplete(parts: Vec<String>) -> Fault {
         "pg_dump ended with 0, and its archive lacks what was there before and after: {}",
         list(parts)
     );
-    Fault::transient("dump_incomplete", what).hint(WRAPPER)
+    Fault::transient(Code::DumpIncomplete, what).hint(WRAPPER)
 }
 
 /// The rows of foreign tables lie on other servers; pg_dump leaves them out without a word.

@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::dumping::abort;
-use super::halt::HaltSwitch;
-use super::noting::Noting;
+use super::abort::{abort, abort_all};
+use super::cancel::JobCancel;
+use super::error::{AttemptError, Failed, InStep, Step};
+use super::progress::reporter::{Phase, Reporter};
 use super::publish::{Publication, publish};
-use super::reporter::{Phase, Reporter};
-use super::stop::{InStep, Step, Stop};
-use super::{earlier, manifest};
-use crate::daemon::{Served, Services};
+use super::upload_record::UploadRecord;
+use super::{manifest, recovery};
+use crate::code::Code;
+use crate::context::{Served, Services};
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, CopyOrder, CopyRow, Place, Progress, Success};
-use crate::store::{Copied, GLOBALS_DAMAGED, Manifest, ObjectKey, Storage, Upload, in_time};
-use crate::stored::{BACKUP_DIFFERS, compare_with_row};
+use crate::readback::compare_with_row;
+use crate::store::{Copied, Manifest, ObjectKey, Storage, Upload, in_time};
 
-pub(super) use flow::Compared;
-use flow::{Broken, ComparedPart, Flow, Part};
+use flow::{Broken, Compared, ComparedPart, Flow, Part};
 use source::{Found, Source};
 
 /// How long a storage may give no answer where the copy's target is none of this daemon's: as a target's
@@ -31,13 +31,13 @@ use source::{Found, Source};
 const STALL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// One attempt of one copy.
-pub(super) struct Copying<'a> {
+pub(super) struct CopyJob<'a> {
     pub(super) services: &'a Services,
     pub(super) served: &'a Served,
     pub(super) job: &'a ClaimedJob,
     pub(super) order: &'a CopyOrder,
     pub(super) reporter: &'a Reporter,
-    pub(super) switch: &'a Arc<HaltSwitch>,
+    pub(super) cancel: &'a Arc<JobCancel>,
 }
 
 /// A backup on its way: everything is sent and compared, and nothing is visible yet.
@@ -49,6 +49,13 @@ struct Sent {
     source: Source,
 }
 
+/// How sending one object ended.
+enum PartEnd {
+    Sent(ComparedPart),
+    /// The source is of no use: another may be.
+    Unusable(Fault),
+}
+
 /// How the flow from one source ended that this attempt may survive.
 enum Tried {
     Sent(Box<Sent>),
@@ -56,34 +63,45 @@ enum Tried {
     Unusable(Fault),
 }
 
-impl Copying<'_> {
+impl CopyJob<'_> {
     /// Makes the copy. Whatever is returned, no partial object of it is left that could be removed.
-    pub(super) async fn run(&self) -> Result<Success, Stop> {
-        self.make().await.map_err(|stop| stop.with_fault(passing))
+    pub(super) async fn run(&self) -> Result<Success, AttemptError> {
+        self.run_steps().await.map_err(|error| {
+            error.map(|failed| Failed {
+                fault: passing(failed.fault),
+                ..failed
+            })
+        })
     }
 
-    async fn make(&self) -> Result<Success, Stop> {
+    async fn run_steps(&self) -> Result<Success, AttemptError> {
         self.reporter.enter(Phase::Preparing);
         self.reporter
             .explain("looking for the backup and the storage".to_owned());
         let to = &self.order.to;
         let config = self.served.storages.get(to).ok_or_else(|| {
             Fault::transient(
-                "storage_unknown",
+                Code::StorageUnknown,
                 format!("storage \"{to}\" is not configured here"),
             )
         });
         let opened = self.served.known.open(to, config.in_step(Step::Prepare)?);
-        let storage = self.unless_halted(in_time(self.limit(), opened)).await?;
+        let storage = self
+            .cancel
+            .or_cancelled(in_time(self.limit(), opened))
+            .await?;
         let storage = storage.in_step(Step::Prepare)?;
         // May be left off in the middle and repeated: hashing a large archive takes its time.
-        let adopted = earlier::adopt(self.job, self.served, &storage, self.limit());
-        if let Some((manifest, place)) =
-            self.unless_halted(adopted).await?.in_step(Step::Prepare)?
+        let adopted = recovery::adopt(self.job, self.served, &storage, self.limit());
+        if let Some((manifest, place)) = self
+            .cancel
+            .or_cancelled(adopted)
+            .await?
+            .in_step(Step::Prepare)?
         {
-            match self.expect_same(&manifest).await? {
-                Ok(()) => return Ok(self.success(&manifest, &place)),
-                Err(fault) => warn!(
+            match self.difference(&manifest).await? {
+                None => return Ok(self.success(&manifest, &place)),
+                Some(fault) => warn!(
                     object.key = %manifest.object.key,
                     "an earlier attempt's copy is not adopted: {}",
                     fault.report()
@@ -95,7 +113,7 @@ impl Copying<'_> {
     }
 
     /// Sends the backup from the first storage that gives it whole.
-    async fn send_from_anywhere(&self, storage: &Storage) -> Result<Sent, Stop> {
+    async fn send_from_anywhere(&self, storage: &Storage) -> Result<Sent, AttemptError> {
         let mut faults = Vec::new();
         let held = self.held().await?;
         if let Some(held) = held.iter().find(|held| held.storage_id == storage.id()) {
@@ -103,12 +121,12 @@ impl Copying<'_> {
         }
         self.finish_deletion(storage).await?;
         for held in held {
-            let found = self.unless_halted(self.find(&held)).await?;
+            let found = self.cancel.or_cancelled(self.find(&held)).await?;
             let fault = match found {
                 Found::Source(source) => match self.send(*source, storage).await? {
                     Tried::Sent(sent) => return Ok(*sent),
                     // Deleted while it was read.
-                    Tried::Unusable(_) if self.unless_halted(self.is_gone(&held)).await? => {
+                    Tried::Unusable(_) if self.cancel.or_cancelled(self.is_gone(&held)).await? => {
                         continue;
                     }
                     Tried::Unusable(fault) => passing(fault),
@@ -123,7 +141,7 @@ impl Copying<'_> {
         let passing = faults.iter().position(Fault::is_transient).unwrap_or(0);
         match faults.into_iter().nth(passing) {
             Some(fault) => Err(fault).in_step(Step::Copy),
-            None => Err(Stop::Moot(
+            None => Err(AttemptError::Moot(
                 "no storage holds the backup any more: there is nothing to copy".to_owned(),
             )),
         }
@@ -131,13 +149,13 @@ impl Copying<'_> {
 
     /// Finishes what a daemon began to delete in the storage that the copy goes to: the row there names one object, and
     /// will name the copy.
-    async fn finish_deletion(&self, storage: &Storage) -> Result<(), Stop> {
+    async fn finish_deletion(&self, storage: &Storage) -> Result<(), AttemptError> {
         let finished = async {
             let places = self.services.queue.places_of_backup(self.order.of).await?;
             let here = |place: &&Place| place.noted && place.storage_id == storage.id();
             for place in places.iter().filter(here) {
                 let key = ObjectKey::parse(&place.object_key).map_err(|error| {
-                    Fault::permanent("key_unreadable", "a backup's object key is unreadable")
+                    Fault::permanent(Code::KeyUnreadable, "a backup's object key is unreadable")
                         .caused_by(error)
                 })?;
                 storage.delete_backup(&key).await?;
@@ -149,7 +167,10 @@ impl Copying<'_> {
             }
             Ok::<(), Fault>(())
         };
-        let finished = self.unless_halted(in_time(self.limit(), finished)).await?;
+        let finished = self
+            .cancel
+            .or_cancelled(in_time(self.limit(), finished))
+            .await?;
         finished.in_step(Step::Prepare)
     }
 
@@ -165,7 +186,7 @@ impl Copying<'_> {
                 storage = held.storage,
                 backup.id = %self.order.of,
                 object.key = held.object_key,
-                error.code = fault.code(),
+                error.code = fault.code().as_str(),
                 error.hint = fault.advice(),
                 "a stored backup is not what it should be: {}",
                 fault.report()
@@ -175,14 +196,17 @@ impl Copying<'_> {
 
     /// Sends everything that the backup consists of, and compares it with its manifest as it passes. On an error
     /// nothing that was sent is left.
-    async fn send(&self, source: Source, storage: &Storage) -> Result<Tried, Stop> {
+    async fn send(&self, source: Source, storage: &Storage) -> Result<Tried, AttemptError> {
         let token = self.job.lease.token;
         let parts = Part::all_of(&source.manifest, token);
         let total = parts.iter().map(|part| part.size).sum();
         let room = in_time(self.limit(), storage.ensure_room(total));
-        self.unless_halted(room).await?.in_step(Step::Prepare)?;
+        self.cancel
+            .or_cancelled(room)
+            .await?
+            .in_step(Step::Prepare)?;
         let read = in_time(self.limit(), source.storage.read_globals(&source.manifest));
-        let globals = match self.unless_halted(read).await? {
+        let globals = match self.cancel.or_cancelled(read).await? {
             Ok(globals) => globals,
             Err(fault) => return Ok(Tried::Unusable(fault)),
         };
@@ -193,7 +217,7 @@ impl Copying<'_> {
             object.size_bytes = total,
             "copying"
         );
-        self.reporter.enter(Phase::Copying);
+        self.reporter.enter(Phase::CopyJob);
         let (mut uploads, mut compared) = (Vec::new(), Vec::new());
         let mut flow = Flow {
             source: &source.storage,
@@ -205,8 +229,8 @@ impl Copying<'_> {
         for part in &parts {
             let sent = self.send_part(part, &mut flow, storage, &mut uploads).await;
             match sent {
-                Ok(Ok(part)) => compared.push(part),
-                Ok(Err(fault)) => {
+                Ok(PartEnd::Sent(part)) => compared.push(part),
+                Ok(PartEnd::Unusable(fault)) => {
                     abort_all(uploads).await;
                     return Ok(Tried::Unusable(fault));
                 }
@@ -225,17 +249,18 @@ impl Copying<'_> {
         })))
     }
 
-    /// Sends one object into an upload of its own, which stays with the others. Inside is the source's fault.
+    /// Sends one object into an upload of its own, which stays with the others.
     async fn send_part(
         &self,
         part: &Part,
         flow: &mut Flow<'_>,
         storage: &Storage,
         uploads: &mut Vec<Upload>,
-    ) -> Result<Result<ComparedPart, Fault>, Stop> {
+    ) -> Result<PartEnd, AttemptError> {
         let mut upload = self.begin(part, storage).await?;
         let flowed = self
-            .unless_halted(async {
+            .cancel
+            .or_cancelled(async {
                 let compared = flow.run(part, &mut upload).await?;
                 // So that the commit, which has a limit, does not wait for parts that are still on their way.
                 upload.flush().await.map_err(Broken::Sink)?;
@@ -244,24 +269,28 @@ impl Copying<'_> {
             .await;
         uploads.push(upload);
         match flowed? {
-            Ok(compared) => Ok(Ok(compared)),
-            Err(Broken::Source(fault)) => Ok(Err(fault)),
+            Ok(compared) => Ok(PartEnd::Sent(compared)),
+            Err(Broken::Source(fault)) => Ok(PartEnd::Unusable(fault)),
             Err(Broken::Sink(fault)) => Err(fault).in_step(Step::Store),
         }
     }
 
     /// Begins the upload of one object, noted before and, where the storage has a name for it, after.
-    async fn begin(&self, part: &Part, storage: &Storage) -> Result<Upload, Stop> {
-        let noting = Noting {
+    async fn begin(&self, part: &Part, storage: &Storage) -> Result<Upload, AttemptError> {
+        let noting = UploadRecord {
             queue: &self.services.queue,
             lease: &self.job.lease,
             storage,
-            switch: self.switch,
+            cancel: self.cancel,
         };
         noting.note(&part.to, None).await?;
         // Where that hangs it is left alone: begun too late, it removes itself.
         let begun = in_time(self.limit(), storage.begin(&part.to, Some(part.size)));
-        let upload = self.unless_halted(begun).await?.in_step(Step::Store)?;
+        let upload = self
+            .cancel
+            .or_cancelled(begun)
+            .await?
+            .in_step(Step::Store)?;
         if let Some(id) = upload.id()
             && let Err(stop) = noting.note(&part.to, Some(id)).await
         {
@@ -271,7 +300,7 @@ impl Copying<'_> {
         Ok(upload)
     }
 
-    async fn publish(&self, sent: Sent, storage: &Storage) -> Result<Success, Stop> {
+    async fn publish(&self, sent: Sent, storage: &Storage) -> Result<Success, AttemptError> {
         self.reporter.enter(Phase::Publishing);
         let Sent {
             uploads,
@@ -287,7 +316,7 @@ impl Copying<'_> {
             progress: self.reporter.progress(),
             storage,
             globals: globals.as_deref(),
-            switch: self.switch,
+            cancel: self.cancel,
         };
         let written = publish(&compared, uploads, publication, |_| {
             let original = &source.manifest;
@@ -298,47 +327,39 @@ impl Copying<'_> {
         Ok(self.success(&written, storage))
     }
 
-    /// Whether what an earlier attempt left is a copy of the backup that the queue knows.
-    async fn expect_same(&self, manifest: &Manifest) -> Result<Result<(), Fault>, Stop> {
+    /// Why what an earlier attempt left is not a copy of the backup that the queue knows; `None` if it is one.
+    async fn difference(&self, manifest: &Manifest) -> Result<Option<Fault>, AttemptError> {
         let made_here = |copied: &Copied| copied.job_id == self.job.lease.job;
         if manifest.backup_id != self.order.of || !manifest.copied.as_ref().is_some_and(made_here) {
             let text = format!("{} is not of this copy", manifest.object.key.manifest());
-            return Ok(Err(Fault::permanent("copy_source_damaged", text)));
+            return Ok(Some(Fault::permanent(Code::CopySourceDamaged, text)));
         }
         let held = self.held().await?;
-        Ok(held.iter().try_for_each(|held| {
+        let compared = held.iter().try_for_each(|held| {
             compare_with_row(manifest, held.size_bytes.try_into().ok(), &held.noted)
-        }))
+        });
+        Ok(compared.err())
     }
 
     /// The stored copies of the backup, by the queue.
-    async fn held(&self) -> Result<Vec<CopyRow>, Stop> {
+    async fn held(&self) -> Result<Vec<CopyRow>, AttemptError> {
         loop {
             let held = self.services.queue.copies_of(self.order.of);
-            match self.unless_halted(held).await? {
+            match self.cancel.or_cancelled(held).await? {
                 Ok(held) => return Ok(held),
-                // The heart throws the switch when this lasts too long.
+                // The heart throws the cancel when this lasts too long.
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
                     "the queue cannot be asked where the backup is; trying again"
                 ),
             }
-            self.unless_halted(tokio::time::sleep(RETRY)).await?;
+            self.cancel.or_cancelled(tokio::time::sleep(RETRY)).await?;
         }
     }
 
     fn limit(&self) -> Duration {
         let target = self.served.targets.get(&self.job.target);
         target.map_or(STALL_TIMEOUT, |target| target.stall_timeout)
-    }
-
-    /// Runs a step that may be dropped when the job is to stop.
-    async fn unless_halted<T>(&self, step: impl Future<Output = T>) -> Result<T, Stop> {
-        tokio::select! {
-            biased;
-            () = self.switch.token().cancelled() => Err(Stop::Halted),
-            done = step => Ok(done),
-        }
     }
 
     fn success(&self, manifest: &Manifest, storage: &Storage) -> Success {
@@ -364,24 +385,18 @@ impl Copying<'_> {
 /// Between two questions to a queue that is away.
 const RETRY: Duration = Duration::from_millis(300);
 
-async fn abort_all(uploads: Vec<Upload>) {
-    for upload in uploads {
-        abort(upload).await;
-    }
-}
-
 /// A backup is not taken again for the sake of its copy: what a person can put right, such as a key that has expired or
 /// a mount that is not there, is waited for. What the source has lost, it has lost.
 fn passing(fault: Fault) -> Fault {
     let lasting = [
-        BACKUP_DIFFERS,
-        "copy_same_storage",
-        "copy_source_damaged",
-        "copy_source_missing",
-        "key_unreadable",
-        GLOBALS_DAMAGED,
+        Code::BackupDiffers,
+        Code::CopySameStorage,
+        Code::CopySourceDamaged,
+        Code::CopySourceMissing,
+        Code::KeyUnreadable,
+        Code::GlobalsDamaged,
     ];
-    if lasting.contains(&fault.code()) || fault.code().starts_with("manifest_") {
+    if lasting.contains(&fault.code()) || fault.code().is_of_a_manifest() {
         return fault;
     }
     fault.tried_again()
@@ -393,6 +408,6 @@ fn same_storage(storage: &Storage, held: &CopyRow) -> Fault {
         storage.name(),
         held.storage
     );
-    Fault::permanent("copy_same_storage", text)
+    Fault::permanent(Code::CopySameStorage, text)
         .hint("Name storages in a target's copies that lie somewhere else.")
 }

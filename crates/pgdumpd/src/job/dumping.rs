@@ -8,37 +8,32 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::abort::abort;
 use super::asked_for::AskedFor;
-use super::attempt::STOP_GRACE;
-use super::cost::Costs;
-use super::flowing::counts;
-use super::halt::HaltSwitch;
-use super::measure::Watch;
-use super::noting::Noting;
+use super::cancel::JobCancel;
+use super::error::{AttemptError, Failed, InStep, Step};
+use super::progress::cost::Costs;
+use super::progress::reporter::{Phase, Reporter};
+use super::progress::tracker::counts;
+use super::progress::watch::Watch;
 use super::relations::Relations;
-use super::reporter::{Phase, Reporter};
-use super::stop::{InStep, Step, Stop};
+use super::upload_record::UploadRecord;
+use crate::code::Code;
 use crate::config::TargetConfig;
-use crate::daemon::Services;
-use crate::dump::{CleanExit, DumpOutput, PgDump, Plan};
+use crate::context::Services;
+use crate::dump::{CleanExit, DumpOutput, PgDump, Plan, STOP_GRACE};
 use crate::fault::Fault;
-use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Outcome, Passage, Streamed};
+use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Options, Outcome, PipelineError, Streamed};
 use crate::queue::Lease;
-use crate::store::{ObjectKey, STORAGE_STALLED, Storage, Upload, in_time};
-use crate::target::{Sizes, Target};
+use crate::server::{Sizes, Target};
+use crate::store::{ObjectKey, Storage, Upload, in_time};
 
 /// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
 const SESSION_GRACE: Duration = Duration::from_secs(3);
 /// How long pg_dump may take to exit after it has closed its output; less where a target's stall_timeout is less.
 const EXIT_GRACE: Duration = Duration::from_secs(60);
-/// Codes of the pipeline that say that the stream ended early.
-const ENDED_EARLY: [&str; 2] = ["archive_incomplete", "dump_read_failed"];
-/// What would not restore, or is not an archive at all: pg_dump may be well, and still be writing into the closed pipe.
-const NO_ARCHIVE: [&str; 2] = ["archive_corrupt", "archive_ambiguous"];
 /// How long the target may take to say why pg_dump failed: long enough for an address that does not answer.
 const EXPLAIN_LIMIT: Duration = Duration::from_secs(20);
-/// How long a storage may take to remove a partial object. What it does not manage, a later daemon does.
-const ABORT_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a dump is run with.
 pub(super) struct Dumping<'a> {
@@ -57,7 +52,7 @@ pub(super) struct Dumping<'a> {
     /// Of the target's tables; nothing where that could not be measured.
     pub(super) sizes: Sizes,
     pub(super) reporter: &'a Reporter,
-    pub(super) switch: &'a Arc<HaltSwitch>,
+    pub(super) cancel: &'a Arc<JobCancel>,
 }
 
 /// A dump that ended well, its archive uploaded and not yet visible.
@@ -77,6 +72,18 @@ struct Run<'a> {
     meter: Arc<Meter>,
 }
 
+/// How one run of pg_dump ended.
+enum DumpEnd {
+    /// Whole: its archive is in the upload, which is flushed.
+    Whole {
+        exit: CleanExit,
+        streamed: Streamed,
+        remarks: Vec<String>,
+    },
+    /// This build cannot read the archive.
+    Unreadable { reason: String },
+}
+
 /// What one run of pg_dump came to.
 enum Once {
     Dumped(Box<Dumped>),
@@ -85,48 +92,43 @@ enum Once {
 
 /// How the flow of bytes ended.
 enum End {
-    Flowed(Result<Outcome, Fault>),
+    Flowed(Result<Outcome, PipelineError>),
     Guarded(Fault),
-    Halted,
+    Cancelled,
 }
 
 impl Dumping<'_> {
     /// Dumps. On an error pg_dump, its session and the upload are gone, as far as they can be reached.
-    pub(super) async fn run(&self, plan: Plan) -> Result<Dumped, Stop> {
+    pub(super) async fn run(&self, plan: Plan) -> Result<Dumped, AttemptError> {
         self.note_upload(None).await?;
-        match self.once(plan.clone(), mode_of(&plan)).await {
-            Ok(Once::Dumped(dumped)) => Ok(*dumped),
-            // We cannot read what this pg_dump writes: store it as it comes, and say so.
-            Ok(Once::Unreadable { reason }) => {
-                warn!("dumping again without reading the archive: {reason}");
-                match self
-                    .once(plan.by_pg_dump(), Mode::Unread { reason })
-                    .await?
-                {
-                    Once::Dumped(dumped) => Ok(*dumped),
-                    Once::Unreadable { reason } => Err(failed(
-                        Step::Store,
-                        Fault::permanent("archive_unreadable", reason),
-                    )),
-                }
+        let reason = match self.dump_once(plan.clone(), mode_of(&plan)).await? {
+            Once::Dumped(dumped) => return Ok(*dumped),
+            Once::Unreadable { reason } => reason,
+        };
+        // This build cannot read what this pg_dump writes: store it as it comes, and say so.
+        warn!("dumping again without reading the archive: {reason}");
+        let again = self.dump_once(plan.by_pg_dump(), Mode::Unread { reason });
+        match again.await? {
+            Once::Dumped(dumped) => Ok(*dumped),
+            Once::Unreadable { reason } => {
+                Err(Fault::permanent(Code::ArchiveUnreadable, reason)).in_step(Step::Store)
             }
-            Err(stop) => Err(stop),
         }
     }
 
     /// Notes where this attempt will store, before an upload is begun; then what the storage calls the upload, before
     /// the first part is sent.
-    async fn note_upload(&self, upload_id: Option<&str>) -> Result<(), Stop> {
-        let noting = Noting {
+    async fn note_upload(&self, upload_id: Option<&str>) -> Result<(), AttemptError> {
+        let noting = UploadRecord {
             queue: &self.services.queue,
             lease: self.lease,
             storage: self.storage,
-            switch: self.switch,
+            cancel: self.cancel,
         };
         noting.note(self.key, upload_id).await
     }
 
-    async fn once(&self, plan: Plan, mode: Mode) -> Result<Once, Stop> {
+    async fn dump_once(&self, plan: Plan, mode: Mode) -> Result<Once, AttemptError> {
         let mut upload = self.begin().await?;
         if upload.id().is_some()
             && let Err(stop) = self.note_upload(upload.id()).await
@@ -151,76 +153,80 @@ impl Dumping<'_> {
         info!(pg_dump.pid = dump.pid(), "pg_dump started");
         self.reporter.enter(Phase::Catalog);
         let end = self.flow(&run, &mut dump, output, &mut upload, mode).await;
-        let mut ended = match end {
+        let error = match self.end_of(&run, &mut dump, &mut upload, end).await {
+            Ok(DumpEnd::Whole {
+                exit,
+                streamed,
+                remarks,
+            }) => {
+                return Ok(Once::Dumped(Box::new(Dumped {
+                    exit,
+                    streamed,
+                    remarks,
+                    upload,
+                    plan,
+                })));
+            }
+            Ok(DumpEnd::Unreadable { reason }) => Ok(Once::Unreadable { reason }),
+            Err(error) => Err(error),
+        };
+        let warnings = dump.warnings();
+        self.stop_dump(&plan, dump).await;
+        abort(upload).await;
+        error.map_err(|error: AttemptError| error.map(|failed| Failed { warnings, ..failed }))
+    }
+
+    /// What the end of the flow means, once pg_dump and the archive have been asked too.
+    async fn end_of(
+        &self,
+        run: &Run<'_>,
+        dump: &mut PgDump,
+        upload: &mut Upload,
+        end: End,
+    ) -> Result<DumpEnd, AttemptError> {
+        match end {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
                 let counts = counts(&run.meter.snapshot(), &run.meter.counted_from(0));
                 self.reporter.advance(1.0, None, counts);
                 self.reporter.enter(Phase::Finishing);
-                match self.clean_exit(&mut dump).await {
-                    Ok(_) if self.partial && is_empty(&streamed) => {
-                        Err(failed(Step::Dump, nothing_matched()))
-                    }
-                    Ok(exit) => {
-                        let compared = match self.verdict(&run.relations, &streamed).await {
-                            Ok(()) => self.compared(&streamed).await,
-                            Err(stop) => Err(stop),
-                        };
-                        compared.map(|remarks| Ok((exit, streamed, remarks)))
-                    }
-                    Err(stop) => Err(stop),
+                let exit = self.clean_exit(dump).await?;
+                if self.partial && is_empty(&streamed) {
+                    return Err(nothing_matched()).in_step(Step::Dump);
                 }
+                self.verdict(&run.relations, &streamed).await?;
+                let remarks = self.compared(&streamed).await?;
+                self.flush(upload).await?;
+                Ok(DumpEnd::Whole {
+                    exit,
+                    streamed,
+                    remarks,
+                })
             }
-            End::Flowed(Ok(Outcome::Unreadable { reason })) => Ok(Err(reason)),
-            End::Flowed(Err(fault)) => Err(self.blame(&mut dump, fault).await),
-            End::Guarded(fault) if fault.code() == STORAGE_STALLED => {
-                Err(failed(Step::Store, fault))
+            End::Flowed(Ok(Outcome::Unreadable { reason })) => Ok(DumpEnd::Unreadable { reason }),
+            End::Flowed(Err(error)) => Err(self.classify(dump, error).await),
+            End::Guarded(fault) => {
+                let step = match fault.code() {
+                    Code::StorageStalled => Step::Store,
+                    _ => Step::Dump,
+                };
+                Err(fault).in_step(step)
             }
-            End::Guarded(fault) => Err(failed(Step::Dump, fault)),
-            End::Flowed(Ok(Outcome::Cancelled)) | End::Halted => Err(Stop::Halted),
-        };
-        if let Ok(Ok(_)) = ended
-            && let Err(stop) = self.flush(&mut upload).await
-        {
-            ended = Err(stop);
-        }
-        if let Ok(Ok((exit, streamed, remarks))) = ended {
-            return Ok(Once::Dumped(Box::new(Dumped {
-                exit,
-                streamed,
-                remarks,
-                upload,
-                plan,
-            })));
-        }
-        let warnings = dump.warnings();
-        self.end(&plan, dump).await;
-        abort(upload).await;
-        match ended {
-            Err(stop) => Err(stop.with_warnings(warnings.texts, warnings.total)),
-            Ok(ended) => Ok(Once::Unreadable {
-                reason: ended.err().unwrap_or_default(),
-            }),
+            End::Flowed(Ok(Outcome::Cancelled)) | End::Cancelled => Err(AttemptError::Cancelled),
         }
     }
 
     /// Begins the upload. Where that hangs it is left alone: begun too late, it removes itself.
-    async fn begin(&self) -> Result<Upload, Stop> {
+    async fn begin(&self) -> Result<Upload, AttemptError> {
         let begun = self.storage.begin(self.key, self.expected_bytes);
         let begun = in_time(self.config.stall_timeout, begun);
-        tokio::select! {
-            () = self.switch.token().cancelled() => Err(Stop::Halted),
-            begun = begun => begun.in_step(Step::Store),
-        }
+        self.cancel.or_cancelled(begun).await?.in_step(Step::Store)
     }
 
     /// Looks at the target's tables, which has to come before pg_dump.
-    async fn look<'t>(&'t self, plan: &'t Plan) -> Result<Run<'t>, Stop> {
+    async fn look<'t>(&'t self, plan: &'t Plan) -> Result<Run<'t>, AttemptError> {
         let withholds_names = self.reporter.names_are_withheld();
         let look = Relations::look(self.target, plan.application_name(), withholds_names);
-        let relations = tokio::select! {
-            () = self.switch.token().cancelled() => return Err(Stop::Halted),
-            look = look => look.in_step(Step::Dump)?,
-        };
+        let relations = self.cancel.or_cancelled(look).await?.in_step(Step::Dump)?;
         Ok(Run {
             plan,
             relations,
@@ -229,20 +235,22 @@ impl Dumping<'_> {
     }
 
     /// Whether the tables that were dumped are those that pg_dump found.
-    async fn verdict(&self, relations: &Relations<'_>, streamed: &Streamed) -> Result<(), Stop> {
-        tokio::select! {
-            () = self.switch.token().cancelled() => Err(Stop::Halted),
-            verdict = relations.verdict(streamed) => verdict.in_step(Step::Dump),
-        }
+    async fn verdict(
+        &self,
+        relations: &Relations<'_>,
+        streamed: &Streamed,
+    ) -> Result<(), AttemptError> {
+        let verdict = relations.verdict(streamed);
+        self.cancel.or_cancelled(verdict).await?.in_step(Step::Dump)
     }
 
     /// Waits until the storage has all, when pg_dump and its locks are gone. However much is still on its way, this ends:
     /// a request that does not get on fails.
-    async fn flush(&self, upload: &mut Upload) -> Result<(), Stop> {
-        tokio::select! {
-            () = self.switch.token().cancelled() => Err(Stop::Halted),
-            flushed = upload.flush() => flushed.in_step(Step::Store),
-        }
+    async fn flush(&self, upload: &mut Upload) -> Result<(), AttemptError> {
+        self.cancel
+            .or_cancelled(upload.flush())
+            .await?
+            .in_step(Step::Store)
     }
 
     /// Lets the bytes flow until they end, a guard fires, or the job is to stop.
@@ -272,7 +280,7 @@ impl Dumping<'_> {
         let mut sink = Into { upload };
         let meter = Arc::clone(meter);
         let encryption = self.config.encryption.as_ref();
-        let how = Passage {
+        let how = Options {
             mode,
             encrypt_to: encryption.map(|own| own.encrypt_to.clone()),
         };
@@ -281,44 +289,48 @@ impl Dumping<'_> {
         let end = tokio::select! {
             biased;
             flowed = &mut flow => return End::Flowed(flowed),
-            () = self.switch.token().cancelled() => End::Halted,
+            () = self.cancel.token().cancelled() => End::Cancelled,
             fault = watch.run() => End::Guarded(fault),
             fault = replaced => End::Guarded(fault),
         };
         // pg_dump first: its session holds locks.
         dump.terminate();
         stop.cancel();
-        if let Err(fault) = flow.await {
+        if let Err(error) = flow.await {
+            let fault = error.into_fault();
             warn!("while the dump was being stopped: {}", fault.report());
         }
         end
     }
 
     /// pg_dump's exit, after its output has ended.
-    async fn clean_exit(&self, dump: &mut PgDump) -> Result<CleanExit, Stop> {
+    async fn clean_exit(&self, dump: &mut PgDump) -> Result<CleanExit, AttemptError> {
         let grace = EXIT_GRACE.min(self.config.stall_timeout);
-        tokio::select! {
-            () = self.switch.token().cancelled() => Err(Stop::Halted),
-            exit = tokio::time::timeout(grace, dump.wait()) => match exit {
-                Ok(Ok(exit)) => Ok(exit),
-                Ok(Err(fault)) => Err(failed(Step::Dump, self.explain(fault).await)),
-                Err(_) => Err(failed(Step::Dump, Fault::transient(
-                    "dump_stalled",
-                    format!("pg_dump closed its output and did not exit within {} s", grace.as_secs_f64()),
-                ))),
-            },
-        }
+        let exit = tokio::time::timeout(grace, dump.wait());
+        let fault = match self.cancel.or_cancelled(exit).await? {
+            Ok(Ok(exit)) => return Ok(exit),
+            Ok(Err(fault)) => self.explain(fault).await,
+            Err(_) => Fault::transient(
+                Code::DumpStalled,
+                format!(
+                    "pg_dump closed its output and did not exit within {} s",
+                    grace.as_secs_f64()
+                ),
+            ),
+        };
+        Err(fault).in_step(Step::Dump)
     }
 
     /// Whether the archive holds what was asked for, and what is to be said of it.
-    async fn compared(&self, streamed: &Streamed) -> Result<Vec<String>, Stop> {
+    async fn compared(&self, streamed: &Streamed) -> Result<Vec<String>, AttemptError> {
         let compared =
             self.asked
                 .compare(self.target, streamed, self.reporter.names_are_withheld());
-        let remarks = tokio::select! {
-            () = self.switch.token().cancelled() => return Err(Stop::Halted),
-            compared = compared => compared.in_step(Step::Dump)?,
-        };
+        let remarks = self
+            .cancel
+            .or_cancelled(compared)
+            .await?
+            .in_step(Step::Dump)?;
         for remark in &remarks {
             // A sealed backup's log must not name what is inside either.
             match self.reporter.names_are_withheld() {
@@ -329,42 +341,52 @@ impl Dumping<'_> {
         Ok(remarks)
     }
 
-    /// A stream that ended early is pg_dump's doing where pg_dump failed: its own words say why.
-    async fn blame(&self, dump: &mut PgDump, mut fault: Fault) -> Stop {
-        if self.reporter.names_are_withheld() && fault.code().starts_with("archive_") {
-            // Its causes name tables.
-            fault = fault.without_causes();
+    /// Names the step that a broken flow failed in. A stream that ended early is pg_dump's doing if pg_dump failed: its own
+    /// error says why.
+    async fn classify(&self, dump: &mut PgDump, error: PipelineError) -> AttemptError {
+        match error {
+            PipelineError::Source(fault) | PipelineError::Cut(fault) => {
+                self.classify_cut(dump, self.named(fault)).await
+            }
+            // pg_dump may be well, and still be writing into the closed pipe.
+            PipelineError::NotAnArchive(fault) => Failed::new(Step::Dump, self.named(fault)).into(),
+            PipelineError::Sink(fault) | PipelineError::Internal(fault) => {
+                Failed::new(Step::Store, fault).into()
+            }
         }
-        if !ENDED_EARLY.contains(&fault.code()) {
-            let step = if NO_ARCHIVE.contains(&fault.code()) {
-                Step::Dump
-            } else {
-                Step::Store
-            };
-            return failed(step, fault);
-        }
+    }
+
+    async fn classify_cut(&self, dump: &mut PgDump, fault: Fault) -> AttemptError {
         let grace = STOP_GRACE.min(self.config.stall_timeout);
-        tokio::select! {
-            () = self.switch.token().cancelled() => Stop::Halted,
-            exit = tokio::time::timeout(grace, dump.wait()) => match exit {
-                Ok(Err(exit)) => failed(Step::Dump, self.explain(exit).await),
-                Ok(Ok(_)) | Err(_) => failed(Step::Dump, fault),
-            },
+        let exit = tokio::time::timeout(grace, dump.wait());
+        let fault = match self.cancel.or_cancelled(exit).await {
+            Err(cancelled) => return cancelled,
+            Ok(Ok(Err(exit))) => self.explain(exit).await,
+            Ok(Ok(Ok(_)) | Err(_)) => fault,
+        };
+        Failed::new(Step::Dump, fault).into()
+    }
+
+    /// A fault of the archive, whose causes name tables.
+    fn named(&self, fault: Fault) -> Fault {
+        if self.reporter.names_are_withheld() && fault.code().is_of_an_archive() {
+            return fault.without_causes();
         }
+        fault
     }
 
     /// Asks the target why pg_dump failed; as pg_dump told it where the job is to stop, or there is no answer in time.
     async fn explain(&self, fault: Fault) -> Fault {
         let cause = self.target.cause_of(&fault, self.partial);
         let cause = tokio::select! {
-            () = self.switch.token().cancelled() => None,
+            () = self.cancel.token().cancelled() => None,
             cause = tokio::time::timeout(EXPLAIN_LIMIT, cause) => cause.ok().flatten(),
         };
         cause.unwrap_or(fault)
     }
 
     /// SIGTERM, the session seen gone, SIGKILL last.
-    async fn end(&self, plan: &Plan, mut dump: PgDump) {
+    async fn stop_dump(&self, plan: &Plan, mut dump: PgDump) {
         dump.terminate();
         let name = plan.application_name();
         if !self.target.sessions_gone(name, SESSION_GRACE).await {
@@ -394,7 +416,7 @@ fn is_empty(streamed: &Streamed) -> bool {
 
 /// pg_dump finds a match for each pattern, and then leaves out what is excluded: the queue, or all that matched.
 fn nothing_matched() -> Fault {
-    Fault::permanent("nothing_matched", "the filters leave nothing to back up").hint(
+    Fault::permanent(Code::NothingMatched, "the filters leave nothing to back up").hint(
         "Correct the schemas and tables of the job's spec: what is excluded, and the queue's own schema, is never in a dump.",
     )
 }
@@ -416,29 +438,5 @@ struct Into<'a> {
 impl pipeline::Sink for Into<'_> {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Fault> {
         self.upload.write(bytes).await
-    }
-}
-
-/// Gives an upload up, within a limit: a storage that hangs must not keep the job, or the daemon's stop.
-pub(super) async fn abort(upload: Upload) {
-    match tokio::time::timeout(ABORT_LIMIT, upload.abort()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(fault)) => warn!(
-            "the partial object could not be removed: {}",
-            fault.report()
-        ),
-        Err(_) => warn!(
-            "the partial object could not be removed: no answer from the storage in {} s",
-            ABORT_LIMIT.as_secs()
-        ),
-    }
-}
-
-fn failed(step: Step, fault: Fault) -> Stop {
-    Stop::Failed {
-        step,
-        fault,
-        warnings: Vec::new(),
-        warnings_total: 0,
     }
 }

@@ -2,8 +2,8 @@
 
 use tracing::info;
 
-use super::halt::HaltSwitch;
-use super::stop::{InStep, Step, Stop};
+use super::cancel::JobCancel;
+use super::error::{AttemptError, InStep, Step};
 use crate::config::TargetConfig;
 use crate::dump::{self, Plan};
 use crate::globals::Globals;
@@ -20,14 +20,14 @@ pub(super) struct Dumped {
 pub(super) async fn dump(
     plan: &Plan,
     config: &TargetConfig,
-    switch: &HaltSwitch,
-) -> Result<Option<Dumped>, Stop> {
+    cancel: &JobCancel,
+) -> Result<Option<Dumped>, AttemptError> {
     let Some(globals) = config.globals else {
         return Ok(None);
     };
     let limit = config.stall_timeout;
-    let dumped = dump::dump_globals(plan, globals, limit, switch.token()).await;
-    let text = dumped.in_step(Step::Dump)?.ok_or(Stop::Halted)?;
+    let dumped = dump::dump_globals(plan, globals, limit, cancel.token()).await;
+    let text = dumped.in_step(Step::Dump)?.ok_or(AttemptError::Cancelled)?;
     info!(globals.bytes = text.len(), "roles and tablespaces dumped");
     let stored = match &config.encryption {
         Some(encryption) => encryption.encrypt_to.encrypt(&text).in_step(Step::Store)?,

@@ -11,12 +11,12 @@ use crate::config::EncryptionConfig;
 use crate::dump::{CleanExit, Plan};
 use crate::pipeline::{ArchiveEnd, Streamed};
 use crate::queue::{ClaimedJob, Worker};
+use crate::server::Target;
 use crate::spec;
 use crate::store::{
     Archive, ArchiveState, Copied, Counts, Daemon, Database, Encryption, FORMAT, Globals, Manifest,
     Object, ObjectKey, PgDump, Restore,
 };
-use crate::target::Target;
 
 /// What is known by the time of publishing.
 pub(super) struct Facts<'a> {

@@ -7,16 +7,18 @@ use std::time::Duration;
 use pgdump_archive::Index;
 use tracing::warn;
 
+use crate::code::Code;
 use crate::dump::CleanExit;
 use crate::fault::Fault;
-use crate::job::copy::Compared;
-use crate::job::dumping::abort;
-use crate::job::halt::{Halt, HaltSwitch};
-use crate::job::stop::{InStep, Step, Stop};
+use crate::job::abort::abort_all;
+use crate::job::cancel::{CancelReason, JobCancel};
+use crate::job::error::{AttemptError, InStep, Step};
 use crate::pipeline::Streamed;
 use crate::queue::{Beat, Lease, Progress, Queue};
 use crate::store::{Manifest, ObjectKey, Storage, StoredObject, Upload, in_time};
 
+/// Between two heartbeats to a queue that is away.
+const RETRY: Duration = Duration::from_millis(300);
 /// How long a storage may take to remove an object that is no backup.
 const REMOVE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -40,17 +42,6 @@ impl Proof for (&CleanExit, &Streamed) {
     }
 }
 
-/// Of a copy: every object was read whole, and has the size and the SHA-256 of the original's manifest.
-impl Proof for Compared {
-    fn sizes(&self) -> Vec<u64> {
-        self.sizes()
-    }
-
-    fn index(&self) -> Option<&Index> {
-        self.index()
-    }
-}
-
 /// What is needed to publish, beside the proofs.
 pub(super) struct Publication<'a> {
     pub(super) queue: &'a Queue,
@@ -62,7 +53,7 @@ pub(super) struct Publication<'a> {
     pub(super) storage: &'a Storage,
     /// Roles and tablespaces as they will lie beside the archive.
     pub(super) globals: Option<&'a [u8]>,
-    pub(super) switch: &'a HaltSwitch,
+    pub(super) cancel: &'a JobCancel,
 }
 
 /// Confirms the lease, commits the objects, the archive first, then writes the manifest, which is what makes the backup exist.
@@ -77,16 +68,16 @@ pub(super) async fn publish<P: Proof>(
     uploads: Vec<Upload>,
     publication: Publication<'_>,
     manifest: impl FnOnce(&P) -> Manifest,
-) -> Result<Manifest, Stop> {
+) -> Result<Manifest, AttemptError> {
     if let Err(stop) = confirm(&publication).await {
         abort_all(uploads).await;
         return Err(stop);
     }
     let stored = commit(uploads, &publication).await.in_step(Step::Publish)?;
-    if publication.switch.reason() == Some(Halt::LeaseLost) {
+    if publication.cancel.reason() == Some(CancelReason::LeaseLost) {
         // Lost while the objects were being made durable: no manifest, so no backup.
         remove_all(publication.storage, &stored).await;
-        return Err(Stop::Halted);
+        return Err(AttemptError::Cancelled);
     }
     let manifest = manifest(proof);
     let key = manifest.object.key.clone();
@@ -147,7 +138,7 @@ fn expect_sizes(stored: &[StoredObject], sent: &[u64]) -> Result<(), Fault> {
     for (object, sent) in stored.iter().zip(sent) {
         if object.size != *sent {
             return Err(Fault::transient(
-                "stored_size_differs",
+                Code::StoredSizeDiffers,
                 format!(
                     "the storage holds {} bytes of {}, {sent} were sent",
                     object.size, object.key
@@ -156,12 +147,6 @@ fn expect_sizes(stored: &[StoredObject], sent: &[u64]) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-async fn abort_all(uploads: impl IntoIterator<Item = Upload>) {
-    for upload in uploads {
-        abort(upload).await;
-    }
 }
 
 async fn remove_all(storage: &Storage, objects: &[StoredObject]) {
@@ -180,40 +165,32 @@ async fn remove(storage: &Storage, key: &ObjectKey) {
 }
 
 /// A heartbeat that must be acknowledged.
-async fn confirm(publication: &Publication<'_>) -> Result<(), Stop> {
+async fn confirm(publication: &Publication<'_>) -> Result<(), AttemptError> {
     let Publication {
         queue,
         lease,
         lease_time,
         progress,
-        switch,
+        cancel,
         ..
     } = publication;
     loop {
-        if switch.token().is_cancelled() {
-            return Err(Stop::Halted);
+        if cancel.token().is_cancelled() {
+            return Err(AttemptError::Cancelled);
         }
-        // While the queue is away the heart keeps counting, and throws the switch in time.
-        let beat = tokio::select! {
-            () = switch.token().cancelled() => return Err(Stop::Halted),
-            beat = queue.heartbeat(lease, *lease_time, progress) => beat,
-        };
-        match beat {
+        // While the queue is away the heartbeat task keeps counting, and stops the job in time.
+        let beat = queue.heartbeat(lease, *lease_time, progress);
+        match cancel.or_cancelled(beat).await? {
             Ok(Beat::Renewed { cancel: false }) => return Ok(()),
             Ok(Beat::Renewed { cancel: true }) => {
-                switch.throw(Halt::Cancelled);
-                return Err(Stop::Halted);
+                cancel.request(CancelReason::Requested);
+                return Err(AttemptError::Cancelled);
             }
             Ok(Beat::LeaseLost) => {
-                switch.throw(Halt::LeaseLost);
-                return Err(Stop::Halted);
+                cancel.request(CancelReason::LeaseLost);
+                return Err(AttemptError::Cancelled);
             }
-            Err(_) => {
-                tokio::select! {
-                    () = switch.token().cancelled() => return Err(Stop::Halted),
-                    () = tokio::time::sleep(Duration::from_millis(300)) => {}
-                }
-            }
+            Err(_) => cancel.or_cancelled(tokio::time::sleep(RETRY)).await?,
         }
     }
 }

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::asked_for::{WRAPPER, list};
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::pipeline::{ArchiveEnd, Meter, Streamed};
-use crate::target::{NamedTable, TableFile, Target};
+use crate::server::{NamedTable, TableFile, Target};
 
 /// Between two questions to the meter, until the table of contents has come: the dump of a small database may be over
 /// a moment later.
@@ -28,7 +29,6 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// How long the target may take to answer once the dump is over.
 const LAST_LOOK_LIMIT: Duration = Duration::from_secs(20);
 
-const TABLE_REPLACED: &str = "table_replaced";
 const MOVED: &str = "tables were dropped, renamed or made again while pg_dump began";
 const EMPTIED: &str = "tables were emptied or rewritten after pg_dump took its snapshot, and the archive lacks their rows";
 const RENAMED: &str = "schemas were renamed while their tables were being dumped";
@@ -122,7 +122,7 @@ impl<'a> Relations<'a> {
             let is_last = is_last_begun();
             match self.compare(&toc).await {
                 Ok(()) => self.seen().is_settled |= is_last,
-                Err(fault) if fault.code() == TABLE_REPLACED => return fault,
+                Err(fault) if fault.code() == Code::TableReplaced => return fault,
                 Err(fault) => debug!("the dump's tables cannot be compared: {}", fault.report()),
             }
             let last_begins = async {
@@ -143,7 +143,7 @@ impl<'a> Relations<'a> {
             return Ok(());
         }
         let what = format!("the archive is of database \"{found}\", not of \"{meant}\"");
-        Err(Fault::permanent("database_differs", what).hint(WRAPPER))
+        Err(Fault::permanent(Code::DatabaseDiffers, what).hint(WRAPPER))
     }
 
     /// Says whether the archive holds the rows of the tables that it names. For a dump that has ended well.
@@ -160,7 +160,7 @@ impl<'a> Relations<'a> {
         while !self.seen().is_complete() {
             match self.compare(proved.toc()).await {
                 Ok(()) => break,
-                Err(fault) if fault.code() == TABLE_REPLACED || Instant::now() > end => {
+                Err(fault) if fault.code() == Code::TableReplaced || Instant::now() > end => {
                     return Err(fault);
                 }
                 Err(_) => tokio::time::sleep(BETWEEN_LOOKS).await,
@@ -316,7 +316,7 @@ impl<'a> Relations<'a> {
             true => names.len().to_string(),
             false => list(names),
         };
-        Fault::transient(TABLE_REPLACED, format!("{what}: {named}")).hint(HINT)
+        Fault::transient(Code::TableReplaced, format!("{what}: {named}")).hint(HINT)
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -1,11 +1,12 @@
-//! What a stream turned out to be. Only the inspector, at the stream's end, makes these: a job that holds one
+//! What a stream turned out to be. Only the reader, at the stream's end, makes these: a job that holds one
 //! cannot hold it for a stream that was cut.
 
 use std::sync::Arc;
 
 use pgdump_archive::{Header, Index, Proof, Toc};
 
-use super::inspector::Stop;
+use super::error::StreamEnd;
+use crate::code::Code;
 use crate::fault::Fault;
 
 /// A stream that went through whole.
@@ -82,10 +83,10 @@ impl Proved {
         index: Index,
         header: Option<Header>,
         toc: Option<Arc<Toc>>,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, StreamEnd> {
         let (Some(header), Some(toc)) = (header, toc) else {
             let what = "the parser proved an archive without a table of contents";
-            return Err(Stop::Fault(Fault::permanent("internal", what)));
+            return Err(StreamEnd::internal(Fault::permanent(Code::Internal, what)));
         };
         Ok(Self {
             proof,

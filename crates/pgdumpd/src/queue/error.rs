@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::code::Code;
 use crate::fault::Fault;
+use crate::finding::Finding;
 use crate::migrate::MigrateError;
 
 /// An error of the queue's database.
@@ -190,7 +192,21 @@ fn passes(error: &sqlx::Error) -> bool {
 
 impl From<QueueError> for Fault {
     fn from(error: QueueError) -> Self {
-        Fault::transient("queue_failed", "the queue cannot be asked").caused_by(error)
+        Fault::transient(Code::QueueFailed, "the queue cannot be asked").caused_by(error)
+    }
+}
+
+impl From<&QueueError> for Finding {
+    fn from(error: &QueueError) -> Self {
+        let code = match error {
+            QueueError::NotMigrated { .. } => "queue_not_migrated",
+            QueueError::WrongQueue { .. } | QueueError::Replaced { .. } => "queue_wrong_id",
+            _ => Code::QueueFailed.as_str(),
+        };
+        Self {
+            hint: error.hint().map(str::to_owned),
+            ..Self::error(code, crate::fault::chain(error))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::link::Statement;
 use super::text::{ERROR_BYTES, HINT_BYTES, LINE_BYTES, WORD_BYTES, fitted, fitted_warnings};
 use super::{Lease, Progress, Queue, QueueError};
+use crate::code::Code;
 
 const COPIED: &str = include_str!("sql/finish_copied.sql");
 const SUCCEEDED: &str = include_str!("sql/finish_succeeded.sql");
@@ -62,7 +63,7 @@ pub struct Failure {
     /// `connect`, `prepare`, `dump`, `store`, `publish`, ...
     pub step: &'static str,
     /// A documented word.
-    pub code: &'static str,
+    pub code: Code,
     /// The text with its causes, redacted.
     pub error: String,
     /// Advice.
@@ -172,7 +173,7 @@ fn failed<'q>(lease: &Lease, failure: &Failure) -> Statement<'q> {
         .bind(lease.token)
         .bind(failure.transient)
         .bind(fitted(failure.step, WORD_BYTES))
-        .bind(fitted(failure.code, WORD_BYTES))
+        .bind(failure.code.as_str())
         .bind(fitted(&failure.error, ERROR_BYTES))
         .bind(hint.map(|hint| fitted(hint, HINT_BYTES)))
         .bind(fitted_warnings(&failure.warnings))

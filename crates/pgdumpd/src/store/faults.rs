@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use super::link_error::LinkError;
 use super::marker::MISSING_HINT;
+use super::remote::error::LinkError;
+use crate::code::Code;
 use crate::fault::Fault;
 
 /// Turns an error of the operating system into a fault; `what` says what failed, and names the thing.
@@ -12,22 +13,22 @@ pub(super) fn of_io(what: impl Into<String>, path: &Path, error: io::Error) -> F
     let what = what.into();
     let shown = path.display();
     let fault = match error.kind() {
-        io::ErrorKind::PermissionDenied => Fault::permanent("storage_denied", what).hint(format!(
+        io::ErrorKind::PermissionDenied => Fault::permanent(Code::StorageDenied, what).hint(format!(
             "Let the daemon's user (uid {}) read and write {shown}; under systemd, name it in ReadWritePaths= too.",
             rustix::process::geteuid().as_raw()
         )),
-        io::ErrorKind::ReadOnlyFilesystem => Fault::permanent("storage_readonly", what).hint(format!(
+        io::ErrorKind::ReadOnlyFilesystem => Fault::permanent(Code::StorageReadonly, what).hint(format!(
             "{shown} is mounted read-only, or systemd's ProtectSystem= makes it so: name it in ReadWritePaths=."
         )),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             return full(what).caused_by(error);
         }
-        io::ErrorKind::NotADirectory => Fault::permanent("storage_missing", what)
+        io::ErrorKind::NotADirectory => Fault::permanent(Code::StorageMissing, what)
             .hint(format!("{shown} is, or lies below, something that is not a directory.")),
         io::ErrorKind::NotFound => {
-            Fault::transient("storage_missing", what).hint(MISSING_HINT)
+            Fault::transient(Code::StorageMissing, what).hint(MISSING_HINT)
         }
-        _ => Fault::transient("storage_failed", what),
+        _ => Fault::transient(Code::StorageFailed, what),
     };
     fault.caused_by(error)
 }
@@ -41,21 +42,21 @@ pub(super) fn of_object_store(what: impl Into<String>, error: object_store::Erro
     let kind = io_kind(&error);
     match (&error, kind) {
         (object_store::Error::NotFound { .. }, _) | (_, Some(io::ErrorKind::NotFound)) => {
-            Fault::transient("storage_missing", what)
+            Fault::transient(Code::StorageMissing, what)
                 .hint("See whether the storage is mounted and reachable, and whether someone removed the object.")
         }
         (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }, _)
-        | (_, Some(io::ErrorKind::PermissionDenied)) => Fault::permanent("storage_denied", what)
+        | (_, Some(io::ErrorKind::PermissionDenied)) => Fault::permanent(Code::StorageDenied, what)
             .hint("Let the daemon read, write and list the storage."),
         (_, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) => full(what),
-        _ => Fault::transient("storage_failed", what),
+        _ => Fault::transient(Code::StorageFailed, what),
     }
     .caused_by(error)
 }
 
 /// There is no room. Transient: retention, or a person, may free some before the next attempt.
 pub(super) fn full(what: impl Into<String>) -> Fault {
-    Fault::transient("storage_full", what).hint(
+    Fault::transient(Code::StorageFull, what).hint(
         "Free space on the storage's file system, raise its quota, or lower the storage's `min_free`.",
     )
 }

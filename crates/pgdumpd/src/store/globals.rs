@@ -5,13 +5,12 @@ use sha2::{Digest as _, Sha256};
 use super::manifest::Globals;
 use super::small::Small;
 use super::{Manifest, ObjectKey, Storage};
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::hex::hex;
 
 /// No globals are larger, whatever a manifest says: 64 MiB are the most that are dumped, and encrypted they grow a little.
 const LARGEST: u64 = 65 << 20;
-/// The code of globals that are not what their manifest says.
-pub const GLOBALS_DAMAGED: &str = "globals_damaged";
 
 impl Globals {
     /// What a manifest says of these, beside the archive under `key`.
@@ -37,13 +36,13 @@ impl Storage {
     /// Reads a backup's globals again; none where it has none.
     ///
     /// # Errors
-    /// A permanent [`GLOBALS_DAMAGED`] where they are not what the manifest says; the storage's.
+    /// A permanent [`Code::GlobalsDamaged`] where they are not what the manifest says; the storage's.
     pub async fn read_globals(&self, manifest: &Manifest) -> Result<Option<Vec<u8>>, Fault> {
         let Some(wanted) = &manifest.globals else {
             return Ok(None);
         };
         let damaged = |what| {
-            Fault::permanent(GLOBALS_DAMAGED, format!("{} {what}", wanted.key)).hint(
+            Fault::permanent(Code::GlobalsDamaged, format!("{} {what}", wanted.key)).hint(
                 "The archive is another object and may be whole: take the roles from another backup of the server.",
             )
         };

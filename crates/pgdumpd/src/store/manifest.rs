@@ -1,21 +1,25 @@
 //! What is written last and makes a backup exist. `docs/MANIFEST.md` documents every field; a test compares.
 
+mod bounded;
+mod checksum;
+pub(super) mod comparison;
+pub(super) mod sealed;
+pub(super) mod text;
+
 use chrono::{DateTime, Utc};
 use pgdumpd_client::BackupSpec;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::bounded;
 use super::key::ObjectKey;
-use super::sealed::Sealed;
+use crate::code::Code;
 use crate::compressor::Compressor;
 use crate::encryption::ManifestForm;
 use crate::fault::Fault;
+use sealed::Sealed;
 
 /// The newest manifest that this build understands, and the one it writes. From 2 on a manifest carries a checksum.
 pub const FORMAT: u32 = 2;
-/// The code of a manifest that cannot be read, or is not what it should be.
-pub const MANIFEST_INVALID: &str = "manifest_invalid";
 /// Warnings kept in a manifest; `warnings_total` counts them all.
 pub const MAX_WARNINGS: usize = 100;
 /// Bytes kept of one warning.
@@ -310,7 +314,7 @@ impl Manifest {
 }
 
 pub(super) fn invalid(key: &ObjectKey, what: &str) -> Fault {
-    Fault::permanent(MANIFEST_INVALID, format!("{} {what}", key.manifest())).hint(
+    Fault::permanent(Code::ManifestInvalid, format!("{} {what}", key.manifest())).hint(
         "The archive beside it may still be whole. `pgdumpd fetch` takes it from another storage that holds it; by hand, \
          compare `sha256sum` of the archive with the sha256 of `pgdumpd status ID`, and restore it with pg_restore.",
     )

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::patience::stalled;
+use super::stall::stalled;
 use crate::fault::Fault;
 
 /// A count that its clones share. Of what a local directory was sent, which takes each write at once, it stays 0.
@@ -24,7 +24,7 @@ impl Moved {
     /// Runs a step that may take its time for as long as bytes move, and else must be answered within `limit`.
     ///
     /// # Errors
-    /// The step's, or a transient [`STORAGE_STALLED`](super::STORAGE_STALLED).
+    /// The step's, or a transient [`Code::StorageStalled`](crate::code::Code::StorageStalled).
     pub async fn in_time<T>(
         &self,
         limit: Duration,

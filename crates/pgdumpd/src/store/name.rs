@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::key::{ARCHIVE_SUFFIX, ENCRYPTED_SUFFIX, GLOBALS_SUFFIX, MANIFEST_SUFFIX, ObjectKey};
 use super::marker;
-use super::probe::PROBE_PREFIX;
+
+/// What the name of a probe begins with.
+pub(super) const PROBE_PREFIX: &str = "pgdumpd-probe-";
 
 /// A name in a storage.
 #[derive(Debug, Clone, PartialEq, Eq)]

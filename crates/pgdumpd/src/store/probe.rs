@@ -9,16 +9,14 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::key::{ARCHIVE_SUFFIX, ObjectKey};
-use super::name::Name;
+use super::name::{Name, PROBE_PREFIX};
 use super::remote::Remote;
+use super::remote::uploads::UnfinishedUpload;
 use super::small::Small;
-use super::unfinished::UnfinishedUpload;
 use super::{Place, Storage, blocking, faults};
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::finding::Finding;
-
-/// What the name of a probe begins with.
-pub(super) const PROBE_PREFIX: &str = "pgdumpd-probe-";
 
 /// Probes that are under way: a process that ends in their midst would leave them.
 static UNDER_WAY: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
@@ -47,7 +45,7 @@ impl Storage {
         let storage = self.clone();
         let probing = UNDER_WAY.spawn(async move { storage.probe_all().await }.in_current_span());
         probing.await.unwrap_or_else(|error| {
-            let fault = Fault::transient("internal", "the check of a storage ended");
+            let fault = Fault::transient(Code::Internal, "the check of a storage ended");
             vec![(&fault.caused_by(error)).into()]
         })
     }
@@ -67,7 +65,9 @@ impl Storage {
         let name = format!("{PROBE_PREFIX}{}{ARCHIVE_SUFFIX}", Uuid::new_v4());
         let begun = match ObjectKey::parse(&name) {
             Ok(key) => self.begin(&key, Some(0)).await,
-            Err(error) => Err(Fault::permanent("internal", "a probe has no key").caused_by(error)),
+            Err(error) => {
+                Err(Fault::permanent(Code::Internal, "a probe has no key").caused_by(error))
+            }
         };
         let upload = match begun {
             Ok(upload) => upload,
@@ -137,7 +137,7 @@ impl Storage {
         let removed = self.remove(key.clone()).await;
         if !matches!(read?, Small::Whole(read) if read == content) {
             let what = format!("{key} read back is not what was written");
-            return Err(Fault::permanent("storage_failed", what)
+            return Err(Fault::permanent(Code::StorageFailed, what)
                 .hint("Check the file system and its disk: it does not keep what it is given."));
         }
         old?;

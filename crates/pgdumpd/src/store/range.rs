@@ -14,12 +14,12 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange};
 
 use super::key::ObjectKey;
-use super::link_error::LinkError;
-use super::local_read::Entry;
-use super::read::OBJECT_MISSING;
+use super::local::directory::Root;
+use super::local::read::Entry;
 use super::remote::Remote;
-use super::root::Root;
+use super::remote::error::LinkError;
 use super::{Place, Storage, blocking, faults};
+use crate::code::Code;
 use crate::fault::Fault;
 
 /// What is read of a file at once.
@@ -102,7 +102,7 @@ impl Storage {
     async fn unless_away<T>(&self, opened: Result<T, Fault>) -> Result<T, Fault> {
         if opened
             .as_ref()
-            .is_err_and(|fault| fault.code() == OBJECT_MISSING)
+            .is_err_and(|fault| fault.code() == Code::ObjectMissing)
         {
             self.confirm().await?;
         }
@@ -111,7 +111,7 @@ impl Storage {
 }
 
 fn missing(key: &ObjectKey) -> Fault {
-    Fault::transient(OBJECT_MISSING, format!("{key} is not there"))
+    Fault::transient(Code::ObjectMissing, format!("{key} is not there"))
         .hint("Somebody has removed it: take the backup from another storage.")
 }
 
@@ -124,7 +124,7 @@ pub(super) fn open(root: &Root, key: &ObjectKey) -> Result<File, Fault> {
         Entry::File(file) => Ok(file),
         Entry::Special => {
             let what = format!("{} is not a regular file", path.display());
-            Err(Fault::permanent(OBJECT_MISSING, what))
+            Err(Fault::permanent(Code::ObjectMissing, what))
         }
         Entry::None => Err(missing(key)),
     }

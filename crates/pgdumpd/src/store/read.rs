@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::key::ObjectKey;
-use super::manifest::{Manifest, Object, invalid};
-use super::manifest_text;
+use super::manifest::{Manifest, Object, invalid, text as manifest_text};
 use super::moved::Moved;
-use super::patience::in_time;
 use super::small::Small;
+use super::stall::in_time;
 use super::{Place, Storage, blocking, faults, range};
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::hex::hex;
 
@@ -26,8 +26,6 @@ use crate::hex::hex;
 const MANIFESTS_AT_ONCE: usize = 16;
 /// What they may take in memory together, in KiB, however many are read: one of the largest, or many usual ones.
 const MANIFESTS_KIB: u32 = 256 << 10;
-/// The code of an object that is not there, or not of the size it should have.
-pub const OBJECT_MISSING: &str = "object_missing";
 
 /// One manifest found in a storage.
 #[derive(Debug)]
@@ -230,7 +228,7 @@ impl Storage {
         let manifest = match in_time(patience, self.read_manifest(key)).await {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(None),
-            Err(fault) if fault.code().starts_with("manifest_") => {
+            Err(fault) if fault.code().is_of_a_manifest() => {
                 tracing::warn!(object.key = %key, error = %fault.report(), "a manifest is of no use");
                 return Ok(None);
             }
@@ -238,7 +236,7 @@ impl Storage {
         };
         match in_time(patience, self.expect_object(&manifest)).await {
             Ok(()) => {}
-            Err(fault) if fault.code() == OBJECT_MISSING => {
+            Err(fault) if fault.code() == Code::ObjectMissing => {
                 tracing::warn!(object.key = %key, error = %fault.report(), "a manifest has no object");
                 return Ok(None);
             }
@@ -259,7 +257,7 @@ impl Storage {
     pub async fn has_object(&self, manifest: &Manifest) -> Result<bool, Fault> {
         match self.expect_object(manifest).await {
             Ok(()) => Ok(true),
-            Err(fault) if fault.code() == OBJECT_MISSING => Ok(false),
+            Err(fault) if fault.code() == Code::ObjectMissing => Ok(false),
             Err(fault) => Err(fault),
         }
     }
@@ -271,11 +269,11 @@ impl Storage {
         match self.object_size(key).await? {
             Some(size) if size == wanted => Ok(()),
             Some(size) => Err(Fault::transient(
-                OBJECT_MISSING,
+                Code::ObjectMissing,
                 format!("{key} has {size} bytes, not {wanted}"),
             )),
             None => Err(Fault::transient(
-                OBJECT_MISSING,
+                Code::ObjectMissing,
                 format!("{key} is not there"),
             )),
         }

@@ -1,18 +1,27 @@
 //! A storage that is an object store, and what is done to its uploads.
 
+pub(super) mod error;
+mod http;
+pub(super) mod marker;
+mod part_size;
+mod provider;
+mod retry;
+pub(super) mod upload;
+pub(super) mod uploads;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 
+use self::part_size::Parts;
+use self::provider::{Clients, Once};
+use self::retry::Retry;
+use self::uploads::UploadList;
 use super::faults;
 use super::key::ObjectKey;
 use super::moved::Moved;
-use super::part_size::Parts;
-use super::provider::{self, Clients, Once};
-use super::retry::Retry;
-use super::unfinished::UploadList;
 use crate::config::{Provider, RemoteConfig, UploadLimits};
 use crate::fault::Fault;
 

@@ -99,7 +99,7 @@ impl Storage {
         match self.read_manifest(key).await {
             Ok(Some(_)) => Ok(self.object_size(key).await?.is_none()),
             Ok(None) => Ok(false),
-            Err(fault) if fault.code().starts_with("manifest_") => Ok(false),
+            Err(fault) if fault.code().is_of_a_manifest() => Ok(false),
             Err(fault) => Err(fault),
         }
     }

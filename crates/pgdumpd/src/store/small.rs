@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 
-use super::local_read::Entry;
+use super::local::read::Entry;
 use super::{Place, Storage, blocking, faults, object_path};
 use crate::fault::Fault;
 

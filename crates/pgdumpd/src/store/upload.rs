@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::StoredObject;
 use super::key::ObjectKey;
-use super::local_upload::LocalUpload;
-use super::multipart_upload::MultipartUpload;
+use super::local::upload::LocalUpload;
+use super::remote::upload::MultipartUpload;
 use crate::fault::Fault;
 
 /// An upload that was begun. Commit it or abort it; dropped, it is aborted as well as can be without waiting.

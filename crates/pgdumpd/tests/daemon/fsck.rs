@@ -502,7 +502,7 @@ async fn what_goes_before_it_is_repaired_is_left_alone() {
     let fault = repair(&finding(Remedy::NoteDeleted), &storage, &queue)
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "storage_missing");
+    assert_eq!(fault.code().as_str(), "storage_missing");
     assert_eq!(stored().await, 1);
     std::fs::remove_dir(world.storage()).unwrap();
     std::fs::rename(world.dir.path().join("aside"), world.storage()).unwrap();

@@ -158,7 +158,12 @@ async fn a_filter_that_matches_nothing_is_told() {
         let plan = plan(&cluster.bin_dir(), &db.url(), spec).await;
         let (mut dump, _output) = PgDump::start(&plan).unwrap();
         let fault = dump.wait().await.unwrap_err();
-        assert_eq!(fault.code(), "nothing_matched", "{}", fault.report());
+        assert_eq!(
+            fault.code().as_str(),
+            "nothing_matched",
+            "{}",
+            fault.report()
+        );
         assert!(!fault.is_transient());
     }
 }

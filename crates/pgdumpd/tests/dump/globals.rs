@@ -30,7 +30,7 @@ async fn refused(script: &str, limit: Duration) -> &'static str {
     let plan = plan(dir.path(), &db.url(), BackupSpec::default()).await;
     let never = CancellationToken::new();
     let dumped = dump_globals(&plan, Globals::WithoutPasswords, limit, &never).await;
-    dumped.unwrap_err().code()
+    dumped.unwrap_err().code().as_str()
 }
 
 #[tokio::test]

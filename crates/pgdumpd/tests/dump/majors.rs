@@ -4,7 +4,7 @@ use crate::support::{SOON, drain, plan, url};
 use pgdumpd::compression::Compression;
 use pgdumpd::dump::{PgDump, dump_globals, find};
 use pgdumpd::globals::Globals;
-use pgdumpd::target::Target;
+use pgdumpd::server::Target;
 use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{cluster_of, eventually};
 use tokio_util::sync::CancellationToken;

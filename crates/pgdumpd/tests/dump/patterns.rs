@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use pgdumpd::target::Target;
+use pgdumpd::server::Target;
 use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{cluster, cluster_of};
 use proptest::prelude::*;
@@ -83,7 +83,7 @@ async fn a_pattern_matches_what_pg_dump_leaves_out_for_it() {
                     matched += usize::from(!out.is_empty());
                 }
                 (None, Err(fault)) => {
-                    assert_eq!(fault.code(), "spec_invalid", "{pattern:?}");
+                    assert_eq!(fault.code().as_str(), "spec_invalid", "{pattern:?}");
                     refused += 1;
                 }
                 (left, found) => panic!("{pattern:?} on {major}: {left:?}, {found:?}"),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{SOON, drain, plan, url};
 use pgdumpd::dump::{PgDump, find};
-use pgdumpd::target::Target;
+use pgdumpd::server::Target;
 use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{FakePgDump, Then, cluster, eventually};
 
@@ -103,7 +103,12 @@ async fn a_wrong_password_is_told_without_being_shown() {
     let (mut dump, output) = PgDump::start(&plan).unwrap();
     let fault = dump.wait().await.unwrap_err();
     drop(output);
-    assert_eq!(fault.code(), "authentication_failed", "{}", fault.report());
+    assert_eq!(
+        fault.code().as_str(),
+        "authentication_failed",
+        "{}",
+        fault.report()
+    );
     assert!(!fault.is_transient());
     assert!(!fault.report().contains(&role.password));
 }
@@ -148,7 +153,7 @@ async fn an_exit_after_output_that_is_not_0_is_no_clean_exit() {
         let (mut dump, output) = PgDump::start(&plan).unwrap();
         assert_eq!(drain(output).await.unwrap().len(), 300_000);
         let fault = dump.wait().await.unwrap_err();
-        assert_eq!(fault.code(), code, "{then:?}");
+        assert_eq!(fault.code().as_str(), code, "{then:?}");
         assert!(fault.is_transient());
     }
 }
@@ -179,7 +184,7 @@ async fn a_pg_dump_that_hangs_is_stopped_and_one_that_ignores_it_is_killed() {
         assert_eq!(obeyed, obeys, "{then:?}");
         assert!(!command.exists(), "{then:?}: it is reaped");
         let fault = dump.wait().await.unwrap_err();
-        assert_eq!(fault.code(), "dump_stopped", "{then:?}");
+        assert_eq!(fault.code().as_str(), "dump_stopped", "{then:?}");
     }
 }
 
@@ -249,7 +254,7 @@ async fn the_same_major_wins_then_the_nearest_newer_and_an_older_never() {
     assert!(newer.is_newer_than(901));
 
     let fault = find(&directories, 906).await.unwrap_err();
-    assert_eq!(fault.code(), "pg_dump_too_old");
+    assert_eq!(fault.code().as_str(), "pg_dump_too_old");
     assert!(!fault.is_transient());
     assert!(fault.to_string().contains("905"), "{fault}");
     assert!(

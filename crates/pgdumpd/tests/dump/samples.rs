@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{SOON, url};
 use futures_util::StreamExt as _;
-use pgdumpd::target::{Sample, Sampler, Target};
+use pgdumpd::server::{Sample, Sampler, Target};
 use pgdumpd_testkit::{Database, cluster, cluster_of};
 
 /// Above the server's own limits for a sample's statements, a table's lock included; far below any dump's.
@@ -159,7 +159,12 @@ async fn large_objects_are_sampled_by_whoever_may_read_them() {
         .large_objects()
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "permission_denied", "{}", fault.report());
+    assert_eq!(
+        fault.code().as_str(),
+        "permission_denied",
+        "{}",
+        fault.report()
+    );
 }
 
 #[tokio::test]
@@ -201,7 +206,7 @@ async fn a_table_that_cannot_be_sampled_says_why_and_keeps_no_other_from_it() {
             Ok(sample) => sample.map_or("nothing".to_owned(), |sample| sample.rows.to_string()),
             Err(fault) => {
                 assert!(Sampler::can_go_on_after(&fault), "{}", fault.report());
-                fault.code().to_owned()
+                fault.code().to_string()
             }
         });
     }

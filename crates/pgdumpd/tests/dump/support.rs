@@ -8,7 +8,7 @@ use pgdumpd::compression::Compression;
 use pgdumpd::compressor::Compressor;
 use pgdumpd::database_url::DatabaseUrl;
 use pgdumpd::dump::{DumpOutput, Plan, Program};
-use pgdumpd::target;
+use pgdumpd::server;
 use pgdumpd_client::BackupSpec;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub(crate) async fn plan(directory: &Path, address: &str, spec: BackupSpec) -> P
         program.clone(),
         program.major(),
         url(address),
-        target::application_name(Uuid::new_v4()),
+        server::application_name(Uuid::new_v4()),
         spec,
         Compression::Auto,
         Some(Compressor::PgDump),

@@ -4,7 +4,7 @@ use crate::support::{SOON, drain, plan, url};
 use pgdumpd::dump::{PgDump, find};
 use pgdumpd::fault::Fault;
 use pgdumpd::finding::{Finding, Severity};
-use pgdumpd::target::Target;
+use pgdumpd::server::Target;
 use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{Cluster, FakePgDump, Then, cluster, eventually};
 use std::time::Duration;
@@ -19,7 +19,7 @@ async fn refusal(address: &str) -> Fault {
 }
 
 fn assert_is(fault: &Fault, code: &str, transient: bool) {
-    assert_eq!(fault.code(), code, "{}", fault.report());
+    assert_eq!(fault.code().as_str(), code, "{}", fault.report());
     assert_eq!(fault.is_transient(), transient, "{}", fault.report());
     assert!(fault.advice().is_some(), "{}", fault.report());
     assert!(fault.to_string().contains("target app"), "{fault}");
@@ -117,11 +117,21 @@ async fn a_server_that_goes_down_ends_the_dump_and_a_later_look_works_again() {
     .await;
     cluster.stop().await;
     let fault = dump.wait().await.unwrap_err();
-    assert_eq!(fault.code(), "connection_lost", "{}", fault.report());
+    assert_eq!(
+        fault.code().as_str(),
+        "connection_lost",
+        "{}",
+        fault.report()
+    );
     assert!(fault.is_transient());
     reader.await.unwrap();
     let fault = target.look(plan.application_name()).await.unwrap_err();
-    assert_eq!(fault.code(), "target_unreachable", "{}", fault.report());
+    assert_eq!(
+        fault.code().as_str(),
+        "target_unreachable",
+        "{}",
+        fault.report()
+    );
     assert_is(&refusal(&db.url()).await, "target_unreachable", true);
 
     cluster.start().await;
@@ -221,7 +231,12 @@ async fn a_role_without_privileges_fails_as_the_check_foretold() {
             .all(|found| found.code == "permission_denied" && found.severity == Severity::Error)
     );
     let fault = dump_fault(cluster, &db.url_as(&role.name)).await;
-    assert_eq!(fault.code(), "permission_denied", "{}", fault.report());
+    assert_eq!(
+        fault.code().as_str(),
+        "permission_denied",
+        "{}",
+        fault.report()
+    );
     assert!(!fault.is_transient());
 }
 
@@ -236,7 +251,7 @@ async fn row_security_fails_as_the_check_foretold() {
     let codes: Vec<&str> = findings.iter().map(|found| found.code.as_ref()).collect();
     assert_eq!(codes, ["row_security"], "{findings:?}");
     let fault = dump_fault(cluster, &db.url_as(&role.name)).await;
-    assert_eq!(fault.code(), "row_security", "{}", fault.report());
+    assert_eq!(fault.code().as_str(), "row_security", "{}", fault.report());
     assert!(!fault.is_transient());
 }
 
@@ -254,7 +269,12 @@ async fn foreign_large_objects_fail_as_the_check_foretold() {
             .ends_with("may not read the large objects of postgres")
     );
     let fault = dump_fault(cluster, &db.url_as(&role.name)).await;
-    assert_eq!(fault.code(), "permission_denied", "{}", fault.report());
+    assert_eq!(
+        fault.code().as_str(),
+        "permission_denied",
+        "{}",
+        fault.report()
+    );
 }
 
 #[tokio::test]
@@ -315,11 +335,20 @@ async fn a_failure_in_another_language_is_explained_by_asking_the_server() {
     let address = db.url_as(&role.name);
     let target = Target::connect("app", &url(&address)).await.unwrap();
     let open = ended(&address).await;
-    assert_eq!(open.code(), "dump_failed");
+    assert_eq!(open.code().as_str(), "dump_failed");
     let open = target.explain(open, true).await;
-    assert_eq!(open.code(), "dump_failed", "the table may be filtered out");
+    assert_eq!(
+        open.code().as_str(),
+        "dump_failed",
+        "the table may be filtered out"
+    );
     let fault = target.explain(open, false).await;
-    assert_eq!(fault.code(), "permission_denied", "{}", fault.report());
+    assert_eq!(
+        fault.code().as_str(),
+        "permission_denied",
+        "{}",
+        fault.report()
+    );
     assert!(!fault.is_transient());
     assert!(
         fault
@@ -332,7 +361,11 @@ async fn a_failure_in_another_language_is_explained_by_asking_the_server() {
     let address = db.url();
     let target = Target::connect("app", &url(&address)).await.unwrap();
     let open = target.explain(ended(&address).await, false).await;
-    assert_eq!(open.code(), "dump_failed", "nothing is wrong for this role");
+    assert_eq!(
+        open.code().as_str(),
+        "dump_failed",
+        "nothing is wrong for this role"
+    );
 }
 
 async fn check(cluster: &Cluster, address: &str) -> Vec<Finding> {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::support::{SOON, drain, plan};
 use pgdumpd::dump::PgDump;
 use pgdumpd::fault::Fault;
-use pgdumpd::target::Target;
-use pgdumpd::target::guard::LockGuard;
+use pgdumpd::server::Target;
+use pgdumpd::server::guard::LockGuard;
 use pgdumpd_client::BackupSpec;
 use pgdumpd_testkit::{cluster, eventually};
 
@@ -45,9 +45,12 @@ async fn dump_behind(statement: &'static str) -> (i32, Fault) {
         "the session outlives SIGTERM"
     );
     assert!(dump.stop(SOON).await.unwrap());
-    assert_eq!(dump.wait().await.unwrap_err().code(), "dump_stopped");
+    assert_eq!(
+        dump.wait().await.unwrap_err().code().as_str(),
+        "dump_stopped"
+    );
     reader.await.unwrap();
-    assert_eq!(fault.code(), "lock_not_available");
+    assert_eq!(fault.code().as_str(), "lock_not_available");
     assert!(fault.is_transient());
     (pid, fault)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pgdumpd::code::Code;
 use pgdumpd::config::QueueConfig;
 use pgdumpd::database_url::DatabaseUrl;
 use pgdumpd::migrate::{self, Grants};
@@ -199,7 +200,7 @@ pub(crate) fn success() -> Success {
 pub(crate) fn failure(transient: bool) -> Failure {
     Failure {
         step: "dump",
-        code: "dump_failed",
+        code: Code::DumpFailed,
         error: "pg_dump ended with status 1".into(),
         hint: Some("Look at the server's log.".into()),
         transient,

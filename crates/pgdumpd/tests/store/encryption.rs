@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pgdump_archive::{Codec, Index, Recompression, TableName};
 use pgdumpd::encryption::{Identities, ManifestForm, Recipients};
-use pgdumpd::pipeline::{Mode, Outcome, Passage, Streamed};
+use pgdumpd::pipeline::{Mode, Options, Outcome, Streamed};
+use pgdumpd::readback::{self, Stored};
 use pgdumpd::store::{ArchiveState, Counts, ObjectKey, Storage};
-use pgdumpd::stored::{self, Stored};
 use pgdumpd_testkit::{cluster, fill};
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ fn identities(text: &str) -> Arc<Identities> {
 async fn streamed(content: &[u8], mode: Mode, encrypt_to: Option<Recipients>) -> (Streamed, Bytes) {
     let mut source = Pieces::new(content.to_vec(), 300_001, Then::End);
     let mut sink = Kept::default();
-    let how = Passage { mode, encrypt_to };
+    let how = Options { mode, encrypt_to };
     match run_through(&mut source, &mut sink, how).await {
         Ok(Outcome::Streamed(streamed)) => (streamed, sink.bytes.into()),
         other => panic!("{other:?}"),
@@ -91,13 +91,13 @@ async fn an_archive_that_is_cut_has_no_end_when_it_is_encrypted_either() {
     for mode in [Mode::Read, recompressed()] {
         for length in 0..whole.len() {
             let mut source = Pieces::new(whole[..length].to_vec(), 64, Then::End);
-            let how = Passage {
+            let how = Options {
                 mode: mode.clone(),
                 encrypt_to: Some(recipients()),
             };
             let outcome = run_through(&mut source, &mut Kept::default(), how).await;
             assert_eq!(
-                outcome.unwrap_err().code(),
+                outcome.unwrap_err().code().as_str(),
                 "archive_incomplete",
                 "{length}"
             );
@@ -194,7 +194,7 @@ async fn single_tables_are_read_with_little_more_than_their_own_chunks() {
         for (at, table) in backup.tables().into_iter().enumerate() {
             let to = folder.path().join(at.to_string());
             counting.take();
-            let fetched = stored::fetch_tables(&stored, std::slice::from_ref(&table), &to)
+            let fetched = readback::fetch_tables(&stored, std::slice::from_ref(&table), &to)
                 .await
                 .unwrap();
             let blocks: Vec<_> = backup
@@ -302,7 +302,7 @@ async fn blocks_on_the_borders_of_chunks_and_beside_them_are_read_in_one_request
     damaged[stored.len() - content.len() - content.len().div_ceil(CHUNK) * 16 + 5] ^= 1;
     store(&storage, &key, &damaged.into()).await;
     counting.take();
-    let verdict = stored::verify(&opened).await.unwrap();
+    let verdict = readback::verify(&opened).await.unwrap();
     let hit: Vec<_> = verdict
         .damaged
         .iter()
@@ -320,28 +320,28 @@ async fn without_an_identity_the_stored_bytes_are_checked_and_nothing_is_fetched
     let (storage, _) = memory();
     let backup = back_up(storage, &dump(1).await, ManifestForm::Clear).await;
     let stored = backup.locked().await;
-    let verdict = stored::verify(&stored).await.unwrap();
+    let verdict = readback::verify(&stored).await.unwrap();
     assert!(stored.matches(&verdict) && verdict.unopened && verdict.good.is_none());
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("x");
-    let fault = stored::fetch_whole(&stored, &to).await.unwrap_err();
-    assert_eq!(fault.code(), "identity_needed");
-    let fault = stored::fetch_tables(&stored, &backup.tables()[..1], &to)
+    let fault = readback::fetch_whole(&stored, &to).await.unwrap_err();
+    assert_eq!(fault.code().as_str(), "identity_needed");
+    let fault = readback::fetch_tables(&stored, &backup.tables()[..1], &to)
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "identity_needed");
+    assert_eq!(fault.code().as_str(), "identity_needed");
     assert!(!to.exists());
-    stored::fetch_as_it_lies(&stored, &to).await.unwrap();
+    readback::fetch_as_it_lies(&stored, &to).await.unwrap();
     let file = std::fs::read(&to).unwrap();
     assert!(identities(IDENTITY).decrypt("it", &file).unwrap() == backup.archive);
     // A changed byte is seen without an identity, too.
     let mut changed = file;
     changed[70_000] ^= 1;
     backup.replace(changed).await;
-    let verdict = stored::verify(&stored).await.unwrap();
+    let verdict = readback::verify(&stored).await.unwrap();
     assert!(!stored.matches(&verdict));
     let again = folder.path().join("again");
-    stored::fetch_as_it_lies(&stored, &again).await.unwrap();
+    readback::fetch_as_it_lies(&stored, &again).await.unwrap();
     assert!(!again.exists());
 }
 
@@ -351,7 +351,7 @@ async fn a_wrong_identity_a_cut_and_a_flipped_bit_are_each_refused_with_their_ow
     let backup = back_up(storage, &dump(3).await, ManifestForm::Clear).await;
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    stored::fetch_as_it_lies(&backup.locked().await, &whole)
+    readback::fetch_as_it_lies(&backup.locked().await, &whole)
         .await
         .unwrap();
     let content = std::fs::read(&whole).unwrap();
@@ -360,18 +360,18 @@ async fn a_wrong_identity_a_cut_and_a_flipped_bit_are_each_refused_with_their_ow
     let mut wrong = backup.locked().await;
     wrong.unlock(identities(OTHER_IDENTITY)).unwrap();
     for fault in [
-        stored::verify(&wrong).await.unwrap_err(),
-        stored::fetch_whole(&wrong, &to).await.unwrap_err(),
-        stored::fetch_tables(&wrong, &backup.tables()[..1], &to)
+        readback::verify(&wrong).await.unwrap_err(),
+        readback::fetch_whole(&wrong, &to).await.unwrap_err(),
+        readback::fetch_tables(&wrong, &backup.tables()[..1], &to)
             .await
             .unwrap_err(),
     ] {
-        assert_eq!(fault.code(), "identity_mismatch");
+        assert_eq!(fault.code().as_str(), "identity_mismatch");
         assert!(fault.advice().unwrap().contains("age-keygen -y"));
     }
 
     let stored = backup.opened().await;
-    let good = stored::verify(&stored).await.unwrap();
+    let good = readback::verify(&stored).await.unwrap();
     assert!(stored.matches(&good) && !good.unopened, "{good:?}");
     assert_eq!(good.good, Some(backup.index.entries.len()));
 
@@ -387,7 +387,7 @@ async fn a_wrong_identity_a_cut_and_a_flipped_bit_are_each_refused_with_their_ow
     let mut flipped = content.clone();
     flipped[payload + at / 65_536 * 65_552 + at % 65_536] ^= 1;
     backup.replace(flipped).await;
-    let verdict = stored::verify(&stored).await.unwrap();
+    let verdict = readback::verify(&stored).await.unwrap();
     assert!(!stored.matches(&verdict));
     let [damage] = &verdict.damaged[..] else {
         panic!("{verdict:?}");
@@ -400,13 +400,13 @@ async fn a_wrong_identity_a_cut_and_a_flipped_bit_are_each_refused_with_their_ow
     let name = |entry: &pgdump_archive::IndexEntry| {
         TableName::new(entry.schema.as_deref().unwrap(), &entry.name)
     };
-    let fault = stored::fetch_tables(&stored, &[name(largest)], &to)
+    let fault = readback::fetch_tables(&stored, &[name(largest)], &to)
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "archive_damaged");
+    assert_eq!(fault.code().as_str(), "archive_damaged");
     assert!(fault.to_string().contains(&largest.name), "{fault}");
     assert!(!to.exists());
-    let verdict = stored::fetch_whole(&stored, &to).await.unwrap().verdict;
+    let verdict = readback::fetch_whole(&stored, &to).await.unwrap().verdict;
     assert!(!stored.matches(&verdict) && !to.exists());
 
     // In the header: with the right identity this is damage, and not a wrong identity.
@@ -414,22 +414,22 @@ async fn a_wrong_identity_a_cut_and_a_flipped_bit_are_each_refused_with_their_ow
         let mut flipped = content.clone();
         flipped[at] ^= 1;
         backup.replace(flipped).await;
-        let verdict = stored::verify(&stored).await.unwrap();
+        let verdict = readback::verify(&stored).await.unwrap();
         assert_eq!(verdict.good, Some(0), "{at}: {verdict:?}");
         assert!(
             verdict.damaged[0].what.contains("header"),
             "{at}: {verdict:?}"
         );
-        let fault = stored::fetch_tables(&stored, &backup.tables()[..1], &to)
+        let fault = readback::fetch_tables(&stored, &backup.tables()[..1], &to)
             .await
             .unwrap_err();
-        assert_eq!(fault.code(), "archive_damaged", "{at}");
+        assert_eq!(fault.code().as_str(), "archive_damaged", "{at}");
     }
 
     // Cut on the border of a chunk, and in one.
     for length in [payload + 10 * 65_552, payload + 10 * 65_552 + 1000, 20] {
         backup.replace(content[..length].to_vec()).await;
-        let verdict = stored::verify(&stored).await.unwrap();
+        let verdict = readback::verify(&stored).await.unwrap();
         assert_eq!(verdict.size_bytes, length as u64);
         let last = verdict.damaged.last().unwrap();
         assert!(last.what.contains("is cut off"), "{length}: {verdict:?}");
@@ -481,7 +481,7 @@ async fn a_sealed_manifest_tells_nothing_of_what_is_inside_until_it_is_opened() 
     assert_eq!(opened.manifest.pg_dump.arguments, ["--format=custom"]);
     assert_eq!(opened.manifest.archive.rows, Counts::of(&backup.index).rows);
     assert_eq!(opened.manifest.warnings.len(), 1);
-    let verdict = stored::verify(&opened).await.unwrap();
+    let verdict = readback::verify(&opened).await.unwrap();
     assert_eq!(verdict.good, Some(backup.index.entries.len()));
 
     let fault = backup
@@ -489,14 +489,14 @@ async fn a_sealed_manifest_tells_nothing_of_what_is_inside_until_it_is_opened() 
         .await
         .unlock(identities(OTHER_IDENTITY))
         .unwrap_err();
-    assert_eq!(fault.code(), "identity_mismatch");
+    assert_eq!(fault.code().as_str(), "identity_mismatch");
     let mut other = told.clone();
     other.backup_id = Uuid::new_v4();
     let mut older = told.clone();
     older.object.sha256 = sha256(b"an older backup of the same job");
     for mut other in [other, older] {
         let fault = other.unseal(&identities(IDENTITY)).unwrap_err();
-        assert_eq!(fault.code(), "manifest_invalid");
+        assert_eq!(fault.code().as_str(), "manifest_invalid");
         assert!(fault.to_string().contains("another backup"));
     }
 
@@ -510,5 +510,5 @@ async fn a_sealed_manifest_tells_nothing_of_what_is_inside_until_it_is_opened() 
     }
     let listed = storage.list().await.unwrap().remove(0).manifest.unwrap();
     let fault = storage.write_manifest(&listed, None).await.unwrap_err();
-    assert_eq!(fault.code(), "manifest_invalid");
+    assert_eq!(fault.code().as_str(), "manifest_invalid");
 }

@@ -40,14 +40,17 @@ async fn a_disk_that_fills_in_mid_upload_leaves_nothing() {
         }
     }
     let fault = fault.expect("100 MB do not fit");
-    assert_eq!(fault.code(), "storage_full");
+    assert_eq!(fault.code().as_str(), "storage_full");
     assert!(fault.is_transient());
     upload.abort().await.unwrap();
 
     // The last bytes may fail only when the upload is committed.
     let mut upload = storage.begin(&new_key(), None).await.unwrap();
     upload.write(content(5_000_001)).await.unwrap();
-    assert_eq!(upload.commit().await.unwrap_err().code(), "storage_full");
+    assert_eq!(
+        upload.commit().await.unwrap_err().code().as_str(),
+        "storage_full"
+    );
     setrlimit(Resource::Fsize, unlimited).unwrap();
     assert_eq!(count(&path), before);
 }

@@ -1,7 +1,7 @@
 //! Damage of every kind in a stored archive, and whether the right table is named.
 
 use pgdump_archive::{Assembler, Codec, Index, IndexEntry, Packer, Recompression, Recompressor};
-use pgdumpd::stored::{Inspection, Verdict};
+use pgdumpd::readback::{Inspection, Verdict};
 use sha2::{Digest, Sha256};
 
 use crate::archive::archive;

@@ -133,7 +133,7 @@ async fn a_directory_with_other_things_in_it_is_refused_and_left_alone() {
     let fault = Storage::open("local", &directory.config())
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "storage_foreign");
+    assert_eq!(fault.code().as_str(), "storage_foreign");
     assert!(fault.to_string().contains("thesis.txt"), "{fault}");
     assert!(fault.advice().unwrap().contains("storage_id"));
     assert_eq!(directory.files().len(), 1);
@@ -155,7 +155,7 @@ async fn a_marker_that_cannot_be_used_is_told() {
         let fault = Storage::open("local", &directory.config())
             .await
             .unwrap_err();
-        assert_eq!(fault.code(), code, "{text}");
+        assert_eq!(fault.code().as_str(), code, "{text}");
         assert!(!fault.is_transient());
     }
 }
@@ -177,7 +177,7 @@ async fn a_root_below_a_file_is_refused_with_a_hint() {
     let fault = Storage::open("local", &directory.config())
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "storage_missing");
+    assert_eq!(fault.code().as_str(), "storage_missing");
     assert!(fault.advice().unwrap().contains("not a directory"));
 }
 
@@ -193,7 +193,7 @@ async fn what_may_not_be_written_is_told_with_the_user_and_the_path() {
     let fault = storage.begin(&new_key(), None).await.unwrap_err();
     let findings = storage.probe().await;
     fs::set_permissions(&directory.root, Permissions::from_mode(0o700)).unwrap();
-    assert_eq!(fault.code(), "storage_denied");
+    assert_eq!(fault.code().as_str(), "storage_denied");
     assert!(!fault.is_transient());
     let uid = rustix::process::geteuid().as_raw().to_string();
     assert!(fault.advice().unwrap().contains(&uid));
@@ -289,7 +289,7 @@ async fn a_zombie_whose_partial_was_removed_cannot_commit() {
     zombie.write(content(1_000_000)).await.unwrap();
     storage.remove_partial(&key, None).await.unwrap();
     let fault = zombie.commit().await.unwrap_err();
-    assert_eq!(fault.code(), "storage_missing");
+    assert_eq!(fault.code().as_str(), "storage_missing");
     assert_eq!(directory.files(), Vec::<String>::new());
 
     // Or it had committed already, and comes with its manifest.
@@ -301,7 +301,8 @@ async fn a_zombie_whose_partial_was_removed_cannot_commit() {
             .write_manifest(&manifest, None)
             .await
             .unwrap_err()
-            .code(),
+            .code()
+            .as_str(),
         "object_missing"
     );
     assert_eq!(directory.files(), Vec::<String>::new());
@@ -343,12 +344,12 @@ async fn room_is_asked_for_before_a_dump() {
         .ensure_room(free.saturating_mul(2))
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "storage_full");
+    assert_eq!(fault.code().as_str(), "storage_full");
     assert!(fault.is_transient());
     let strict = leaving(&directory, free.saturating_mul(2));
     let strict = Storage::open("strict", &strict).await.unwrap();
     assert_eq!(
-        strict.ensure_room(0).await.unwrap_err().code(),
+        strict.ensure_room(0).await.unwrap_err().code().as_str(),
         "storage_full"
     );
     assert!(
@@ -375,7 +376,10 @@ async fn a_dump_that_would_leave_too_little_free_ends_in_mid_flight() {
             break;
         }
     }
-    assert_eq!(fault.expect("100 MiB do not fit").code(), "storage_full");
+    assert_eq!(
+        fault.expect("100 MiB do not fit").code().as_str(),
+        "storage_full"
+    );
     upload.abort().await.unwrap();
     assert_eq!(directory.files(), Vec::<String>::new());
 }
@@ -400,11 +404,11 @@ async fn what_is_deleted_in_a_storage_that_goes_away_is_gone_and_not_told_as_del
         store(&storage, &partial, &content(1000)).await;
         let aside = goes_away(&directory, leaves_an_empty_one);
         let fault = storage.delete_backup(&backup.object.key).await.unwrap_err();
-        assert_eq!(fault.code(), "storage_missing");
+        assert_eq!(fault.code().as_str(), "storage_missing");
         assert!(fault.is_transient());
         storage.remove_partial(&partial, None).await.unwrap();
         assert_eq!(
-            storage.confirm().await.unwrap_err().code(),
+            storage.confirm().await.unwrap_err().code().as_str(),
             "storage_missing"
         );
         assert_eq!(directory.root.exists(), leaves_an_empty_one);
@@ -428,10 +432,10 @@ async fn nothing_is_begun_or_made_where_a_storage_has_gone() {
         upload.write(content.clone()).await.unwrap();
         let aside = goes_away(&directory, leaves_an_empty_one);
         let fault = storage.begin(&new_key(), None).await.unwrap_err();
-        assert_eq!(fault.code(), "storage_missing");
+        assert_eq!(fault.code().as_str(), "storage_missing");
         let manifest = manifest_of(&key, &content);
         let fault = storage.write_manifest(&manifest, None).await.unwrap_err();
-        assert_eq!(fault.code(), "storage_missing");
+        assert_eq!(fault.code().as_str(), "storage_missing");
         // What had begun goes on where it began.
         let stored = upload.commit().await.unwrap();
         assert!(aside.join(stored.key.as_str()).exists());
@@ -537,7 +541,12 @@ async fn a_directory_on_a_disk_that_is_away_is_not_told_as_empty_nor_as_deleted(
                 .map(drop)
                 .unwrap_err(),
         ] {
-            assert_ne!(fault.code(), "object_missing", "{}", fault.report());
+            assert_ne!(
+                fault.code().as_str(),
+                "object_missing",
+                "{}",
+                fault.report()
+            );
             assert!(fault.report().contains(&shown), "{}", fault.report());
         }
         fs::rename(&away, &disk).unwrap();
@@ -615,10 +624,10 @@ async fn a_fifo_in_the_place_of_an_object_is_damage_and_hangs_nobody() {
         assert_eq!(found.unwrap(), None, "{part}");
         if part == "archive" {
             let fault = read.unwrap_err();
-            assert_eq!(fault.code(), "object_missing");
+            assert_eq!(fault.code().as_str(), "object_missing");
             assert!(fault.to_string().contains("not a regular file"), "{fault}");
         } else {
-            assert_eq!(manifest.unwrap_err().code(), "manifest_invalid");
+            assert_eq!(manifest.unwrap_err().code().as_str(), "manifest_invalid");
             assert!(listed.iter().any(|listed| listed.manifest.is_err()));
         }
         storage.delete_backup(key).await.unwrap();
@@ -636,7 +645,7 @@ async fn what_a_file_system_keeps_for_itself_does_not_make_a_directory_somebody_
     fs::write(directory.root.join(".keep"), "x").unwrap();
     let open = async || Storage::open("local", &directory.config()).await;
     // Something is in it: somebody wrote it.
-    assert_eq!(open().await.unwrap_err().code(), "storage_foreign");
+    assert_eq!(open().await.unwrap_err().code().as_str(), "storage_foreign");
     fs::write(directory.root.join(".keep"), "").unwrap();
     open().await.unwrap();
 }

@@ -10,8 +10,8 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use pgdumpd::config::{
     Credentials, PlaceConfig, Provider, RemoteConfig, S3, Secret, StorageConfig, UploadLimits,
 };
+use pgdumpd::readback::{self, Stored};
 use pgdumpd::store::{ObjectKey, Storage};
-use pgdumpd::stored::{self, Stored};
 use pgdumpd_testkit::{S3Server, s3_server};
 
 use crate::conformance::conforms;
@@ -119,15 +119,20 @@ async fn daemons_that_make_one_storage_at_once_end_with_one_id() {
     let fault = Storage::open_existing("s3", &config, &[other])
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "storage_replaced");
+    assert_eq!(fault.code().as_str(), "storage_replaced");
     let above = storage_config(remote(server, &bucket, ""));
     let fault = Storage::open("s3", &above).await.unwrap_err();
-    assert_eq!(fault.code(), "storage_foreign", "{}", fault.report());
+    assert_eq!(
+        fault.code().as_str(),
+        "storage_foreign",
+        "{}",
+        fault.report()
+    );
     let absent = storage_config(remote(server, &bucket, "absent"));
     let fault = Storage::open_existing("s3", &absent, &[])
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "storage_missing");
+    assert_eq!(fault.code().as_str(), "storage_missing");
     assert!(fault.is_transient());
 }
 
@@ -141,7 +146,7 @@ async fn an_object_that_was_cut_to_nothing_is_damaged_and_the_server_is_not_at_f
         back_up_archive(&storage, &[("orders", 3, 40), ("lines", 5, 7)]).await;
     let key = &manifest.object.key;
     let stored = Stored::open(storage.clone(), key).await.unwrap().unwrap();
-    let verdict = stored::verify(&stored).await.unwrap();
+    let verdict = readback::verify(&stored).await.unwrap();
     assert!(
         stored.matches(&verdict) && verdict.differences.is_empty(),
         "{verdict:?}"
@@ -163,26 +168,31 @@ async fn an_object_that_was_cut_to_nothing_is_damaged_and_the_server_is_not_at_f
         let cut = content.slice(..length);
         let put = objects(server, &bucket, &prefix);
         put.put(&path, cut.into()).await.unwrap();
-        let verdict = stored::verify(&stored).await.unwrap();
+        let verdict = readback::verify(&stored).await.unwrap();
         assert!(!stored.matches(&verdict));
         assert_eq!(verdict.size_bytes, length as u64);
         assert!(!verdict.damaged.is_empty(), "{verdict:?}");
         let behind = storage.read_range(key, last.range().unwrap()).await;
         assert_eq!(behind.unwrap().next().await.unwrap(), None);
-        let verdict = stored::fetch_whole(&stored, &to).await.unwrap().verdict;
+        let verdict = readback::fetch_whole(&stored, &to).await.unwrap().verdict;
         assert!(!stored.matches(&verdict) && !to.exists());
     }
-    let fault = stored::fetch_tables(&stored, &tables, &to)
+    let fault = readback::fetch_tables(&stored, &tables, &to)
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "archive_damaged", "{}", fault.report());
+    assert_eq!(
+        fault.code().as_str(),
+        "archive_damaged",
+        "{}",
+        fault.report()
+    );
     // One that is not there at all is missing, not damaged.
     objects(server, &bucket, &prefix)
         .delete(&object_store::path::Path::parse(key.as_str()).unwrap())
         .await
         .unwrap();
     assert_eq!(
-        stored::verify(&stored).await.unwrap_err().code(),
+        readback::verify(&stored).await.unwrap_err().code().as_str(),
         "object_missing"
     );
 }
@@ -211,7 +221,7 @@ async fn a_bucket_that_is_emptied_or_becomes_another_storage_takes_no_backup() {
             storage.delete_backup(&new_key()).await,
         ];
         for fault in faults.map(Result::unwrap_err) {
-            assert_eq!(fault.code(), code, "{}", fault.report());
+            assert_eq!(fault.code().as_str(), code, "{}", fault.report());
             assert!(fault.is_transient());
         }
         assert_eq!(storage.read_manifest(&key).await.unwrap(), None);

@@ -223,7 +223,7 @@ async fn a_server_that_asks_to_be_left_alone_is() {
         .fail(S3Operation::PutPart, 1, S3Fault::Busy(61));
     let started = std::time::Instant::now();
     let told = stage.back_up(&stage.key(), &content(1000)).await;
-    assert_eq!(told.unwrap_err().code(), "storage_failed");
+    assert_eq!(told.unwrap_err().code().as_str(), "storage_failed");
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
@@ -396,7 +396,11 @@ async fn what_lasts_is_a_clear_error_and_nothing_is_left() {
             let told = stage.back_up(&stage.key(), &content).await.unwrap_err();
             stage.faults.heal();
             let report = told.report();
-            assert_eq!(told.code(), code, "{operation:?} {fault:?}: {report}");
+            assert_eq!(
+                told.code().as_str(),
+                code,
+                "{operation:?} {fault:?}: {report}"
+            );
             assert_eq!(
                 told.is_transient(),
                 transient,
@@ -465,7 +469,7 @@ async fn a_server_that_lists_no_uploads_is_no_error() {
         .unfinished_uploads(stage.queue)
         .await
         .unwrap_err();
-    assert_eq!(told.code(), "storage_failed");
+    assert_eq!(told.code().as_str(), "storage_failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -500,7 +504,7 @@ async fn what_outgrows_the_parts_ends_before_the_servers_limit() {
     let mut upload = stage.faulty.begin(&key, Some(1)).await.unwrap();
     upload.write(whole).await.unwrap();
     let told = upload.write(content(1)).await.unwrap_err();
-    assert_eq!(told.code(), "upload_too_large");
+    assert_eq!(told.code().as_str(), "upload_too_large");
     assert!(!told.is_transient());
     assert!(told.advice().unwrap().contains("part_size"));
     upload.abort().await.unwrap();
@@ -546,14 +550,19 @@ async fn what_is_configured_wrongly_is_told_with_the_key_to_correct() {
         refused(|config| s3(config).credentials = keys(&server.keys.id, "hunter2")).await;
     let wrong_id = refused(|config| s3(config).credentials = keys("NOBODY", "hunter2")).await;
     for fault in [&wrong_secret, &wrong_id] {
-        assert_eq!(fault.code(), "storage_denied", "{}", fault.report());
+        assert_eq!(
+            fault.code().as_str(),
+            "storage_denied",
+            "{}",
+            fault.report()
+        );
         assert!(!fault.is_transient());
         let advice = fault.advice().unwrap();
         assert!(advice.contains("secret_access_key"), "{}", fault.report());
     }
     if let Some(poor) = &server.poor_keys {
         let poor = refused(|config| s3(config).credentials = keys(&poor.id, &poor.secret)).await;
-        assert_eq!(poor.code(), "storage_denied", "{}", poor.report());
+        assert_eq!(poor.code().as_str(), "storage_denied", "{}", poor.report());
         assert!(
             poor.advice().unwrap().contains("policy"),
             "{:?}",
@@ -562,14 +571,19 @@ async fn what_is_configured_wrongly_is_told_with_the_key_to_correct() {
     }
     let no_bucket =
         refused(|config| s3(config).bucket = format!("absent-{}", Uuid::new_v4())).await;
-    assert_eq!(no_bucket.code(), "bucket_missing", "{}", no_bucket.report());
+    assert_eq!(
+        no_bucket.code().as_str(),
+        "bucket_missing",
+        "{}",
+        no_bucket.report()
+    );
     assert!(!no_bucket.is_transient());
     assert!(no_bucket.advice().unwrap().contains("url"));
 
     let nowhere =
         refused(|config| config.endpoint = Some("http://127.0.0.1:1".parse().unwrap())).await;
     assert_eq!(
-        nowhere.code(),
+        nowhere.code().as_str(),
         "storage_unreachable",
         "{}",
         nowhere.report()
@@ -579,7 +593,7 @@ async fn what_is_configured_wrongly_is_told_with_the_key_to_correct() {
     let no_name =
         refused(|config| config.endpoint = Some("http://absent.invalid".parse().unwrap())).await;
     assert_eq!(
-        no_name.code(),
+        no_name.code().as_str(),
         "storage_unreachable",
         "{}",
         no_name.report()
@@ -590,7 +604,12 @@ async fn what_is_configured_wrongly_is_told_with_the_key_to_correct() {
         s3(config).credentials = Credentials::Ambient(metadata.into());
     })
     .await;
-    assert_eq!(no_role.code(), "storage_denied", "{}", no_role.report());
+    assert_eq!(
+        no_role.code().as_str(),
+        "storage_denied",
+        "{}",
+        no_role.report()
+    );
     assert!(no_role.advice().unwrap().contains("access_key_id"));
 }
 
@@ -603,7 +622,12 @@ async fn a_bucket_elsewhere_is_told_of() {
     ] {
         stage.faults.fail(S3Operation::Create, 1, fault);
         let told = stage.faulty.begin(&stage.key(), None).await.unwrap_err();
-        assert_eq!(told.code(), "storage_misdirected", "{}", told.report());
+        assert_eq!(
+            told.code().as_str(),
+            "storage_misdirected",
+            "{}",
+            told.report()
+        );
         assert!(!told.is_transient());
         assert!(told.advice().unwrap().contains("region"));
     }

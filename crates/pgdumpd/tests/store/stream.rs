@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use pgdumpd::code::Code;
 use pgdumpd::fault::Fault;
 use pgdumpd::pipeline::{
-    ArchiveEnd, BUFFERS_IN_FLIGHT, Meter, Mode, Outcome, Passage, Sink, Source, Waiting, run,
+    ArchiveEnd, BUFFERS_IN_FLIGHT, Meter, Mode, Options, Outcome, PipelineError, Sink, Source,
+    Waiting, run,
 };
 use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 use sha2::{Digest, Sha256};
@@ -103,7 +105,7 @@ impl Sink for Kept {
             pending::<()>().await;
         }
         if self.fail_at.is_some_and(|limit| self.bytes.len() >= limit) {
-            return Err(Fault::transient("storage_full", "no room"));
+            return Err(Fault::transient(Code::StorageFull, "no room"));
         }
         self.bytes.extend_from_slice(&bytes);
         Ok(())
@@ -123,7 +125,7 @@ fn unread() -> Mode {
 pub(crate) async fn run_through(
     source: &mut Pieces,
     sink: &mut Kept,
-    how: impl Into<Passage>,
+    how: impl Into<Options>,
 ) -> Result<Outcome, Fault> {
     let cancel = CancellationToken::new();
     let run = run(source, sink, how, Meter::new(), &cancel);
@@ -135,7 +137,7 @@ pub(crate) async fn run_through(
         0,
         "a buffer is still alive"
     );
-    outcome
+    outcome.map_err(PipelineError::into_fault)
 }
 
 #[tokio::test]
@@ -186,7 +188,7 @@ async fn an_archive_cut_anywhere_has_no_end() {
     for length in 0..whole.len() {
         let mut source = Pieces::new(whole[..length].to_vec(), 64, Then::End);
         let outcome = run_through(&mut source, &mut Kept::default(), Mode::Read).await;
-        let code = outcome.as_ref().err().map(Fault::code);
+        let code = outcome.as_ref().err().map(|fault| fault.code().as_str());
         assert_eq!(
             code,
             Some("archive_incomplete"),
@@ -205,7 +207,7 @@ async fn a_source_that_fails_gives_no_end_even_after_a_whole_archive() {
         let fault = run_through(&mut source, &mut Kept::default(), mode)
             .await
             .unwrap_err();
-        assert_eq!(fault.code(), "dump_read_failed");
+        assert_eq!(fault.code().as_str(), "dump_read_failed");
         assert!(
             fault.report().ends_with("the pipe broke"),
             "{}",
@@ -223,7 +225,7 @@ async fn bytes_after_the_archive_are_refused() {
     let fault = run_through(&mut source, &mut Kept::default(), Mode::Read)
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "archive_corrupt");
+    assert_eq!(fault.code().as_str(), "archive_corrupt");
 }
 
 #[tokio::test]
@@ -237,7 +239,7 @@ async fn a_sinks_fault_comes_through_and_ends_the_source() {
     let fault = run_through(&mut source, &mut sink, Mode::Read)
         .await
         .unwrap_err();
-    assert_eq!(fault.code(), "storage_full");
+    assert_eq!(fault.code().as_str(), "storage_full");
     assert!(
         source.content.len() > 800_000,
         "{} bytes left",
@@ -277,7 +279,7 @@ async fn what_is_no_archive_does_not_pass_even_unread() {
                 .await
                 .unwrap_err();
             assert!(
-                ["archive_incomplete", "archive_corrupt"].contains(&fault.code()),
+                ["archive_incomplete", "archive_corrupt"].contains(&fault.code().as_str()),
                 "{fault:?}"
             );
         }

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::fault::{Fault, chain};
 use crate::queue::{KeptBackup, Noted, Queue};
+use crate::readback::compare_with_row;
 use crate::retention::{DumpedDatabase, Owner, Scope, Standing};
 use crate::spec;
 use crate::store::{Filters, Listed, Manifest, Name, ObjectKey, Storage};
-use crate::stored::compare_with_row;
 
 /// What is needed to judge.
 pub(super) struct Judging<'a> {

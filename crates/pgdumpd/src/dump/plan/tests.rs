@@ -1,5 +1,7 @@
 use super::*;
 
+use crate::code::Code;
+
 fn decided(
     compression: Compression,
     compressor: Option<Compressor>,
@@ -34,7 +36,7 @@ fn zstd_by_a_program_that_lacks_it_is_refused_and_the_reason_told() {
     for (major, why) in [(14, "needs pg_dump 16"), (16, "built without zstd")] {
         let asked = Compression::Zstd(3);
         let fault = decided(asked, Some(Compressor::PgDump), (major, false), 14).unwrap_err();
-        assert_eq!(fault.code(), "compression_unsupported");
+        assert_eq!(fault.code(), Code::CompressionUnsupported);
         assert!(!fault.is_transient());
         assert!(fault.to_string().contains(why), "{fault}");
         let ours = decided(asked, None, (major, false), 14).unwrap();
@@ -87,7 +89,7 @@ fn an_empty_pattern_and_a_null_byte_are_refused_by_key() {
         ),
     ] {
         let fault = check_patterns(&spec).unwrap_err();
-        assert_eq!(fault.code(), "spec_invalid");
+        assert_eq!(fault.code(), Code::SpecInvalid);
         assert!(fault.to_string().ends_with(key), "{fault}");
     }
 }

@@ -2,6 +2,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
+use crate::code::Code;
 use crate::queue::Noted;
 
 /// One attempt's traces, in the storage and in the queue.
@@ -88,7 +89,7 @@ proptest! {
             put(trace.globals, key.globals());
             put(trace.temporary, format!("{key}#1"));
             if trace.manifest && trace.own {
-                let unread = Fault::permanent("manifest_invalid", "unreadable");
+                let unread = Fault::permanent(Code::ManifestInvalid, "unreadable");
                 shelf.manifests.insert(key.clone(), Err(unread));
             }
             if trace.upload && let Some(uploads) = &mut shelf.uploads {

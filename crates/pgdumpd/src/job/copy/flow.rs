@@ -8,8 +8,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::hex::hex;
+use crate::job::publish::Proof;
 use crate::store::{Manifest, Moved, Object, ObjectKey, Pieces, Storage, Upload, in_time};
 
 /// Pieces that were read and wait to be stored: so that reading and writing go on side by side. As many may wait to be
@@ -46,7 +48,7 @@ pub(super) struct ComparedPart {
 
 /// Proves the same of every object of a backup.
 #[derive(Debug)]
-pub(in crate::job) struct Compared {
+pub(super) struct Compared {
     sizes: Vec<u64>,
     index: Option<Index>,
 }
@@ -57,14 +59,15 @@ impl Compared {
         let sizes = parts.into_iter().map(|part| part.size).collect();
         Self { sizes, index }
     }
+}
 
-    /// The bytes of each object.
-    pub(in crate::job) fn sizes(&self) -> Vec<u64> {
+/// Of a copy: every object was read whole, and has the size and the SHA-256 of the original's manifest.
+impl Proof for Compared {
+    fn sizes(&self) -> Vec<u64> {
         self.sizes.clone()
     }
 
-    /// As the original's manifest has it.
-    pub(in crate::job) fn index(&self) -> Option<&Index> {
+    fn index(&self) -> Option<&Index> {
         self.index.as_ref()
     }
 }
@@ -92,7 +95,7 @@ pub(super) struct Flow<'a> {
 }
 
 impl Flow<'_> {
-    /// Reads an object and writes it into an upload, at the pace of the slower side. In memory are a few pieces of what
+    /// Reads an object and writes it into an upload, at the timing of the slower side. In memory are a few pieces of what
     /// the source gives at once. May be dropped; the upload can only be aborted then, as after an error.
     ///
     /// # Errors
@@ -113,7 +116,7 @@ impl Flow<'_> {
             self.store(stored, upload)
         )?;
         let (size, sha256) = hashing.await.map_err(|error| {
-            let fault = Fault::transient("internal", "the thread that hashes the copy ended");
+            let fault = Fault::transient(Code::Internal, "the thread that hashes the copy ended");
             Broken::Source(fault.caused_by(error))
         })?;
         compare(part, size, &sha256).map_err(Broken::Source)
@@ -171,7 +174,7 @@ fn compare(part: &Part, size: u64, sha256: &str) -> Result<ComparedPart, Fault> 
         return Ok(ComparedPart { size });
     };
     let text = format!("{} {wrong}: nothing of it was copied", part.from);
-    Err(Fault::permanent("copy_source_damaged", text).hint(
+    Err(Fault::permanent(Code::CopySourceDamaged, text).hint(
         "The stored backup is damaged: see with `pgdumpd verify ID` what of it is still good, look at its storage, and take a new backup.",
     ))
 }

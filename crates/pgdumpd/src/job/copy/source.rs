@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use pgdump_archive::Index;
 
-use super::Copying;
+use super::CopyJob;
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::queue::CopyRow;
+use crate::readback::compare_with_row;
 use crate::store::{Manifest, ObjectKey, Storage, in_time};
-use crate::stored::compare_with_row;
 
 /// How often the queue is asked whether a backup that is gone was deleted, and between which pauses: whoever deletes
 /// it notes that a moment later.
@@ -29,7 +30,7 @@ pub(super) enum Found {
     Unusable(Fault),
 }
 
-impl Copying<'_> {
+impl CopyJob<'_> {
     /// Looks for the backup where the queue says that it is.
     pub(super) async fn find(&self, held: &CopyRow) -> Found {
         match self.look(held).await {
@@ -45,14 +46,14 @@ impl Copying<'_> {
         let CopyRow { storage: name, .. } = held;
         let away = |id| {
             let what = format!("storage \"{name}\" with the id {id} is not configured here");
-            Fault::transient("copy_source_away", what)
+            Fault::transient(Code::CopySourceAway, what)
                 .hint("A daemon that has both storages in its configuration makes the copy.")
         };
         let opened = self.served.open_by_id(name, held.storage_id);
         let storage = in_time(self.limit(), opened).await?;
         let storage = storage.ok_or_else(|| away(held.storage_id))?;
         let key = ObjectKey::parse(&held.object_key).map_err(|error| {
-            Fault::permanent("key_unreadable", "the backup's object key is unreadable")
+            Fault::permanent(Code::KeyUnreadable, "the backup's object key is unreadable")
                 .caused_by(error)
         })?;
         let read = storage.read_manifest_to_copy(&key);
@@ -61,7 +62,7 @@ impl Copying<'_> {
         };
         if manifest.backup_id != self.order.of {
             let text = format!("{} is the manifest of another backup", key.manifest());
-            return Err(Fault::permanent("copy_source_damaged", text));
+            return Err(Fault::permanent(Code::CopySourceDamaged, text));
         }
         compare_with_row(&manifest, held.size_bytes.try_into().ok(), &held.noted)?;
         Ok(Some(Source {
@@ -95,7 +96,7 @@ fn missing(held: &CopyRow) -> Fault {
         "storage \"{}\" does not hold the backup that it should, under {}",
         held.storage, held.object_key
     );
-    Fault::permanent("copy_source_missing", text).hint(
+    Fault::permanent(Code::CopySourceMissing, text).hint(
         "Somebody removed its files by hand, or the storage has lost them. If that was meant, `pgdumpd delete ID --yes` tells the queue.",
     )
 }

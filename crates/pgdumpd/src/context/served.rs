@@ -1,0 +1,157 @@
+//! What the daemon serves: the configured targets, with `databases = "*"` unfolded, and the storages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _};
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::known_servers::KnownServers;
+use super::known_storages::KnownStorages;
+use crate::config::{Config, Databases, StorageConfig, TargetConfig};
+use crate::fault::Fault;
+use crate::queue::ServedStorage;
+use crate::server::Target;
+use crate::store::Storage;
+
+/// Servers asked at once.
+const AT_ONCE: usize = 8;
+
+/// Targets and storages by name.
+#[derive(Debug, Clone, Default)]
+pub struct Served {
+    /// Each is one database.
+    pub targets: BTreeMap<String, TargetConfig>,
+    /// By name.
+    pub storages: BTreeMap<String, StorageConfig>,
+    /// Configured targets whose server could not be asked for its databases: not all may be served.
+    pub unlisted: BTreeSet<String>,
+    /// Which storage each name has turned out to be.
+    pub known: Arc<KnownStorages>,
+    /// Which server each target has turned out to be on.
+    pub servers: Arc<KnownServers>,
+}
+
+impl Served {
+    /// Finds the storage with this id: first under the name that it had when something was stored there, which is a hint
+    /// alone, then under any other. None where none of the storages here has it.
+    ///
+    /// # Errors
+    /// As [`KnownStorages::open`], where a storage that may be the one cannot be opened.
+    pub async fn open_by_id(&self, name: &str, id: Uuid) -> Result<Option<Storage>, Fault> {
+        let mut candidates: Vec<(&String, &StorageConfig)> = self
+            .storages
+            .iter()
+            .filter(|(name, config)| self.id_of(name, config).is_none_or(|known| known == id))
+            .collect();
+        candidates.sort_by_key(|(candidate, config)| {
+            (
+                self.id_of(candidate, config) != Some(id),
+                *candidate != name,
+            )
+        });
+        let mut failed = None;
+        for (name, config) in candidates {
+            match self.known.open(name, config).await {
+                Ok(storage) if storage.id() == id => return Ok(Some(storage)),
+                Ok(_) => {}
+                Err(fault) => {
+                    failed.get_or_insert(fault);
+                }
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    fn id_of(&self, name: &str, config: &StorageConfig) -> Option<Uuid> {
+        config.storage_id.or_else(|| self.known.id_of(name))
+    }
+
+    /// The storages, as a claim of a copy names them.
+    pub fn storages_for_copies(&self) -> Vec<ServedStorage> {
+        let storages = self.storages.iter().map(|(name, config)| ServedStorage {
+            name: name.clone(),
+            id: self.id_of(name, config),
+        });
+        storages.collect()
+    }
+}
+
+/// Unfolds the configuration. Where a server cannot be asked for its databases, those known `before` stay.
+pub async fn serve(config: &Config, before: Option<&Served>, known: Arc<KnownStorages>) -> Served {
+    let mut targets = BTreeMap::new();
+    let mut unlisted = BTreeSet::new();
+    let mut asking = Vec::new();
+    for (name, target) in &config.targets {
+        if target.databases == Databases::One {
+            targets.insert(name.clone(), target.clone());
+        } else {
+            asking.push(list(name, target));
+        }
+    }
+    let answers: Vec<_> = stream::iter(asking).buffered(AT_ONCE).collect().await;
+    for (name, target, listed) in answers {
+        let excluded = |database: &String| match &target.databases {
+            Databases::One => false,
+            Databases::All { exclude } => exclude.contains(database),
+        };
+        match listed {
+            Ok(databases) => {
+                for database in databases.into_iter().filter(|database| !excluded(database)) {
+                    if database.chars().any(char::is_control) {
+                        warn!(
+                            target = name,
+                            "a database's name has control characters and is left out"
+                        );
+                        continue;
+                    }
+                    let url = target.url.with_database(&database);
+                    let one = TargetConfig {
+                        url,
+                        databases: Databases::One,
+                        ..target.clone()
+                    };
+                    targets.insert(format!("{name}/{database}"), one);
+                }
+            }
+            Err(fault) => {
+                let reason = fault.report();
+                if before.is_some_and(|served| served.unlisted.contains(name)) {
+                    debug!(
+                        target = name,
+                        reason, "the server's databases cannot be listed yet"
+                    );
+                } else {
+                    warn!(
+                        target = name,
+                        "the server's databases cannot be listed: {reason}"
+                    );
+                }
+                unlisted.insert(name.clone());
+                let prefix = format!("{name}/");
+                let known = before.into_iter().flat_map(|served| &served.targets);
+                targets.extend(
+                    known
+                        .filter(|(known, _)| known.starts_with(&prefix))
+                        .map(|(known, target)| (known.clone(), target.clone())),
+                );
+            }
+        }
+    }
+    Served {
+        targets,
+        storages: config.storages.clone(),
+        unlisted,
+        known,
+        servers: before.map_or_else(Arc::default, |before| Arc::clone(&before.servers)),
+    }
+}
+
+async fn list<'a>(
+    name: &'a String,
+    target: &'a TargetConfig,
+) -> (&'a String, &'a TargetConfig, Result<Vec<String>, Fault>) {
+    let asked = async { Target::connect(name, &target.url).await?.databases().await };
+    (name, target, asked.await)
+}

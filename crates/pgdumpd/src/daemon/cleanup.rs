@@ -1,0 +1,173 @@
+//! Cleans up after attempts whose jobs have ended and that nobody could clean up: their daemons died, or could not reach
+//! target or storage at the end. A job that runs again does so itself. And finishes deletions that were requested while a
+//! storage was away, or before a daemon had stored what was to be deleted, and those whose daemon died.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use crate::code::Code;
+use crate::context::Services;
+use crate::fault::Fault;
+use crate::job;
+use crate::queue::{Leftover, Unfinished};
+use crate::store::{ObjectKey, in_time};
+use crate::telemetry::BACKUP_DELETED;
+
+/// Attempts cleared in one round; more wait for the next.
+const A_ROUND: i64 = 20;
+/// What could not be cleared is tried again after this long: its target or its storage is away, or served by
+/// another daemon alone.
+const TRY_AGAIN: Duration = Duration::from_secs(300);
+
+/// How long the clearing of one attempt may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Looks for something to clear every heartbeat, until `rest` is cancelled.
+pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
+    let mut tried: HashMap<Uuid, Instant> = HashMap::new();
+    let mut deletions_tried: HashMap<Uuid, Instant> = HashMap::new();
+    loop {
+        tokio::select! {
+            () = rest.cancelled() => return,
+            () = tokio::time::sleep(services.daemon.heartbeat) => {}
+        }
+        let round = async {
+            round(&services, &mut tried).await;
+            finish_deletions(&services, &mut deletions_tried).await;
+        };
+        tokio::select! {
+            () = rest.cancelled() => return,
+            () = round => {}
+        }
+    }
+}
+
+/// May be dropped at any point: each step can be repeated.
+async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
+    tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
+    let served = services.served();
+    let targets: Vec<String> = served.targets.keys().cloned().collect();
+    let storages = served.storages_for_copies();
+    let without: Vec<Uuid> = tried.keys().copied().collect();
+    let left = services
+        .queue
+        .leftovers(&targets, &storages, A_ROUND, &without)
+        .await;
+    let left = match left {
+        Ok(left) => left,
+        Err(error) => {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "the queue cannot be asked what is left of attempts"
+            );
+            return;
+        }
+    };
+    for Leftover { token, .. } in &left {
+        tried.insert(*token, Instant::now());
+    }
+    for attempt in &left {
+        // One storage that hangs must not keep what others hold.
+        match in_time(LIMIT, job::clear(attempt, &served, &services.queue)).await {
+            Ok(true) => note(services, attempt.token).await,
+            Ok(false) => {
+                debug!(job.id = %attempt.job, "what an attempt left is for another daemon to clear");
+            }
+            Err(fault) => warn!(
+                job.id = %attempt.job,
+                target = attempt.target,
+                "what an attempt left could not be cleared: {}",
+                fault.report()
+            ),
+        }
+    }
+}
+
+/// Deletes backups whose deletion was requested and that a storage got, or that came back with it, after that; and those
+/// that a daemon began to delete. May be dropped at any point: each step can be repeated.
+async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
+    tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
+    let storages = services.served().storages_for_copies();
+    let ids: Vec<Uuid> = storages.iter().filter_map(|storage| storage.id).collect();
+    let without: Vec<Uuid> = tried.keys().copied().collect();
+    let unfinished = services.queue.deletions_to_finish(&ids, A_ROUND, &without);
+    let unfinished = match unfinished.await {
+        Ok(unfinished) => unfinished,
+        Err(error) => {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "the queue cannot be asked which deletions are to be finished"
+            );
+            return;
+        }
+    };
+    for backup in &unfinished {
+        tried.insert(backup.job, Instant::now());
+        match in_time(LIMIT, finish_deletion(services, backup)).await {
+            Ok(()) => info!(
+                event = %BACKUP_DELETED,
+                job.id = %backup.job,
+                object.key = backup.object_key,
+                "deleted a backup whose deletion had been {}", begun_or_requested(backup)
+            ),
+            Err(fault) => warn!(
+                job.id = %backup.job,
+                object.key = backup.object_key,
+                "a deletion that had been {} could not be finished: {}",
+                begun_or_requested(backup),
+                fault.report()
+            ),
+        }
+    }
+}
+
+async fn finish_deletion(services: &Services, backup: &Unfinished) -> Result<(), Fault> {
+    let (name, id) = (&backup.storage, backup.storage_id);
+    let storage = services.served().open_by_id(name, id).await?;
+    let storage = storage.ok_or_else(|| {
+        Fault::transient(
+            Code::StorageUnknown,
+            format!("storage \"{name}\" with the id {id} is not configured here"),
+        )
+    })?;
+    let key = ObjectKey::parse(&backup.object_key).map_err(|error| {
+        Fault::permanent(Code::KeyUnreadable, "a backup's object key is unreadable")
+            .caused_by(error)
+    })?;
+    if backup.requested {
+        // Also what no row notes: an attempt whose daemon died may have stored another one. The row comes last: until it
+        // says so, this is tried again.
+        let queue = services.queue.id();
+        let keys = storage.keys_of_target(queue, &backup.target, backup.job);
+        for key in keys.await? {
+            storage.delete_backup(&key).await?;
+        }
+    }
+    storage.delete_backup(&key).await?;
+    let noted = services.queue.mark_copy_deleted(storage.id(), key.as_str());
+    noted.await?;
+    Ok(())
+}
+
+fn begun_or_requested(backup: &Unfinished) -> &'static str {
+    if backup.requested {
+        "requested"
+    } else {
+        "begun"
+    }
+}
+
+async fn note(services: &Services, token: Uuid) {
+    if let Err(error) = services.queue.mark_cleared(token).await {
+        debug!(
+            error = &error as &dyn std::error::Error,
+            "that an attempt is cleared could not be noted"
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! The daemon's own checks, whose results its row in the queue shows.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::checks::{self, Checked};
+use crate::config::Config;
+use crate::context::Services;
+
+/// One round of checks, then the time until the next is due.
+pub(super) async fn check_and_wait(services: Arc<Services>, config: Config) {
+    check(&services, &config).await;
+    tokio::time::sleep(config.daemon.check_interval).await;
+}
+
+async fn check(services: &Services, config: &Config) {
+    let served = services.served();
+    let mut report = checks::run(config, &served, Some(&services.queue)).await;
+    for (target, finding) in services.retention.findings() {
+        // One that was taken out of the configuration concerns nobody.
+        if served.targets.contains_key(&target) {
+            report.add(&format!("target {target}"), [finding]);
+        }
+    }
+    for Checked { subject, finding } in report.problems() {
+        warn!(
+            check.subject = subject,
+            check.hint = finding.hint,
+            "{}",
+            finding.what
+        );
+    }
+    let json = serde_json::to_value(&report).unwrap_or_default();
+    if let Err(error) = services
+        .queue
+        .record_checks(services.worker.id, &json)
+        .await
+    {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "the results of the checks could not be stored"
+        );
+    }
+}

@@ -1,0 +1,72 @@
+//! One data block of an archive, read by itself and checked against the index.
+
+use bytes::Bytes;
+use pgdump_archive::{BlockCheck, Compression, IndexEntry};
+
+use super::archive_reader::ArchiveReader;
+use crate::code::Code;
+use crate::encryption::{is_damage, is_truncation};
+use crate::fault::{Fault, chain};
+
+/// Reads a block and gives each piece on; what of it is damaged, if anything is.
+///
+/// # Errors
+/// The storage's, and `keep`'s.
+pub(super) async fn read_block(
+    reader: &ArchiveReader<'_>,
+    entry: &IndexEntry,
+    compression: Compression,
+    mut keep: impl AsyncFnMut(Bytes) -> Result<(), Fault>,
+) -> Result<Result<(), String>, Fault> {
+    let Some(range) = entry.range() else {
+        return Ok(Err("lies nowhere".to_owned()));
+    };
+    let mut check = match BlockCheck::new(entry, compression) {
+        Ok(check) => check,
+        Err(damage) => return Ok(Err(chain(&damage))),
+    };
+    let mut part = match reader.read(range).await {
+        Ok(part) => part,
+        Err(fault) => return told(fault),
+    };
+    loop {
+        let piece = match part.next().await {
+            Ok(Some(piece)) => piece,
+            Ok(None) => return Ok(check.finish().map_err(|damage| chain(&damage))),
+            Err(fault) => return told(fault),
+        };
+        check = match checked(check, piece.clone()).await? {
+            Ok(check) => check,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        keep(piece).await?;
+    }
+}
+
+/// An encrypted object that is damaged is no fault of who reads it.
+fn told(fault: Fault) -> Result<Result<(), String>, Fault> {
+    damage_of(fault).map(Err)
+}
+
+/// What a part of an encrypted object is that gave this fault, in words that continue the part's name.
+///
+/// # Errors
+/// The fault itself, where it tells of no damage.
+pub(super) fn damage_of(fault: Fault) -> Result<String, Fault> {
+    match is_damage(&fault) {
+        true if is_truncation(&fault) => Ok("is cut off".to_owned()),
+        true => Ok("cannot be decrypted: the stored bytes have changed".to_owned()),
+        false => Err(fault),
+    }
+}
+
+/// Decompressing is work for a thread of its own.
+async fn checked(mut check: BlockCheck, piece: Bytes) -> Result<Result<BlockCheck, String>, Fault> {
+    let work = move || match check.push(&piece) {
+        Ok(()) => Ok(check),
+        Err(damage) => Err(chain(&damage)),
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Fault::transient(Code::Internal, "the thread that verifies ended").caused_by(error)
+    })
+}

@@ -1,0 +1,57 @@
+//! Compares the manifest of a backup with what the queue knows of it.
+
+use crate::code::Code;
+use crate::fault::Fault;
+use crate::queue::Noted;
+use crate::store::Manifest;
+
+/// Whether a manifest is that of the backup that the queue noted, with this size: an older backup may have been put in
+/// its place, object and manifest.
+///
+/// # Errors
+/// A permanent [`Code::BackupDiffers`] names the first field that differs.
+pub fn compare_with_row(
+    manifest: &Manifest,
+    size_bytes: Option<u64>,
+    noted: &Noted,
+) -> Result<(), Fault> {
+    let object = &manifest.object;
+    // A copy says which attempt made the original; the queue says which made the copy.
+    let is_original = manifest.copied.is_none();
+    let attempt = noted.attempt.filter(|_| is_original);
+    let claimed_at = noted.claimed_at.filter(|_| is_original);
+    let fields = [
+        (
+            "object.sha256",
+            fits(noted.sha256.as_deref(), &object.sha256),
+        ),
+        ("object.size_bytes", fits(size_bytes, &object.size_bytes)),
+        ("target", fits(noted.target.as_deref(), &manifest.target)),
+        (
+            "requested_by",
+            fits(noted.requested_by.as_deref(), &manifest.requested_by),
+        ),
+        ("attempt", fits(attempt, &manifest.attempt)),
+        // Manifests of older versions do not say it.
+        (
+            "claimed_at",
+            manifest.claimed_at.is_none() || fits(claimed_at.map(Some), &manifest.claimed_at),
+        ),
+    ];
+    let Some((field, _)) = fields.into_iter().find(|(_, same)| !same) else {
+        return Ok(());
+    };
+    let what = format!(
+        "{} is not the backup that the queue noted: its manifest has another {field}",
+        object.key
+    );
+    Err(Fault::permanent(Code::BackupDiffers, what).hint(
+        "Another backup may have been put in its place. Take the right one from another storage; `pgdumpd fetch ID --storage NAME` \
+         brings this one back, compared with its manifest alone.",
+    ))
+}
+
+/// Whether what is known, if it is, is what is said.
+fn fits<T, U: PartialEq<T>>(known: Option<T>, said: &U) -> bool {
+    known.is_none_or(|known| *said == known)
+}

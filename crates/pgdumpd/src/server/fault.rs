@@ -1,0 +1,85 @@
+//! What an error of the target's server means: decided by SQLSTATE, never by text.
+
+use std::time::Duration;
+
+use sqlx::Error;
+
+use crate::code::Code;
+use crate::fault::Fault;
+
+/// An error while connecting. `address` is without a password.
+pub(super) fn connecting(target: &str, address: &str, error: Error) -> Fault {
+    let message = format!("target {target}: cannot connect to {address}");
+    let fault = match &error {
+        Error::Database(refusal) => refused(&refusal.code().unwrap_or_default(), message),
+        Error::Tls(_) => Fault::permanent(Code::TlsFailed, message)
+            .hint("Check sslmode and the certificates in the target's url."),
+        Error::Configuration(_) => {
+            Fault::permanent(Code::TargetMisconfigured, message).hint("Check the target's url.")
+        }
+        // Among others: no such host, connection refused, no such socket, broken off in the middle.
+        _ => unreachable_server(message),
+    };
+    fault.caused_by(error)
+}
+
+/// An error of a statement on a connection that was there.
+pub(super) fn asking(target: &str, what: &str, error: Error) -> Fault {
+    let message = format!("target {target}: cannot read {what}");
+    let fault = match &error {
+        Error::Database(refusal) => {
+            let code = refusal.code().unwrap_or_default();
+            match &*code {
+                "42501" => Fault::permanent(Code::PermissionDenied, message),
+                "55P03" => Fault::transient(Code::LockNotAvailable, message),
+                "57014" => Fault::transient(Code::TargetSlow, message),
+                _ if lost(&code) => unreachable_server(message),
+                _ => Fault::permanent(Code::TargetQueryFailed, message),
+            }
+        }
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => unreachable_server(message),
+        _ => Fault::permanent(Code::TargetQueryFailed, message),
+    };
+    fault.caused_by(error)
+}
+
+/// A server that said nothing for so long.
+pub(super) fn no_answer(target: &str, address: &str, limit: Duration) -> Fault {
+    unreachable_server(format!(
+        "target {target}: {address} did not answer within {} s",
+        limit.as_secs()
+    ))
+}
+
+fn refused(code: &str, message: String) -> Fault {
+    match code {
+        "28P01" | "28000" => Fault::permanent(Code::AuthenticationFailed, message)
+            .hint("Check the target's user and password, and the server's pg_hba.conf."),
+        "3D000" => Fault::permanent(Code::DatabaseMissing, message)
+            .hint("Check the database's name in the target's url."),
+        "42501" => Fault::permanent(Code::PermissionDenied, message)
+            .hint("Grant CONNECT on the database to the backup role."),
+        // "database is not currently accepting connections"
+        "55000" => Fault::permanent(Code::DatabaseClosed, message)
+            .hint("The database has ALLOW_CONNECTIONS false."),
+        "53300" => Fault::transient(Code::TooManyConnections, message).hint(
+            "The server, the database or the backup role is at its connection limit; raise it, or let the \
+             backup run at another time.",
+        ),
+        "57P03" => Fault::transient(Code::TargetStarting, message)
+            .hint("The server is starting up, shutting down or recovering."),
+        _ => unreachable_server(message),
+    }
+}
+
+/// Connection exceptions, lack of resources, operator intervention, system errors, internal errors.
+fn lost(code: &str) -> bool {
+    ["08", "53", "57", "58", "XX"]
+        .iter()
+        .any(|class| code.starts_with(class))
+}
+
+fn unreachable_server(message: String) -> Fault {
+    Fault::transient(Code::TargetUnreachable, message)
+        .hint("Check that the server runs and can be reached from this host.")
+}

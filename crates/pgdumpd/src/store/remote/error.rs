@@ -1,0 +1,300 @@
+//! What may happen to a request to an object store, in the server's own words, and what it means for a job.
+
+use std::error::Error;
+use std::time::Duration;
+
+use object_store::HeaderMap;
+use object_store::client::{HttpError, HttpErrorKind};
+use serde::Deserialize;
+
+use crate::code::Code;
+use crate::fault::Fault;
+
+/// A server's own words are cut after so many characters.
+const LONGEST_WORDS: usize = 300;
+
+/// What happened to a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::store) enum LinkError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("no byte has moved for {}", humantime::format_duration(*.0))]
+    Stalled(Duration),
+    /// No connection came about.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Nobody told us who we are.
+    #[error("no credentials are configured, and the machine gives none: {0}")]
+    NoRole(String),
+    /// The connection ended in the middle.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// An answer that says no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the server answered {}", self.status_and_words())]
+pub(in crate::store) struct Refusal {
+    pub(in crate::store) status: u16,
+    /// Such as `NoSuchBucket`.
+    pub(in crate::store) code: Option<String>,
+    message: Option<String>,
+    /// How long it wants to be left alone.
+    retry_after: Option<Duration>,
+}
+
+/// S3's, Google's and Azure's form of an error.
+#[derive(Deserialize)]
+#[serde(rename = "Error")]
+struct Words {
+    #[serde(rename = "Code")]
+    code: String,
+    #[serde(rename = "Message", default)]
+    message: Option<String>,
+}
+
+/// What a refusal means, whoever it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// Not known, or wrong: keys, tokens, signatures.
+    Credentials,
+    /// Known, and not allowed to.
+    Rights,
+    /// Our clock and theirs differ.
+    Clock,
+    Bucket,
+    Region,
+    /// Busy, or out of order.
+    Passing,
+    /// The bytes that came are not those that were sent.
+    Damaged,
+    Full,
+    Other,
+}
+
+impl Refusal {
+    /// From an answer whose status says no. Nothing of its body is kept but code and message: some repeat what was
+    /// sent to them.
+    pub(in crate::store) fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let azure = headers
+            .get("x-ms-error-code")
+            .and_then(|code| code.to_str().ok());
+        let words = parse(body);
+        let code = words.as_ref().map(|words| words.code.as_str()).or(azure);
+        Self {
+            status,
+            code: code.map(cut),
+            message: words.and_then(|words| words.message).as_deref().map(cut),
+            // As seconds: the form with a date nobody uses here.
+            retry_after: headers
+                .get(http::header::RETRY_AFTER)
+                .and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok())
+                .map(Duration::from_secs),
+        }
+    }
+
+    /// From an answer whose status says yes, where its body says no.
+    pub(in crate::store) fn in_success(status: u16, body: &[u8]) -> Option<Self> {
+        let words = parse(body)?;
+        Some(Self {
+            status,
+            code: Some(cut(&words.code)),
+            message: words.message.as_deref().map(cut),
+            retry_after: None,
+        })
+    }
+
+    /// Whether it is the bucket, not an object, that is missing.
+    pub(in crate::store) fn is_of_the_bucket(&self) -> bool {
+        self.meaning() == Meaning::Bucket
+    }
+
+    /// Whether it is known who asks, and not allowed.
+    pub(in crate::store) fn is_of_rights(&self) -> bool {
+        self.meaning() == Meaning::Rights
+    }
+
+    /// Whether the same request may be answered otherwise in a moment.
+    fn may_pass(&self) -> bool {
+        matches!(self.meaning(), Meaning::Passing | Meaning::Damaged)
+    }
+
+    fn meaning(&self) -> Meaning {
+        match self.code.as_deref().unwrap_or_default() {
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "InvalidToken"
+            | "ExpiredToken"
+            | "TokenRefreshRequired"
+            | "AuthenticationFailed"
+            | "InvalidAuthenticationInfo"
+            | "NoAuthenticationInformation"
+            | "InvalidSecurity" => Meaning::Credentials,
+            // Garage's words for keys that it does not know.
+            "AccessDenied"
+                if self.message.as_ref().is_some_and(|message| {
+                    ["Invalid signature", "No such key"]
+                        .iter()
+                        .any(|words| message.contains(words))
+                }) =>
+            {
+                Meaning::Credentials
+            }
+            "AccessDenied"
+            | "AllAccessDisabled"
+            | "AccountProblem"
+            | "AuthorizationFailure"
+            | "AuthorizationPermissionMismatch"
+            | "InsufficientAccountPermissions" => Meaning::Rights,
+            "RequestTimeTooSkewed" => Meaning::Clock,
+            "NoSuchBucket" | "ContainerNotFound" | "InvalidBucketName" | "ContainerDisabled" => {
+                Meaning::Bucket
+            }
+            "PermanentRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException"
+            | "InvalidRegion" => Meaning::Region,
+            "InternalError" | "SlowDown" | "ServiceUnavailable" | "RequestTimeout"
+            | "ServerBusy" | "OperationTimedOut" | "OperationAborted" | "TooManyRequests"
+            | "Throttling" => Meaning::Passing,
+            "BadDigest"
+            | "XAmzContentSHA256Mismatch"
+            | "XAmzContentChecksumMismatch"
+            | "IncompleteBody"
+            | "Md5Mismatch"
+            | "InvalidDigest" => Meaning::Damaged,
+            "QuotaExceeded" | "XMinioStorageFull" | "EntityTooLarge" | "InsufficientStorage" => {
+                Meaning::Full
+            }
+            _ => match self.status {
+                401 => Meaning::Credentials,
+                403 => Meaning::Rights,
+                408 | 409 | 429 => Meaning::Passing,
+                507 => Meaning::Full,
+                300..=399 => Meaning::Region,
+                501 => Meaning::Other,
+                500.. => Meaning::Passing,
+                _ => Meaning::Other,
+            },
+        }
+    }
+
+    fn status_and_words(&self) -> String {
+        let mut text = self.status.to_string();
+        for words in [&self.code, &self.message].into_iter().flatten() {
+            if words.is_empty() {
+                continue;
+            }
+            text.push_str(if text.len() == 3 { " " } else { ": " });
+            text.push_str(words);
+        }
+        text
+    }
+}
+
+impl From<Refusal> for HttpError {
+    fn from(refusal: Refusal) -> Self {
+        // By the kind object_store decides whether to try again.
+        let kind = if refusal.may_pass() {
+            HttpErrorKind::Request
+        } else {
+            HttpErrorKind::Unknown
+        };
+        Self::new(kind, LinkError::Refused(refusal))
+    }
+}
+
+impl LinkError {
+    /// The one inside an error of object_store.
+    pub(in crate::store) fn inside(error: &object_store::Error) -> Option<&Self> {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+
+    /// Whether the same request may succeed in a moment.
+    pub(in crate::store) fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.may_pass(),
+            Self::NoRole(_) => false,
+            Self::Stalled(_) | Self::Unreachable(_) | Self::Broken(_) => true,
+        }
+    }
+
+    /// How long the server wants to be left alone.
+    pub(in crate::store) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        }
+    }
+
+    /// As a job's row will say it; `what` says what failed, and names the thing.
+    pub(in crate::store) fn fault(&self, what: String) -> Fault {
+        let fault = match self {
+            Self::Refused(refusal) => refusal.fault(what),
+            Self::Stalled(_) => Fault::transient(Code::StorageStalled, what)
+                .hint("Look at the server and the network to it: it took or gave no byte."),
+            Self::Unreachable(_) => Fault::transient(Code::StorageUnreachable, what).hint(
+                "See whether the server can be reached from here: the storage's endpoint, its port, a firewall; for a \
+                 certificate that is not trusted there is ca_file.",
+            ),
+            Self::NoRole(_) => Fault::transient(Code::StorageDenied, what).hint(
+                "Give the storage credentials: access_key_id and secret_access_key for s3://, service_account_file for \
+                 gs://, access_key for az://; or give the machine a role.",
+            ),
+            Self::Broken(_) => Fault::transient(Code::StorageFailed, what),
+        };
+        fault.caused_by(self.clone())
+    }
+}
+
+impl Refusal {
+    fn fault(&self, what: String) -> Fault {
+        match self.meaning() {
+            Meaning::Credentials => Fault::permanent(Code::StorageDenied, what).hint(
+                "Correct the storage's credentials: access_key_id and secret_access_key for s3://, access_key for \
+                 az://, service_account_file for gs://, or what the environment or the machine's role gives.",
+            ),
+            Meaning::Rights => Fault::permanent(Code::StorageDenied, what).hint(
+                "Let these credentials read, write, delete and list below the storage's url; OPERATIONS.md has the \
+                 policy.",
+            ),
+            Meaning::Clock => Fault::transient(Code::StorageDenied, what)
+                .hint("Set this host's clock right: a signature is good for minutes only."),
+            Meaning::Bucket => Fault::permanent(Code::BucketMissing, what).hint(
+                "Correct the bucket or container in the storage's url, or create it: pgdumpd makes none.",
+            ),
+            Meaning::Region => Fault::permanent(Code::StorageMisdirected, what).hint(
+                "Correct the storage's region, or its endpoint: the bucket lies elsewhere.",
+            ),
+            Meaning::Full => crate::store::faults::full(what),
+            Meaning::Passing | Meaning::Damaged => Fault::transient(Code::StorageFailed, what),
+            // A server says why in its own words; whether it will say so tomorrow, nobody knows.
+            Meaning::Other => Fault::transient(Code::StorageFailed, what),
+        }
+    }
+}
+
+fn parse(body: &[u8]) -> Option<Words> {
+    let text = std::str::from_utf8(body).ok()?;
+    if !text.contains("<Error") {
+        return None;
+    }
+    quick_xml::de::from_str(text.trim_start()).ok()
+}
+
+fn cut(words: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    words
+        .trim()
+        .chars()
+        .take(LONGEST_WORDS)
+        .map(plain)
+        .collect()
+}

@@ -1,0 +1,467 @@
+//! Requests to an object store, byte by byte: paced where the storage has a bandwidth, and given up when no byte moves.
+//!
+//! object_store's own client has one limit for a whole request, which a large part on a slow link outlasts although all
+//! is well. Here a request may take its time for as long as it gets on. What a server refuses comes back as a
+//! [`LinkError`] with the server's own words, which object_store keeps to itself.
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use http_body::{Body, Frame, SizeHint};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
+    HttpResponse, HttpResponseBody, HttpService,
+};
+use object_store::signer::Method;
+use object_store::{ClientConfigKey, ClientOptions};
+use reqwest::{StatusCode, header};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::error::{LinkError, Refusal};
+use crate::bandwidth::Bandwidth;
+use crate::store::moved::Moved;
+
+/// What is handed to the connection at once: small enough that progress shows on a slow link.
+const SLICE: usize = 64 << 10;
+/// How long to wait for a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// The same for the service that tells a machine its role, which is near or not there.
+const ROLE_LIMIT: Duration = Duration::from_secs(1);
+/// How long no byte may move, unless a third of the deadline is less: then two more tries have their time.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
+/// How long a server may think about what it was sent, under the same condition.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// Servers close a connection that idles; before they do so, we do.
+const IDLE_LIMIT: Duration = Duration::from_secs(15);
+/// More than any server's words for what went wrong.
+const LARGEST_ANSWER: usize = 64 << 10;
+
+/// Makes the clients of one storage.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Connector {
+    certificates: Vec<reqwest::Certificate>,
+    bandwidth: Option<Bandwidth>,
+    deadline: Duration,
+    moved: Moved,
+    /// Whether the machine has told its role before.
+    role_known: Arc<AtomicBool>,
+}
+
+impl Connector {
+    pub(in crate::store) fn new(
+        certificates: Vec<reqwest::Certificate>,
+        bandwidth: Option<Bandwidth>,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            certificates,
+            bandwidth,
+            deadline,
+            moved: Moved::default(),
+            role_known: Arc::default(),
+        }
+    }
+
+    /// Counts the bytes of requests that its clients send.
+    pub(in crate::store) fn moved(&self) -> Moved {
+        self.moved.clone()
+    }
+
+    /// What object_store is to ask this connector for. All limits are the connector's own.
+    pub(in crate::store) fn options() -> ClientOptions {
+        ClientOptions::new()
+            .with_timeout_disabled()
+            .with_connect_timeout(CONNECT_LIMIT)
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let option = |key| options.get_config_value(&key);
+        let plain = option(ClientConfigKey::AllowHttp);
+        // object_store asks for the machine's role with a client of its own, which gives up a connection sooner.
+        let connect_timeout = option(ClientConfigKey::ConnectTimeout);
+        let asks_for_role = connect_timeout
+            != Connector::options().get_config_value(&ClientConfigKey::ConnectTimeout);
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("pgdumpd/", env!("CARGO_PKG_VERSION")))
+            .http1_only()
+            // A signature is for one host, and none of another's business.
+            .redirect(reqwest::redirect::Policy::none())
+            .https_only(plain.as_deref() != Some("true"))
+            .tls_certs_merge(self.certificates.clone())
+            .connect_timeout(if asks_for_role {
+                ROLE_LIMIT
+            } else {
+                CONNECT_LIMIT
+            })
+            .pool_idle_timeout(IDLE_LIMIT)
+            .build()
+            .map_err(|error| object_store::Error::Generic {
+                store: "HTTP",
+                source: Box::new(error),
+            })?;
+        Ok(HttpClient::new(Connection {
+            client,
+            asks_for_role,
+            role_known: Arc::clone(&self.role_known),
+            bandwidth: self.bandwidth.clone(),
+            moved: self.moved.clone(),
+            stall: STALL_LIMIT.min(self.deadline / 3),
+            answer: ANSWER_LIMIT.min(self.deadline / 2),
+            slow_answer: self.deadline,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    client: reqwest::Client,
+    asks_for_role: bool,
+    role_known: Arc<AtomicBool>,
+    bandwidth: Option<Bandwidth>,
+    moved: Moved,
+    stall: Duration,
+    answer: Duration,
+    slow_answer: Duration,
+}
+
+#[async_trait]
+impl HttpService for Connection {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let (parts, body) = request.into_parts();
+        let url = parts.uri.to_string();
+        let url = reqwest::Url::parse(&url)
+            .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        // Putting the parts of an upload together may take a server minutes, in which it says nothing.
+        let puts_together = parts.method == Method::POST;
+        let may_think = if puts_together {
+            self.slow_answer
+        } else {
+            self.answer
+        };
+        let conditions = [header::IF_MATCH, header::IF_NONE_MATCH];
+        let conditional = conditions
+            .iter()
+            .any(|name| parts.headers.contains_key(name));
+        let pulse = Arc::new(Pulse::new(body.content_length() == 0));
+        let mut request = reqwest::Request::new(parts.method, url);
+        *request.headers_mut() = parts.headers;
+        if body.content_length() > 0 {
+            let body = Paced::new(
+                body,
+                self.bandwidth.clone(),
+                Arc::clone(&pulse),
+                self.moved.clone(),
+            );
+            *request.body_mut() = Some(reqwest::Body::wrap(body));
+        }
+        let mut answer = pin!(self.client.execute(request));
+        let answer = loop {
+            let (last, sent) = pulse.last();
+            let limit = if sent { may_think } else { self.stall };
+            tokio::select! {
+                answer = &mut answer => break answer.map_err(|error| self.failed(error))?,
+                () = sleep_until(last + limit) => {
+                    if pulse.last() == (last, sent) {
+                        return Err(stalled(limit));
+                    }
+                }
+            }
+        };
+        let (parts, body) = http::Response::<reqwest::Body>::from(answer).into_parts();
+        let body = HttpResponseBody::new(Watched::new(body, self.stall));
+        let answer = HttpResponse::from_parts(parts, body);
+        if self.asks_for_role && answer.status().is_success() {
+            self.role_known.store(true, Ordering::Relaxed);
+        }
+        judge(answer, puts_together, conditional).await
+    }
+}
+
+impl Connection {
+    fn failed(&self, error: reqwest::Error) -> HttpError {
+        // A machine that has told it once will tell it again.
+        if self.asks_for_role && !self.role_known.load(Ordering::Relaxed) {
+            return HttpError::new(HttpErrorKind::Unknown, LinkError::NoRole(innermost(&error)));
+        }
+        broken(error)
+    }
+}
+
+/// Passes on what object_store must see to do its work, and turns every other refusal into a [`LinkError`].
+async fn judge(
+    answer: HttpResponse,
+    puts_together: bool,
+    conditional: bool,
+) -> Result<HttpResponse, HttpError> {
+    let status = answer.status();
+    if status.is_success() {
+        // A server that began to answer before it knew says what went wrong in the body.
+        return if puts_together {
+            judge_body(answer).await
+        } else {
+            Ok(answer)
+        };
+    }
+    let (parts, body) = answer.into_parts();
+    let refusal = Refusal::read(status.as_u16(), &parts.headers, &words(body).await);
+    // What object_store tells from one another by the status alone. A missing bucket is no missing object.
+    let is_known = match status {
+        StatusCode::NOT_MODIFIED | StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => {
+            conditional
+        }
+        StatusCode::NOT_FOUND => !refusal.is_of_the_bucket(),
+        _ => false,
+    };
+    if is_known {
+        return Ok(HttpResponse::from_parts(parts, Bytes::new().into()));
+    }
+    Err(refusal.into())
+}
+
+async fn judge_body(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (parts, body) = answer.into_parts();
+    let body = body.bytes().await?;
+    match Refusal::in_success(parts.status.as_u16(), &body) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(HttpResponse::from_parts(parts, body.into())),
+    }
+}
+
+/// The beginning of an error's body; what cannot be read says nothing.
+async fn words(body: HttpResponseBody) -> Vec<u8> {
+    let mut words = Vec::new();
+    let mut stream = body.bytes_stream();
+    while let Ok(Some(piece)) = stream.try_next().await {
+        words.extend_from_slice(&piece);
+        if words.len() >= LARGEST_ANSWER {
+            words.truncate(LARGEST_ANSWER);
+            break;
+        }
+    }
+    words
+}
+
+fn stalled(limit: Duration) -> HttpError {
+    HttpError::new(HttpErrorKind::Timeout, LinkError::Stalled(limit))
+}
+
+/// Every way a connection may break is tried again where the request may be repeated.
+fn broken(error: reqwest::Error) -> HttpError {
+    let innermost = innermost(&error);
+    if error.is_connect() {
+        HttpError::new(HttpErrorKind::Connect, LinkError::Unreachable(innermost))
+    } else if error.is_builder() {
+        HttpError::new(HttpErrorKind::Unknown, LinkError::Broken(innermost))
+    } else {
+        HttpError::new(HttpErrorKind::Interrupted, LinkError::Broken(innermost))
+    }
+}
+
+/// What it comes down to; the layers above only say that there was an error.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// When a byte of a request last moved.
+#[derive(Debug)]
+struct Pulse(Mutex<(Instant, bool)>);
+
+impl Pulse {
+    fn new(sent: bool) -> Self {
+        Self(Mutex::new((Instant::now(), sent)))
+    }
+
+    /// The time, and whether all has been sent.
+    fn last(&self) -> (Instant, bool) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn beat(&self, at: Instant, sent: bool) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (at, sent);
+    }
+}
+
+/// A request's body, in slices, each when the bandwidth allows it.
+struct Paced {
+    body: HttpRequestBody,
+    current: Bytes,
+    left: u64,
+    bandwidth: Option<Bandwidth>,
+    /// Until the next slice, which is reserved then, may go.
+    waiting: Option<Pin<Box<Sleep>>>,
+    pulse: Arc<Pulse>,
+    moved: Moved,
+}
+
+impl Paced {
+    fn new(
+        body: HttpRequestBody,
+        bandwidth: Option<Bandwidth>,
+        pulse: Arc<Pulse>,
+        moved: Moved,
+    ) -> Self {
+        Self {
+            left: body.content_length() as u64,
+            body,
+            current: Bytes::new(),
+            bandwidth,
+            waiting: None,
+            pulse,
+            moved,
+        }
+    }
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let this = self.get_mut();
+        while this.current.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                Some(frame) => this.current = frame?.into_data().unwrap_or_default(),
+                None => return Poll::Ready(None),
+            }
+        }
+        let size = SLICE.min(this.current.len());
+        if let (Some(bandwidth), None) = (&this.bandwidth, &this.waiting) {
+            let wait = bandwidth.take(size as u64);
+            // Waiting for one's turn is no stall.
+            this.pulse.beat(Instant::now() + wait, false);
+            this.waiting = Some(Box::pin(sleep(wait)));
+        }
+        if let Some(waiting) = &mut this.waiting {
+            ready!(waiting.as_mut().poll(context));
+            this.waiting = None;
+        }
+        let slice = this.current.split_to(size);
+        this.left = this.left.saturating_sub(size as u64);
+        this.moved.add(size as u64);
+        this.pulse.beat(Instant::now(), this.left == 0);
+        Poll::Ready(Some(Ok(Frame::data(slice))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// A response's body, which must get on while it is waited for. A reader may take its time.
+struct Watched {
+    body: reqwest::Body,
+    limit: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watched {
+    fn new(body: reqwest::Body, limit: Duration) -> Self {
+        Self {
+            body,
+            limit,
+            waiting: None,
+        }
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            this.waiting = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(broken)));
+        }
+        let limit = this.limit;
+        let waiting = this.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(waiting.as_mut().poll(context));
+        Poll::Ready(Some(Err(stalled(limit))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn ask(client: &HttpClient, address: &str) -> Result<(), LinkError> {
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.uri_mut() = address.parse().unwrap();
+        let answer = client.execute(request).await;
+        answer.map(drop).map_err(|error| {
+            let error = object_store::Error::Generic {
+                store: "test",
+                source: Box::new(error),
+            };
+            LinkError::inside(&error).unwrap().clone()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_has_told_its_role_once_is_asked_again() {
+        let connector = Connector::new(Vec::new(), None, Duration::from_secs(10));
+        // As object_store asks for it.
+        let options = Connector::options()
+            .with_connect_timeout(Duration::from_secs(1))
+            .with_allow_http(true);
+        let client = connector.connect(&options).unwrap();
+        let nobody = "http://127.0.0.1:9/";
+        let none = ask(&client, nobody).await.unwrap_err();
+        assert!(
+            matches!(none, LinkError::NoRole(_)) && !none.may_pass(),
+            "{none:?}"
+        );
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let answering = tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let asked = client.read(&mut [0; 4096]).await.unwrap();
+            assert!(asked > 0);
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            client.write_all(answer.as_bytes()).await.unwrap();
+        });
+        ask(&client, &address).await.unwrap();
+        answering.await.unwrap();
+        // One that does not answer for a moment is no machine without a role.
+        let busy = ask(&client, nobody).await.unwrap_err();
+        assert!(
+            matches!(busy, LinkError::Unreachable(_)) && busy.may_pass(),
+            "{busy:?}"
+        );
+    }
+}
