@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::binaries::{Binaries, MAJORS};
 use crate::database::{Database, Role};
 use crate::eventually::eventually;
+use crate::skip::Needs;
 use directory::Lease;
 use server::Server;
 
@@ -51,11 +52,7 @@ pub async fn cluster_of(major: u32) -> Option<&'static Cluster> {
     let Some(binaries) = Binaries::of(major) else {
         let missing =
             format!("PostgreSQL {major} is not installed: run script/bootstrap --all-majors");
-        assert!(
-            std::env::var_os("PGDUMPD_TEST_ALL_MAJORS").is_none(),
-            "{missing}"
-        );
-        eprintln!("SKIPPED: {missing}");
+        Needs::AllMajors.missing(&missing);
         return None;
     };
     let cell = &MAJOR[(major - MAJORS.start()) as usize];
@@ -130,11 +127,54 @@ impl Cluster {
 
     /// Creates an empty database from `template0`.
     pub async fn database(&self) -> Database {
+        self.database_of("template0").await
+    }
+
+    async fn database_of(&self, template: &str) -> Database {
         // The watchdog drops databases whose process is gone: it reads the pid in the name.
         let name = format!("t{}_{}", std::process::id(), &unique()[..12]);
-        self.administer(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+        self.administer(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .await;
         Database::existing(self, &name)
+    }
+
+    /// Creates a database as a copy of one that whoever comes first prepares: what all tests begin with is done once.
+    ///
+    /// `kind` names it, `made_of` is the text that it is made of: another text is another template.
+    pub async fn prepared_database(
+        &self,
+        kind: &str,
+        made_of: &str,
+        prepare: impl AsyncFnOnce(&Database),
+    ) -> Database {
+        let template = format!("prepared_{kind}_{:08x}", shared::fnv(made_of));
+        let mut connection = self.administrator().await;
+        let sql = |sql: String| AssertSqlSafe(sql);
+        // Ends with this connection, also where the preparation panics.
+        let lock = format!("SELECT pg_advisory_lock(hashtext('{template}'))");
+        connection.execute(sql(lock)).await.unwrap();
+        let is_ready =
+            format!("SELECT FROM pg_database WHERE datname = '{template}' AND datistemplate");
+        let ready = connection.fetch_optional(sql(is_ready)).await.unwrap();
+        if ready.is_none() {
+            for statement in [
+                format!("DROP DATABASE IF EXISTS {template} WITH (FORCE)"),
+                format!("CREATE DATABASE {template} TEMPLATE template0"),
+            ] {
+                connection.execute(sql(statement)).await.unwrap();
+            }
+            prepare(&Database::existing(self, &template)).await;
+            let done =
+                format!("ALTER DATABASE {template} IS_TEMPLATE true ALLOW_CONNECTIONS false");
+            connection.execute(sql(done)).await.unwrap();
+            // Nothing may be connected to what is copied.
+            let end = format!(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{template}'"
+            );
+            connection.execute(sql(end)).await.unwrap();
+        }
+        connection.close().await.unwrap();
+        self.database_of(&template).await
     }
 
     /// Creates a LOGIN role; `attributes` as in CREATE ROLE, for example `"CREATEDB"` or `""`.
@@ -149,22 +189,26 @@ impl Cluster {
     }
 
     async fn administer(&self, sql: &str) {
+        let mut connection = self.administrator().await;
+        connection
+            .execute(AssertSqlSafe(sql))
+            .await
+            .unwrap_or_else(|error| panic!("{error}, in: {sql}"));
+    }
+
+    async fn administrator(&self) -> PgConnection {
         let options = PgConnectOptions::new_without_pgpass()
             .socket(&self.server.socket_dir)
             .port(self.server.port)
             .username("postgres")
             .database("postgres");
         // "sorry, too many clients already" passes when other tests end.
-        let mut connection = eventually(
+        eventually(
             "connect to the cluster",
             Duration::from_secs(30),
             async || options.connect().await.ok(),
         )
-        .await;
-        connection
-            .execute(AssertSqlSafe(sql))
-            .await
-            .unwrap_or_else(|error| panic!("{error}, in: {sql}"));
+        .await
     }
 }
 

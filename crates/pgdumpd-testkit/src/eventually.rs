@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Polls `check` every 10 ms until it gives a value.
+/// The first pause. What is to happen at once is seen at once.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// The longest: a check costs a server as much as the daemon that it waits for.
+const LONGEST: Duration = Duration::from_millis(60);
+
+/// Polls `check` until it gives a value, at first every 10 ms, later every 60 ms.
 ///
 /// # Panics
 /// With `what` in the message, when `deadline` has passed without one.
@@ -12,6 +17,7 @@ pub async fn eventually<T>(
     mut check: impl AsyncFnMut() -> Option<T>,
 ) -> T {
     let started = Instant::now();
+    let mut pause = SHORTEST;
     loop {
         if let Some(value) = check().await {
             return value;
@@ -20,6 +26,7 @@ pub async fn eventually<T>(
             started.elapsed() < deadline,
             "not within {deadline:?}: {what}"
         );
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 5 / 4).min(LONGEST);
     }
 }

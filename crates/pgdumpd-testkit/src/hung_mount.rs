@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
+use crate::skip::Needs;
+
 /// A directory below which every look, open and write waits until this is dropped, and then fails.
 ///
 /// It is a FUSE file system whose server never answers. A process that waits there can be killed.
@@ -36,7 +38,7 @@ impl HungMount {
                 server: Some(server),
             }),
             Err(error) => {
-                eprintln!("SKIPPED: this user may not mount a file system: {error}");
+                Needs::Mounts.missing(&format!("this user may not mount a file system: {error}"));
                 None
             }
         }

@@ -20,7 +20,8 @@
 //! - `PGDUMPD_TEST_CLUSTERS`: where shared clusters live (default: a folder per user below the
 //!   temporary directory);
 //! - `PGDUMPD_TEST_ALL_MAJORS`: when set, a major that is not installed fails a test, which else
-//!   is skipped.
+//!   is skipped;
+//! - `PGDUMPD_TEST_MOUNTS`: when set, so does a file system that cannot be mounted.
 #![expect(
     clippy::panic,
     clippy::print_stderr,
@@ -39,6 +40,7 @@ mod judge;
 mod manifest_text;
 mod proxy;
 mod s3_server;
+mod skip;
 mod user;
 
 pub use binaries::python;
@@ -53,3 +55,4 @@ pub use judge::contents;
 pub use manifest_text::manifest_text;
 pub use proxy::Proxy;
 pub use s3_server::{S3Keys, S3Server, s3_server};
+pub use skip::Needs;

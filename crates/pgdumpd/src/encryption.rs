@@ -3,13 +3,13 @@
 //! [`Recipients`] encrypt and cannot decrypt: all that a daemon is given. [`Identities`] decrypt: a person hands
 //! them to a command that reads a backup again. Nobody here knows pipelines or storages.
 
-mod encrypter;
+mod encryptor;
 mod identities;
 mod recipients;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::encrypter::Encrypter;
+pub use self::encryptor::Encryptor;
 pub use self::identities::{HEAD_BYTES, Identities, fault_of_reading, is_damage, is_truncation};
 pub use self::recipients::{BadRecipient, MAX_RECIPIENTS, Recipients};
 

@@ -26,8 +26,12 @@ pub(super) async fn join(binaries: Binaries) -> Cluster {
 /// nor do two versions of this kit with other settings.
 fn fingerprint(bin_dir: &Path) -> String {
     let text = format!("{}{SETTINGS}{HBA}", bin_dir.display());
-    let fnv = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+    format!("{:08x}", fnv(&text))
+}
+
+/// A short number for a text.
+pub(super) fn fnv(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    format!("{fnv:08x}")
+    })
 }

@@ -265,7 +265,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::encryption::{Encrypter, Recipients};
+    use crate::encryption::{Encryptor, Recipients};
 
     fn pair() -> (Identities, Recipients) {
         let identity = Identity::generate();
@@ -295,12 +295,12 @@ mod tests {
         let (own, recipients) = pair();
         for size in [0, 1, 65_535, 65_536, 65_537, 131_072, 500_000] {
             let content: Vec<u8> = (0..size).map(|at: u32| (at / 7 % 251) as u8).collect();
-            let mut encrypter = Encrypter::new(&recipients).unwrap();
+            let mut encryptor = Encryptor::new(&recipients).unwrap();
             let mut ciphertext = Vec::new();
             for piece in content.chunks(70_001) {
-                ciphertext.extend_from_slice(&encrypter.push(piece).unwrap());
+                ciphertext.extend_from_slice(&encryptor.push(piece).unwrap());
             }
-            ciphertext.extend_from_slice(&encrypter.finish().unwrap());
+            ciphertext.extend_from_slice(&encryptor.finish().unwrap());
             assert!(own.decrypt("it", &ciphertext).unwrap() == content, "{size}");
         }
     }

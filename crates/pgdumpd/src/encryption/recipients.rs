@@ -6,7 +6,7 @@ use age::armor::{ArmoredWriter, Format};
 use age::stream::StreamWriter;
 use age::x25519::Recipient;
 
-use super::encrypter::failed;
+use super::encryptor::failed;
 use crate::fault::Fault;
 
 /// More are refused: each takes its place at the head of every archive.

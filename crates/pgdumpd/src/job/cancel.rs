@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::error::AttemptError;
-
 /// Why a job must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CancelReason {
@@ -19,6 +17,10 @@ pub(super) enum CancelReason {
     /// It ran for longer than it may.
     Timeout(Duration),
 }
+
+/// The step was dropped: the job is to stop.
+#[derive(Debug)]
+pub(super) struct Cancelled;
 
 /// Stops a job. The first reason stands, except that a lost lease overrides every other.
 #[derive(Debug, Default)]
@@ -51,14 +53,14 @@ impl JobCancel {
     /// Runs a step that may be dropped when the job is to stop.
     ///
     /// # Errors
-    /// [`AttemptError::Cancelled`] if it was dropped.
+    /// [`Cancelled`] if it was dropped.
     pub(super) async fn or_cancelled<T>(
         &self,
         step: impl Future<Output = T>,
-    ) -> Result<T, AttemptError> {
+    ) -> Result<T, Cancelled> {
         tokio::select! {
             biased;
-            () = self.token.cancelled() => Err(AttemptError::Cancelled),
+            () = self.token.cancelled() => Err(Cancelled),
             done = step => Ok(done),
         }
     }

@@ -360,7 +360,7 @@ impl Dumping<'_> {
         let grace = STOP_GRACE.min(self.config.stall_timeout);
         let exit = tokio::time::timeout(grace, dump.wait());
         let fault = match self.cancel.or_cancelled(exit).await {
-            Err(cancelled) => return cancelled,
+            Err(cancelled) => return cancelled.into(),
             Ok(Ok(Err(exit))) => self.explain(exit).await,
             Ok(Ok(Ok(_)) | Err(_)) => fault,
         };

@@ -1,6 +1,6 @@
 //! How an attempt that did not succeed ended: one step failed, or it was cancelled.
 
-use super::cancel::CancelReason;
+use super::cancel::{CancelReason, Cancelled};
 use crate::code::Code;
 use crate::dump::Warnings;
 use crate::fault::Fault;
@@ -90,6 +90,12 @@ impl Failed {
 impl From<Failed> for AttemptError {
     fn from(failed: Failed) -> Self {
         Self::Failed(failed)
+    }
+}
+
+impl From<Cancelled> for AttemptError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
     }
 }
 

@@ -6,13 +6,13 @@ use tokio::sync::mpsc;
 
 use super::end::{ArchiveEnd, Streamed};
 use super::error::StreamEnd;
-use crate::encryption::{Encrypter, Recipients};
+use crate::encryption::{Encryptor, Recipients};
 use crate::hex::hex;
 
 /// On the thread that hashes: both together pass several times what a COPY gives (docs/BENCHMARKS.md), and a thread of
 /// its own would take a processor from pg_dump and the server.
 pub(super) struct Output<'a> {
-    encrypter: Option<Encrypter>,
+    encryptor: Option<Encryptor>,
     hash: Hash,
     archive_bytes: u64,
     outgoing: &'a mpsc::Sender<Bytes>,
@@ -23,9 +23,9 @@ impl<'a> Output<'a> {
         encrypt_to: Option<&Recipients>,
         outgoing: &'a mpsc::Sender<Bytes>,
     ) -> Result<Self, StreamEnd> {
-        let encrypter = encrypt_to.map(Encrypter::new).transpose();
+        let encryptor = encrypt_to.map(Encryptor::new).transpose();
         Ok(Self {
-            encrypter: encrypter.map_err(StreamEnd::internal)?,
+            encryptor: encryptor.map_err(StreamEnd::internal)?,
             hash: Hash::default(),
             archive_bytes: 0,
             outgoing,
@@ -35,9 +35,9 @@ impl<'a> Output<'a> {
     /// Passes the archive's next bytes on. Blocks while the sink cannot take them.
     pub(super) fn send(&mut self, bytes: Bytes) -> Result<(), StreamEnd> {
         self.archive_bytes += bytes.len() as u64;
-        match &mut self.encrypter {
-            Some(encrypter) => {
-                let ciphertext = encrypter.push(&bytes).map_err(StreamEnd::internal)?;
+        match &mut self.encryptor {
+            Some(encryptor) => {
+                let ciphertext = encryptor.push(&bytes).map_err(StreamEnd::internal)?;
                 self.hash_and_send(ciphertext)
             }
             None => self.hash_and_send(bytes),
@@ -50,8 +50,8 @@ impl<'a> Output<'a> {
         end: ArchiveEnd,
         dump_bytes: Option<u64>,
     ) -> Result<Streamed, StreamEnd> {
-        if let Some(encrypter) = self.encrypter.take() {
-            let rest = encrypter.finish().map_err(StreamEnd::internal)?;
+        if let Some(encryptor) = self.encryptor.take() {
+            let rest = encryptor.finish().map_err(StreamEnd::internal)?;
             self.hash_and_send(rest)?;
         }
         let archive_bytes = self.archive_bytes;

@@ -1,7 +1,10 @@
 //! `pgdumpd check`: what would fail tonight is found tonight, with a hint and exit code 6.
 
+use pgdumpd::migrate::{Grants, migrate};
+use pgdumpd_client::BackupRequest;
 use pgdumpd_testkit::{Role, cluster_of, eventually};
 use serde_json::Value;
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::harness::{SOON, Said, World, quoted};
@@ -260,4 +263,44 @@ async fn a_check_finds_what_is_wrong_with_a_storage() {
     std::fs::write(foreign.join("letter.txt"), "mine").unwrap();
     world.set("storages.local", "path", quoted(foreign.to_str().unwrap()));
     finds(&world, &[("storage local", "storage_foreign")]);
+}
+
+#[tokio::test]
+async fn a_check_warns_before_a_role_has_all_the_backups_that_it_may_keep() {
+    let world = World::new().await;
+    let role = world.cluster.role("").await.name;
+    let grants = Grants {
+        producers: vec![role.clone()],
+        ..Grants::default()
+    };
+    migrate(&world.pool, &grants).await.unwrap();
+    world
+        .sql(&format!(
+            "INSERT INTO pgdumpd.quotas (requested_by, queued_jobs, kept_backups) VALUES ('{role}', NULL, 2)"
+        ))
+        .await;
+    let _daemon = world.daemon().await;
+    let producer = PgPool::connect(&world.queue.url_as(&role)).await.unwrap();
+    let request = BackupRequest::new("shop");
+    let mut last = None;
+    for (kept, warned) in [(1, false), (2, true)] {
+        let job = pgdumpd_client::enqueue(&producer, &request);
+        let job = job.await.unwrap().id;
+        world.succeeded(job).await;
+        last = Some(job);
+        let said = world.say(&["check"]).code(0);
+        let warning = format!("role \"{role}\" has {kept} of the 2 backups that it may keep");
+        assert_eq!(said.out.contains(&warning), warned, "{}", said.out);
+    }
+    let refused = pgdumpd_client::enqueue(&producer, &request).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("pgdumpd.quotas") || refused.contains("2 backups"),
+        "{refused}"
+    );
+    world
+        .say(&["delete", &last.unwrap().to_string(), "--yes"])
+        .code(0);
+    let said = world.say(&["check"]).code(0);
+    assert!(!said.out.contains("may keep"), "{}", said.out);
 }

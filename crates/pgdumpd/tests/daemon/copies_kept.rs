@@ -5,7 +5,8 @@ use pgdumpd_testkit::eventually;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
-use crate::copies::{copying, held, hold_publishing, logged};
+use crate::harness::copies::{copying, held, hold_publishing};
+use crate::harness::logged;
 use crate::harness::{SOON, World};
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use pgdumpd_client::{BackupRequest, BackupSpec, JobState};
 use pgdumpd_testkit::{contents, eventually, fill};
 
-use crate::copies::copying;
 use crate::encryption::{MARKER, mark, marked, pair};
+use crate::harness::copies::copying;
 use crate::harness::{SOON, World, quoted};
 
 #[tokio::test]

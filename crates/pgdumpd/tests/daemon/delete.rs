@@ -7,8 +7,8 @@ use pgdumpd_testkit::eventually;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
-use crate::copies::copying;
 use crate::fsck::manifest_of;
+use crate::harness::copies::copying;
 use crate::harness::{Daemon, SOON, World};
 use crate::retention::whole;
 

@@ -5,7 +5,7 @@ use pgdumpd_testkit::eventually;
 use rustix::process::Signal;
 use uuid::Uuid;
 
-use crate::copies::copying;
+use crate::harness::copies::copying;
 use crate::harness::{Daemon, SOON, World, quoted};
 use crate::retention::APPLIED;
 

@@ -8,9 +8,9 @@ use pgdumpd_testkit::{contents, fill, fill_large_objects, manifest_text};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::copies::copying;
 use crate::encryption::pair;
 use crate::fsck::{change_manifest, manifest_of};
+use crate::harness::copies::copying;
 use crate::harness::{World, quoted};
 
 /// The secret half of the key that the older version's sealed backup is encrypted to.

@@ -5,8 +5,8 @@ use pgdumpd_testkit::eventually;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::copies::copying;
 use crate::fsck::{backed_up, change_manifest, manifest_of, second_backup};
+use crate::harness::copies::copying;
 use crate::harness::{SOON, World, quoted};
 use crate::retention::whole;
 

@@ -8,8 +8,8 @@ use rustix::process::Signal;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
-use crate::copies::{copying, hold_publishing};
 use crate::fsck::change_manifest;
+use crate::harness::copies::{copying, hold_publishing};
 use crate::harness::{Daemon, SOON, World, quoted};
 use crate::manifests::put_in_place;
 use crate::retention::{APPLIED, held, keeping, sorted, state_of, whole};
@@ -338,7 +338,7 @@ async fn what_a_copy_reads_at_this_moment_stays_until_the_copy_has_ended() {
     let holder = hold_publishing(&world).await;
     let daemon = world.daemon().await;
     let read = world.back_up().await;
-    crate::copies::held(&world).await;
+    crate::harness::copies::held(&world).await;
     for _ in 0..2 {
         whole(&world, &daemon).await;
     }

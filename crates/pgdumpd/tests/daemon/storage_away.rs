@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pgdumpd_client::JobStatus;
-use pgdumpd_testkit::eventually;
+use pgdumpd_testkit::{Needs, eventually};
 use sqlx::Connection as _;
 use uuid::Uuid;
 
-use crate::copies::{copying, held, hold_publishing};
+use crate::harness::copies::{copying, held, hold_publishing};
 use crate::harness::{SOON, World, quoted};
 
 /// A way for a storage to go away, after which nothing may be written under its path.
@@ -68,7 +68,7 @@ impl Place {
             std::fs::create_dir(&place.aside).unwrap();
         }
         if going.needs_mount() && !place.mount() {
-            eprintln!("SKIPPED: this user may not mount a file system");
+            Needs::Mounts.missing("this user may not mount a file system");
             return None;
         }
         if going == Going::Covered {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use pgdumpd_client::{BackupRequest, BackupSpec, JobState, JobStatus};
-use pgdumpd_testkit::fill;
+use pgdumpd_testkit::{Needs, fill};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use uuid::Uuid;
 
@@ -88,8 +88,8 @@ async fn a_full_disk_fails_the_attempt_leaves_nothing_and_the_next_one_succeeds(
     let world = world_with_data().await;
     let storage = world.storage();
     let Some(disk) = Tmpfs::mount(&storage, "4m") else {
-        eprintln!(
-            "SKIPPED: this user may not mount a file system; the test of file sizes covers the rest"
+        Needs::Mounts.missing(
+            "this user may not mount a file system; the test of file sizes covers the rest",
         );
         return;
     };
@@ -214,7 +214,7 @@ fn small_disk(world: &mut World) -> Option<Tmpfs<'static>> {
     let path: &'static Path = Box::leak(world.storage().into_boxed_path());
     let disk = Tmpfs::mount(path, "1m");
     if disk.is_none() {
-        eprintln!("SKIPPED: this user may not mount a file system");
+        Needs::Mounts.missing("this user may not mount a file system");
     }
     world.set("storages.local", "min_free", quoted("1KiB"));
     disk

@@ -10,7 +10,7 @@ use pgdumpd_testkit::eventually;
 use rustix::process::Signal;
 use tokio::net::TcpListener;
 
-use crate::copies::copying;
+use crate::harness::copies::copying;
 use crate::harness::{Daemon, SOON, World, quoted};
 
 impl World {

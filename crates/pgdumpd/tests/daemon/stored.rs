@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Executor as _, Row as _};
 use uuid::Uuid;
 
-use crate::copies::copying;
 use crate::fsck::{manifest_of, second_backup};
+use crate::harness::copies::copying;
 use crate::harness::{SOON, World, quoted};
 
 async fn backed_up() -> (World, Uuid) {

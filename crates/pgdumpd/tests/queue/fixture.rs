@@ -30,9 +30,17 @@ pub(crate) async fn fixture() -> Fixture {
 }
 
 pub(crate) async fn fixture_on(cluster: &Cluster) -> Fixture {
-    let db = cluster.database().await;
+    let schema = migrate::print(&Grants::default());
+    let db = cluster.prepared_database("queue", &schema, async |template| {
+        hostile_public(template).await;
+        let pool = template.qualified_pool().await;
+        migrate::migrate(&pool, &Grants::default()).await.unwrap();
+    });
+    let db = db.await;
+    // Each queue has an id of its own.
+    db.execute("UPDATE pgdumpd.queue SET id = gen_random_uuid()")
+        .await;
     let (daemon, producer) = (cluster.role("").await, cluster.role("").await);
-    hostile_public(&db).await;
     let admin = db.qualified_pool().await;
     let grants = Grants {
         producers: vec![producer.name.clone()],

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pgdumpd_testkit::fill;
+use pgdumpd_testkit::{Needs, fill};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -46,7 +46,7 @@ impl Mounted {
             Some(c"size=96m"),
         );
         if let Err(error) = &mounted {
-            eprintln!("SKIPPED: this user may not mount a file system: {error}");
+            Needs::Mounts.missing(&format!("this user may not mount a file system: {error}"));
         }
         Self {
             root,

@@ -10,10 +10,10 @@ use super::Recipients;
 use crate::code::Code;
 use crate::fault::Fault;
 
-/// Takes plaintext and gives ciphertext, which together with [`Encrypter::finish`]'s is one age file.
+/// Takes plaintext and gives ciphertext, which together with [`Encryptor::finish`]'s is one age file.
 ///
 /// Holds less than one chunk of plaintext. Is work for a thread of its own.
-pub struct Encrypter {
+pub struct Encryptor {
     stream: StreamWriter<Outlet>,
     outlet: Outlet,
 }
@@ -22,7 +22,7 @@ pub struct Encrypter {
 #[derive(Clone, Default)]
 struct Outlet(Arc<Mutex<Vec<u8>>>);
 
-impl Encrypter {
+impl Encryptor {
     /// Begins a file that each of the recipients can decrypt, with a key of its own.
     ///
     /// # Errors
