@@ -17,7 +17,7 @@ EXIT_CODES = {"succeeded": 0, "failed": 1, "cancelled": 3}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", help="the name of the database to back up, as the daemon knows it")
-    parser.add_argument("--label", help="a word of your own, kept with the backup")
+    parser.add_argument("--label", help="your own label, kept with the backup")
     parser.add_argument("--key", help="an idempotency key: the same key gives the same job")
     parser.add_argument("--cancel", action="store_true", help="cancel the job as soon as it runs")
     arguments = parser.parse_args()

@@ -44,7 +44,8 @@ pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Cancelled
         "already_cancelled" => Ok(Cancelled::AlreadyCancelled),
         "not_found" => Ok(Cancelled::NotFound),
         _ => Err(ClientError::Database(sqlx::Error::Decode(
-            format!("pgdumpd.cancel_backup said \"{word}\", which this crate does not know").into(),
+            format!("pgdumpd.cancel_backup returned \"{word}\", which this crate does not know")
+                .into(),
         ))),
     }
 }

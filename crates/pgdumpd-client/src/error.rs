@@ -14,7 +14,7 @@ pub enum ClientError {
     Invalid(#[from] InvalidRequest),
 
     /// The database has no queue, or one that is older than this crate.
-    #[error("this database has no queue of pgdumpd, or an older one")]
+    #[error("this database has no pgdumpd queue, or one of an older version")]
     NotMigrated(#[source] sqlx::Error),
 
     /// The database refused the request: a value is against one of its rules, the role has as many queued jobs as it may
@@ -62,7 +62,7 @@ impl ClientError {
             Self::Refused { hint, .. } => hint.as_deref(),
             Self::IdTaken { .. } => Some("Leave the id out, or choose a new random one."),
             Self::Denied { .. } => Some(
-                "Run `pgdumpd migrate --grant-producer ROLE` for a role that enqueues, or `--grant-reader ROLE` for one that looks on.",
+                "Run `pgdumpd migrate --grant-producer ROLE` for a role that enqueues, or `--grant-reader ROLE` for one that only reads.",
             ),
             Self::InTransaction => Some(
                 "Enqueue in the transaction, commit it, and then watch the job; or enqueue and wait before the transaction begins.",

@@ -57,7 +57,7 @@ impl fmt::Display for JobKind {
 
 /// A word that is no kind of job that this version knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no kind of job: backup or copy")]
+#[error("unknown kind of job \"{0}\": known are backup and copy")]
 pub struct UnknownKind(String);
 
 impl FromStr for JobKind {
@@ -115,7 +115,7 @@ impl fmt::Display for JobState {
 
 /// A word that is no state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no state: queued, running, succeeded, failed or cancelled")]
+#[error("unknown state \"{0}\": known are queued, running, succeeded, failed and cancelled")]
 pub struct UnknownState(String);
 
 impl FromStr for JobState {

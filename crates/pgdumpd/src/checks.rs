@@ -132,14 +132,14 @@ async fn check_memory(served: &Served, queue: &Queue) -> Vec<(String, Finding)> 
     lost.filter_map(|known| {
         let (now, config) = (id_of(&known.name)?, served.storages.get(&known.name)?);
         let what = format!(
-            "{} backups that were stored under this name lie in the storage {}, which no daemon has in its configuration; \
+            "{} backups that were stored under this name are in the storage {}, which no daemon has in its configuration; \
              {} is the storage {now}",
             known.backups,
             known.id,
             config.place.shown()
         );
         let finding = Finding::warning("backups_elsewhere", what).hint(
-            "Configure where the former storage lies, under any name: backups are found by the id of their storage.",
+            "Add the former storage to the configuration, under any name: backups are found by the id of their storage.",
         );
         Some((known.name, finding))
     })
@@ -224,7 +224,7 @@ fn nearly_used(quota: &KeptQuota) -> Finding {
         format!("role \"{role}\" has {kept} of the {allowed} backups that it may keep"),
     )
     .hint(
-        "Once it has all of them it can ask for no further one. Give its targets a keep_last, delete some with \
+        "At the limit it cannot request another one. Give its targets a keep_last, delete some with \
          `pgdumpd delete`, or allow more in the table pgdumpd.quotas.",
     )
 }

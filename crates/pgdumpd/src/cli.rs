@@ -40,7 +40,7 @@ use exit::Exit;
 #[derive(Debug, Parser)]
 #[command(name = "pgdumpd", version, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// The configuration file; by default $PGDUMPD_CONFIG, else /etc/pgdumpd/pgdumpd.toml where it exists
+    /// The configuration file; by default $PGDUMPD_CONFIG, else /etc/pgdumpd/pgdumpd.toml if it exists
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -48,12 +48,12 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-With nothing but DATABASE_URL set, the queue lives in that database, the one target is that database (by its \
+With nothing but DATABASE_URL set, the queue is in that database, the one target is that database (by its \
 name), and backups go to a local directory.
 
 Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 not found, 4 the backup failed, 5 the backup was \
 cancelled, 6 a check found something that would fail or is damaged, 7 only a part could be done or checked, 130 a \
-wait was ended by Ctrl-C (the job goes on).";
+wait was ended by Ctrl-C (the job continues).";
 
 /// How long the process waits at its end for checks of storages, so that they take away what they have put there.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
@@ -63,15 +63,15 @@ const EXIT_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon: claim jobs and take backups until told to stop
+    /// Run the daemon: claim jobs and take backups until stopped
     Run,
     /// Create or update the queue's schema, and grant roles their rights
     Migrate(migrate::Args),
-    /// Give a cloned queue an id of its own, and cancel what came with it
+    /// Give a cloned queue its own id, and cancel the jobs that were cloned with it
     Adopt(adopt::Args),
-    /// Connect to everything and say what would fail tonight
+    /// Connect to everything and report what would fail tonight
     Check(check::Args),
-    /// Ask for a backup
+    /// Request a backup
     Enqueue(enqueue::Args),
     /// Show one job, or what is queued and running
     Status(status::Args),
@@ -83,11 +83,11 @@ enum Command {
     Show(show::Args),
     /// Read a backup again and compare it with its manifest
     Verify(verify::Args),
-    /// Bring a backup, or a few tables of it, back as a local file
+    /// Write a backup, or a few tables of it, to a local file
     Fetch(fetch::Args),
-    /// Compare the queue with what the storages hold, and clear up
+    /// Compare the queue with what the storages hold, and clean up
     Fsck(fsck::Args),
-    /// Ask for a backup's copies in further storages
+    /// Request copies of a backup in further storages
     Copy(copy::Args),
     /// Remove a backup from its storage
     Delete(delete::Args),

@@ -245,7 +245,7 @@ impl From<Code> for Cow<'static, str> {
 
 /// Not the word of any code.
 #[derive(Debug, thiserror::Error)]
-#[error("no failure is called so")]
+#[error("unknown error code")]
 pub struct UnknownCode;
 
 impl FromStr for Code {

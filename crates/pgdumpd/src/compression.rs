@@ -21,7 +21,7 @@ pub enum Compression {
 
 /// A text that names no compression.
 #[derive(Debug, thiserror::Error)]
-#[error("\"{0}\" is no compression: write auto, none, gzip:1 to gzip:9, or zstd:1 to zstd:22")]
+#[error("unknown compression \"{0}\": write auto, none, gzip:1 to gzip:9, or zstd:1 to zstd:22")]
 pub struct UnknownCompression(String);
 
 impl FromStr for Compression {

@@ -99,7 +99,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     if let Err(error) = services.queue.unregister(services.worker.id).await {
         warn!(
             error = &error as &dyn std::error::Error,
-            "the daemon could not sign off from the queue"
+            "the daemon could not be unregistered from the queue"
         );
     }
     info!("stopped");
@@ -205,6 +205,6 @@ async fn say_stopping(drain: CancellationToken, rest: CancellationToken) {
     }
     tell_systemd(&[
         NotifyState::Stopping,
-        NotifyState::Status("finishing what runs"),
+        NotifyState::Status("waiting for running jobs"),
     ]);
 }

@@ -124,7 +124,7 @@ async fn run_in_span(
             Some(outcome) => outcome,
             None => {
                 // The row belongs to somebody else by now; everything of this attempt is cleaned up.
-                warn!("gave the job up: its lease was lost");
+                warn!("abandoned the job: its lease was lost");
                 heartbeat.stop().await;
                 return;
             }
@@ -165,12 +165,12 @@ fn log_end(outcome: &Outcome, finished: Result<Finished, Unwritten>, claimed_at:
         (Outcome::Succeeded(_) | Outcome::Copied(_), Err(unwritten)) => error!(
             error = unwritten.reason,
             error.hint = unwritten.hint,
-            "the backup is whole, and its job's end could not be written; another daemon will adopt the backup"
+            "the backup is whole, but its job's end could not be written; another daemon will adopt the backup"
         ),
         (_, Err(unwritten)) => error!(
             error = unwritten.reason,
             error.hint = unwritten.hint,
-            "the job's end could not be written to the queue; another daemon will settle it"
+            "the job's end could not be written to the queue; another daemon will end it"
         ),
         (_, Ok(Finished::LeaseLost)) => {
             warn!("the job's end was not written: its lease was lost")
@@ -190,7 +190,7 @@ fn log_end(outcome: &Outcome, finished: Result<Finished, Unwritten>, claimed_at:
             error.step = failure.step,
             error.code = failure.code.as_str(),
             job.run_at = %run_at,
-            "failed and will be tried again: {}",
+            "failed and will be retried: {}",
             failure.error
         ),
         (Outcome::Failed(failure), Ok(_)) => error!(

@@ -55,12 +55,12 @@ impl Lifecycle {
                 info!("SIGHUP: reading targets and storages again");
                 self.reload.notify_one();
             } else if self.drain.is_cancelled() {
-                warn!("second signal: stopping the dumps that run and handing their jobs back");
+                warn!("second signal: stopping the running dumps and returning their jobs");
                 self.halt.cancel();
             } else {
                 info!(
                     drain.timeout_seconds = drain_timeout.as_secs(),
-                    "stopping: no more jobs are claimed, what runs may finish"
+                    "stopping: no more jobs are claimed, running jobs may finish"
                 );
                 self.drain.cancel();
                 let halt = self.halt.clone();
@@ -68,7 +68,7 @@ impl Lifecycle {
                     tokio::time::sleep(drain_timeout).await;
                     if !halt.is_cancelled() {
                         warn!(
-                            "the drain's time is over: stopping the dumps that run and handing their jobs back"
+                            "the drain timeout has passed: stopping the running dumps and returning their jobs"
                         );
                         halt.cancel();
                     }
@@ -81,6 +81,6 @@ impl Lifecycle {
 /// Tells systemd (where it listens) what the daemon does. A lost notification harms nothing.
 pub fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        warn!(%error, "systemd could not be told");
+        warn!(%error, "systemd could not be notified");
     }
 }

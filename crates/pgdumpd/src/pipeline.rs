@@ -160,7 +160,7 @@ pub async fn run(
         (Some(Ok(())), Err(StreamEnd::Abandoned)) => {
             Err(PipelineError::Internal(Fault::transient(
                 Code::Internal,
-                "the thread that reads the archive was left alone",
+                "the thread that reads the archive was abandoned",
             )))
         }
     }

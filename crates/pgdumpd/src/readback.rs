@@ -109,7 +109,7 @@ impl Stored {
         }
         let needed = || {
             Fault::permanent(Code::IdentityNeeded, "the backup is encrypted").hint(
-                "Give the file with the secret key by --identity FILE, or fetch it as it lies with `pgdumpd fetch --encrypted`.",
+                "Give the file with the secret key by --identity FILE, or fetch it as it is stored with `pgdumpd fetch --encrypted`.",
             )
         };
         self.identities.clone().ok_or_else(needed).map(Some)
@@ -166,7 +166,7 @@ impl Stored {
             _ => Err(Fault::permanent(
                 Code::ManifestInvalid,
                 format!(
-                    "{} names no known compression: \"{text}\"",
+                    "{} names an unknown compression: \"{text}\"",
                     self.manifest.object.key.manifest()
                 ),
             )),

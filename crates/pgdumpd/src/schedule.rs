@@ -33,7 +33,7 @@ pub struct Zone(Tz);
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSchedule {
     /// Not an expression.
-    #[error("is no cron expression ({0})")]
+    #[error("is not a cron expression ({0})")]
     Malformed(String),
     /// Such as 30 February.
     #[error("never comes")]
@@ -42,7 +42,7 @@ pub enum InvalidSchedule {
 
 /// A text that names no time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no time zone")]
+#[error("is not a time zone")]
 pub struct UnknownZone;
 
 impl Zone {
@@ -131,8 +131,8 @@ impl Eq for Schedule {}
 
 fn reason(error: &CronError) -> String {
     let text = match error {
-        CronError::InvalidPattern(_) | CronError::EmptyPattern => "it has not five fields",
-        CronError::IllegalCharacters(_) => "it has words or signs that mean nothing",
+        CronError::InvalidPattern(_) | CronError::EmptyPattern => "it does not have five fields",
+        CronError::IllegalCharacters(_) => "it has unknown words or signs",
         CronError::ComponentError(text) => text,
         _ => "it cannot be read",
     };
@@ -248,22 +248,22 @@ mod tests {
         for text in ["", "@reboot", "30 3 * *", "0 30 3 * * *", "30 3 * * * UTC"] {
             assert_eq!(
                 refusal(text),
-                "is no cron expression (it has not five fields)",
+                "is not a cron expression (it does not have five fields)",
                 "{text}"
             );
         }
         assert_eq!(
             refusal("61 * * * *"),
-            "is no cron expression (number out of bounds)"
+            "is not a cron expression (number out of bounds)"
         );
         assert_eq!(
             refusal("0 3 * * day"),
-            "is no cron expression (it has words or signs that mean nothing)"
+            "is not a cron expression (it has unknown words or signs)"
         );
         assert_eq!(refusal("0 0 30 2 *"), "never comes");
         assert_eq!(
             refusal(&"0,".repeat(200)),
-            "is no cron expression (it has more than 200 bytes)"
+            "is not a cron expression (it has more than 200 bytes)"
         );
         assert_eq!("Europe/Berlin ".parse::<Zone>(), Err(UnknownZone));
     }

@@ -300,7 +300,7 @@ impl Storage {
 /// A key of our own as object_store takes it: as it is, not percent-encoded once more.
 fn object_path(key: &str) -> Result<object_store::path::Path, Fault> {
     object_store::path::Path::parse(key).map_err(|error| {
-        Fault::permanent(Code::StorageFailed, format!("{key} is no key")).caused_by(error)
+        Fault::permanent(Code::StorageFailed, format!("{key} is not a key")).caused_by(error)
     })
 }
 

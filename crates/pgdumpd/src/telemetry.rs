@@ -33,7 +33,7 @@ const QUIET: &[&str] = &["sqlx=warn", "rustls=warn", "hyper=warn"];
 #[non_exhaustive]
 pub enum TelemetryError {
     /// `log.filter` is wrong; loading the configuration finds this first.
-    #[error("log.filter is no filter")]
+    #[error("log.filter is not a valid filter")]
     Filter(#[from] ParseError),
     /// Another logger is there already.
     #[error("logging is set up twice")]

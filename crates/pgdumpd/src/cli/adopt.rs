@@ -9,15 +9,13 @@ use crate::queue::Queue;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A copy below PostgreSQL (base backup, disk snapshot, cloud clone) carries the queue with it, its id included: \
-without this command, daemons of the clone would take up what was queued in the original.\n\n\
-Daemons that are connected to an adopted queue stop their dumps and end.")]
+A copy below PostgreSQL (base backup, disk snapshot, cloud clone) contains the queue with its id: without this command, daemons of the clone would run the jobs that were queued in the original.\n\n\
+Daemons that are connected to an adopted queue stop their dumps and exit.")]
 pub(super) struct Args {
-    /// The id that the queue has now, as `pgdumpd check` says it
+    /// The id that the queue has now, as `pgdumpd check` shows it
     #[arg(long, value_name = "UUID", value_parser = super::values::job_id)]
     queue_id: uuid::Uuid,
-    /// Do it although daemons were seen here just now: a clone that is younger than their lease shows the
-    /// original's
+    /// Adopt it although daemons were seen within their lease: a new clone still lists the original's daemons
     #[arg(long)]
     force: bool,
     /// Print JSON
@@ -49,8 +47,8 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     }
     let Some(adopted) = queue.reset_identity().await? else {
         return Err(Advised::new(
-            "the queue's id has changed in this very moment",
-            "Somebody else adopts this queue: look with `pgdumpd check`.",
+            "the queue's id changed while it was being adopted",
+            "Somebody else adopted this queue: `pgdumpd check` shows its id.",
         )
         .into());
     };
@@ -77,7 +75,7 @@ async fn refuse_a_queue_in_use(queue: &Queue) -> anyhow::Result<()> {
         .iter()
         .map(|daemon| {
             let seen = daemon.last_seen_at.format("%Y-%m-%d %H:%M:%SZ");
-            format!("{} (pid {}, last at {seen})", daemon.host, daemon.pid)
+            format!("{} (pid {}, last seen {seen})", daemon.host, daemon.pid)
         })
         .collect();
     Err(Advised::new(
@@ -85,7 +83,7 @@ async fn refuse_a_queue_in_use(queue: &Queue) -> anyhow::Result<()> {
             "daemons were seen in this queue within their lease: {}",
             daemons.join(", ")
         ),
-        "Never adopt an original in use. A clone that was taken a moment ago shows the original's daemons: wait until they count as gone, or give --force.",
+        "Never adopt an original in use. A clone that was just made still lists the original's daemons: wait until they count as gone, or give --force.",
     )
     .into())
 }

@@ -19,7 +19,7 @@ pub(super) struct Which {
     /// The backup's id (its job's)
     #[arg(value_parser = super::values::job_id)]
     id: Uuid,
-    /// Look for it in this storage, without the queue
+    /// Find it in this storage, without the queue
     #[arg(long, value_name = "NAME")]
     storage: Option<String>,
 }
@@ -74,7 +74,7 @@ impl Which {
         match &self.storage {
             Some(name) => {
                 watch::eprintln_line(
-                    "with --storage the queue is not asked: what its row says of the backup is not compared",
+                    "with --storage the queue is not read: the backup is not compared with its row",
                 );
                 Ok(Copies::in_storage(open(config, name).await?, self.id))
             }
@@ -198,7 +198,7 @@ impl Copies {
         };
         let (id, key) = (stored.storage.id(), stored.manifest.object.key.as_str());
         if let Err(error) = queue.note_proved(self.id, id, key).await {
-            tracing::debug!("it could not be noted that a backup is whole: {error}");
+            tracing::debug!("the queue could not record that a backup is whole: {error}");
         }
     }
 
@@ -219,11 +219,11 @@ impl Copies {
 
 fn missing_manifest(row: &CopyRow) -> Fault {
     let what = format!(
-        "the manifest of {} is not there, and the queue says that the backup is stored",
+        "the manifest of {} is missing, but the queue says that the backup is stored",
         row.object_key
     );
     Fault::permanent(Code::ObjectMissing, what)
-        .hint("Find out who removed it; `pgdumpd fsck` names what is left of it.")
+        .hint("Find out who removed it; `pgdumpd fsck` lists what is left of it.")
 }
 
 /// Whether the storage is there, and the backup is not.

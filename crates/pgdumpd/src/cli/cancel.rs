@@ -26,8 +26,8 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         Cancelled::Cancelling => ("cancelling: its daemon stops it now", Exit::Done),
         Cancelled::AlreadySucceeded => ("not cancelled: it has already succeeded", Exit::Done),
         Cancelled::AlreadyFailed => ("not cancelled: it has already failed", Exit::Done),
-        Cancelled::AlreadyCancelled => ("it had been cancelled before", Exit::Done),
-        Cancelled::NotFound => ("no such job, or it is another role's", Exit::NotFound),
+        Cancelled::AlreadyCancelled => ("it was already cancelled", Exit::Done),
+        Cancelled::NotFound => ("no such job, or it belongs to another role", Exit::NotFound),
         _ => ("done", Exit::Done),
     };
     if args.json {

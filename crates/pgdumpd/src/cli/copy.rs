@@ -93,7 +93,7 @@ async fn wanted(config: &Config, args: &Args) -> anyhow::Result<Vec<String>> {
     let known: Vec<&str> = config.storages.keys().map(String::as_str).collect();
     if let Some(unknown) = args.to.iter().find(|to| !known.contains(&to.as_str())) {
         return Err(Advised::new(
-            format!("no storage \"{unknown}\" is configured"),
+            format!("storage \"{unknown}\" is not configured"),
             format!("Configured are: {}.", known.join(", ")),
         )
         .into());

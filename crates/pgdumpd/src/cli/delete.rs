@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The archive's key in that storage, as `pgdumpd list --storage` shows it
     #[arg(long, value_name = "KEY", value_parser = ObjectKey::parse, requires = "storage", conflicts_with = "id")]
     key: Option<ObjectKey>,
-    /// Do it; without this the command only says what it would remove
+    /// Remove it; without this option the command only lists what it would remove
     #[arg(long)]
     yes: bool,
 }
@@ -93,7 +93,7 @@ async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit
     let places = queue.places_of_backup(id).await?;
     expect_ours(&queue, &places)?;
     let Some(asked) = queue.request_deletion(id, yes).await? else {
-        watch::eprintln_line(&format!("{id}: the queue has no backup of this id"));
+        watch::eprintln_line(&format!("{id}: the queue has no backup with this id"));
         return Ok(Exit::NotFound);
     };
     if !asked.has_ended {
@@ -282,7 +282,9 @@ async fn by_storage(config: &Config, name: &str, id: Uuid) -> anyhow::Result<Opt
     let storage = storages::open(config, name).await?;
     let keys = storage.keys_of(id).await?;
     let Some(key) = the_only_one(&storage, id, keys)? else {
-        watch::eprintln_line(&format!("{id}: storage \"{name}\" holds no backup of it"));
+        watch::eprintln_line(&format!(
+            "{id}: storage \"{name}\" holds no backup of this job"
+        ));
         return Ok(None);
     };
     Ok(Some(Found {
@@ -297,7 +299,7 @@ async fn by_key(config: &Config, name: &str, key: &ObjectKey) -> anyhow::Result<
     // An archive without a manifest may be a running job's.
     if !storage.has_manifest(key).await? {
         watch::eprintln_line(&format!(
-            "{key}: no backup of storage \"{name}\": it has no manifest there"
+            "{key}: not a backup in storage \"{name}\": it has no manifest there"
         ));
         return Ok(None);
     }
@@ -325,7 +327,7 @@ fn the_only_one(
             shown.join(", ")
         ),
         format!(
-            "Look at each with `pgdumpd list --storage {name}`, and delete one with `pgdumpd delete --storage {name} --key KEY`."
+            "Compare them with `pgdumpd list --storage {name}`, and delete one with `pgdumpd delete --storage {name} --key KEY`."
         ),
     ))
 }
@@ -338,7 +340,7 @@ async fn tell_the_queue(config: &Config, storage: &Storage, key: &ObjectKey) {
     };
     if let Err(error) = told.await {
         watch::eprintln_line(&format!(
-            "the queue was not told that it is removed: {}",
+            "the queue could not record that it is removed: {}",
             chain(&error)
         ));
     }

@@ -18,7 +18,7 @@ ends the wait (130), not the job.")]
 pub(super) struct Args {
     /// The target's name
     target: String,
-    /// Follow the job to its end; the exit code tells how it ended
+    /// Follow the job to its end; the exit code shows how it ended
     #[arg(long)]
     wait: bool,
     /// 1 (first) to 5 (last)
@@ -27,10 +27,10 @@ pub(super) struct Args {
     /// Start no earlier than this (RFC 3339, such as 2030-01-31T02:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = super::values::time)]
     run_at: Option<DateTime<Utc>>,
-    /// At most one job of a target has this key; to ask again gives that job's id
+    /// At most one job of a target has this key; enqueueing again returns that job's id
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// How often to try at most
+    /// The most attempts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=100))]
     max_attempts: i32,
     /// How long the backup may take, such as 90m or 6h
@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// The job's id: any UUID that no job has had
     #[arg(long, value_name = "UUID", value_parser = super::values::job_id)]
     id: Option<Uuid>,
-    /// A word of your own, kept in the manifest
+    /// Your own label, kept in the manifest
     #[arg(long)]
     label: Option<String>,
     /// Dump only these schemas (a pattern of pg_dump's; several allowed)

@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// The roles and tablespaces stored beside it, instead of the archive
     #[arg(long, conflicts_with = "tables")]
     globals: bool,
-    /// As it lies in the storage, still encrypted: needs no identity
+    /// As it is stored, still encrypted: needs no identity
     #[arg(long, conflicts_with_all = ["tables", "globals"])]
     encrypted: bool,
     /// Print JSON
@@ -119,7 +119,7 @@ async fn whole(stored: &Stored, output: &Path, json: bool) -> anyhow::Result<Loo
     let exit = warn(&verdict.differences);
     if let Some(why) = &unfilled {
         super::watch::eprintln_line(&format!(
-            "the file does not say where each table's data lies, so pg_restore --jobs is slower: {why}"
+            "the file does not say where each table's data is, so pg_restore --jobs is slower: {why}"
         ));
     }
     if json {

@@ -18,23 +18,22 @@ use crate::store::Storage;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Only what carries this queue's id is judged; what other queues have in a storage is counted. What a storage \
-holds that this host cannot reach is told, and not judged.\n\n\
+Only objects with this queue's id are checked; those of other queues are counted. Storages that this host cannot reach are reported, and not checked.\n\n\
 Exit codes: 0 nothing is wrong (or all of it was repaired), 6 something is.")]
 pub(super) struct Args {
     /// Only this storage; may be given several times
     #[arg(long = "storage", value_name = "NAME")]
     storages: Vec<String>,
-    /// Remove what attempts left that became no backup, and note in the queue what has gone or was found
+    /// Remove what failed attempts left, and record in the queue what is gone or was found
     #[arg(long, conflicts_with = "rebuild")]
     repair: bool,
-    /// Make the rows that a lost or older queue lacks anew from the manifests; its owner must do it
+    /// Recreate the rows that a lost or older queue lacks from the manifests; only the queue's owner can
     #[arg(long)]
     rebuild: bool,
-    /// With --rebuild: the queue whose backups are meant, where the storages hold those of several
+    /// With --rebuild: the id of the queue to rebuild, if the storages hold backups of several
     #[arg(long, value_name = "UUID", requires = "rebuild", value_parser = super::values::job_id)]
     queue_id: Option<Uuid>,
-    /// What is younger is left alone: longer than any backup takes, and than clocks differ
+    /// Ignore what is younger than this; it must exceed the longest backup and any difference of clocks
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
     safe_age: Duration,
     /// Print JSON
@@ -194,7 +193,7 @@ impl Report {
                     None => {}
                     Some(Ok(Repaired::Done)) => out::line("           repaired")?,
                     Some(Ok(Repaired::Changed)) => {
-                        out::line("           it has changed since, and was left alone")?;
+                        out::line("           not repaired: it has changed since")?;
                     }
                     Some(Err(fault)) => {
                         out::line(format!("           not repaired: {}", fault.report()))?;
@@ -203,11 +202,11 @@ impl Report {
             }
         }
         for (name, why) in &self.away {
-            out::line(format!("storage \"{name}\": not looked at: {why}"))?;
+            out::line(format!("storage \"{name}\": not checked: {why}"))?;
         }
         for (name, count) in &self.elsewhere {
             out::line(format!(
-                "storage {name}: {count} backups, not judged: only a host that has it can look"
+                "storage {name}: {count} backups, not checked: only a host that has this storage can do that"
             ))?;
         }
         Ok(())
@@ -217,7 +216,7 @@ impl Report {
 fn summary(judged: &Judged) -> String {
     let mut parts = vec![format!("{} backups are as they should be", judged.good)];
     if judged.explained > 0 {
-        parts.push(format!("{} things on their way", judged.explained));
+        parts.push(format!("{} objects in progress", judged.explained));
     }
     if judged.foreign > 0 {
         parts.push(format!("{} objects of other queues", judged.foreign));
@@ -311,7 +310,7 @@ fn advised(error: RebuildError) -> anyhow::Error {
         }
         RebuildError::SeveralQueues(_) => "Name the one that was lost with --queue-id.",
         RebuildError::NotEmpty(_) => {
-            "Only an empty queue becomes the one that was lost: make one with `pgdumpd migrate` in a new database. One in use gets rows of its own backups alone."
+            "Only an empty queue can become the one that was lost: make one with `pgdumpd migrate` in a new database. A queue in use only gets rows of its own backups."
         }
         RebuildError::NotOwner => {
             "Run it with queue.url (or DATABASE_URL) as the role that runs `pgdumpd migrate`, the owner of the schema."

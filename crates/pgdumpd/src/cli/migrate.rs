@@ -9,13 +9,13 @@ use crate::migrate::{self, Grants};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Run it as the role that shall own the schema. Running it again changes nothing."
+    after_help = "Run it as the role that will own the schema. Running it again changes nothing."
 )]
 pub(super) struct Args {
     /// Print all of it as SQL for a DBA, without touching any database
     #[arg(long)]
     pub(super) print: bool,
-    /// Take every right on the queue from this role
+    /// Revoke every right on the queue from this role
     #[arg(long, value_name = "ROLE")]
     revoke: Vec<String>,
     /// Let this role enqueue backups, and see and cancel its own

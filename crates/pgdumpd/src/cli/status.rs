@@ -41,7 +41,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     };
     let Some(status) = pgdumpd_client::status(&pool, id).await? else {
-        watch::eprintln_line(&format!("{id}: no such job, or it is another role's"));
+        watch::eprintln_line(&format!("{id}: no such job, or it belongs to another role"));
         return Ok(Exit::NotFound);
     };
     if args.json {

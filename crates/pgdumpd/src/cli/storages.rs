@@ -22,7 +22,7 @@ pub(super) async fn open_copy(config: &Config, copy: &CopyRow) -> anyhow::Result
     let found = found.with_context(|| format!("cannot open storage \"{name}\""))?;
     found.ok_or_else(|| {
         let message = format!(
-            "no storage here has the id {id}, in which the backup lies: it was \"{name}\" when it was stored"
+            "no storage here has the id {id}, which holds the backup: it was named \"{name}\" when the backup was stored"
         );
         Advised::new(message, elsewhere(config, name)).into()
     })
@@ -33,10 +33,10 @@ fn elsewhere(config: &Config, name: &str) -> String {
     let run = "Run this command on the host whose storage holds the backup";
     match config.storages.get(name) {
         Some(storage) => format!(
-            "Storage \"{name}\" is {} here, and another one. {run}, or configure where the former one lies, under any name.",
+            "Storage \"{name}\" is {} here, which is another one. {run}, or add the former one to the configuration, under any name.",
             storage.place.shown()
         ),
-        None => format!("{run}, or configure where it lies, under any name."),
+        None => format!("{run}, or add it to the configuration, under any name."),
     }
 }
 

@@ -62,7 +62,7 @@ async fn verify(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
         }
         if !stored.manifest.has_checksum() {
             out::line(
-                "its manifest is of format 1 and has no checksum: a change in it that contradicts nothing would not show",
+                "its manifest is of format 1 and has no checksum: some changes in it cannot be detected",
             )?;
         }
     } else {
@@ -131,7 +131,7 @@ pub(super) fn complaints(stored: &Stored, verdict: &Verdict) -> Vec<String> {
     }
     if let (Some(good), Some(index)) = (verdict.good, &stored.index) {
         lines.push(format!(
-            "  good: {good} of {} blocks of data; `pgdumpd fetch --table` brings them back one by one",
+            "  good: {good} of {} blocks of data; `pgdumpd fetch --table` fetches them one by one",
             index.entries.len()
         ));
     }

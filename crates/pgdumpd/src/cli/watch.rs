@@ -50,7 +50,7 @@ pub(super) async fn follow(
             _ = interrupts.next() => {
                 display.end();
                 eprintln_line(&format!(
-                    "no longer watching; the job goes on, `pgdumpd cancel {id}` cancels it"
+                    "no longer watching; the job continues, `pgdumpd cancel {id}` cancels it"
                 ));
                 return Ok(Exit::Interrupted);
             }
@@ -63,7 +63,7 @@ pub(super) async fn follow(
     }
     display.end();
     let Some(status) = last else {
-        eprintln_line(&format!("{id}: no such job, or it is another role's"));
+        eprintln_line(&format!("{id}: no such job, or it belongs to another role"));
         return Ok(Exit::NotFound);
     };
     Ok(exit_of(&status))

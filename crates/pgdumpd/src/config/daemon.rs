@@ -60,7 +60,7 @@ pub(super) fn read_log(reader: &mut Reader<'_>) -> LogConfig {
         && let Some(found) = reader.find(&section, "filter")
     {
         let why = format!(
-            "is no filter: {error} (write error, warn, info, debug, trace, or such as \"info,pgdumpd::dump=debug\")"
+            "is not a filter: {error} (write error, warn, info, debug, trace, or such as \"info,pgdumpd::dump=debug\")"
         );
         reader.refuse(&section, "filter", &found, &why);
     }

@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
             let path = format!("{top}.{}", quoted(&name));
             let Some(values) = value.as_dict() else {
                 let origin = self.origin(&value);
-                let hint = format!("is no section: write [{path}] and its keys below");
+                let hint = format!("is not a section: write [{path}] and its keys below");
                 self.problem(path, Some(origin), hint);
                 continue;
             };
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
     pub(super) fn optional_duration(&mut self, section: &Section, name: &str) -> Option<Duration> {
         self.read(section, name, |kind, value| {
             let duration = values::duration(value)
-                .ok_or("is no duration: write a number with its unit, such as \"30s\", \"5m\" or \"1h 30m\"")?;
+                .ok_or("is not a duration: write a number with its unit, such as \"30s\", \"5m\" or \"1h 30m\"")?;
             match kind {
                 Kind::Duration(min, max) if (min..=max).contains(&duration) => Ok(duration),
                 _ => Err("is out of range"),
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
     /// Bytes.
     pub(super) fn size(&mut self, section: &Section, name: &str) -> u64 {
         self.read(section, name, |_, value| {
-            values::size(value).ok_or("is no size")
+            values::size(value).ok_or("is not a size")
         })
         .unwrap_or_default()
     }
@@ -205,7 +205,7 @@ impl<'a> Reader<'a> {
         name: &str,
     ) -> Option<T> {
         self.read(section, name, |kind, value| {
-            let number = values::integer(value).ok_or("is no whole number")?;
+            let number = values::integer(value).ok_or("is not a whole number")?;
             match kind {
                 Kind::Integer(min, max) if (min..=max).contains(&number) => {
                     T::try_from(number).map_err(|_| "is out of range")
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
     pub(super) fn uuid(&mut self, section: &Section, name: &str) -> Option<Uuid> {
         self.read(section, name, |_, value| {
             let text = values::text(value).ok_or("is not in quotes")?;
-            Uuid::parse_str(&text).map_err(|_| "is no UUID")
+            Uuid::parse_str(&text).map_err(|_| "is not a UUID")
         })
     }
 
@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
     /// A list of texts.
     pub(super) fn list(&mut self, section: &Section, name: &str) -> Vec<String> {
         self.read(section, name, |_, value| {
-            values::list(value).ok_or("is no list of texts")
+            values::list(value).ok_or("is not a list of texts")
         })
         .unwrap_or_default()
     }
@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
             return values.clone();
         }
         let origin = self.origin(&value);
-        let hint = format!("is no section: write [{name}] and its keys below");
+        let hint = format!("is not a section: write [{name}] and its keys below");
         self.problem(name, Some(origin), hint);
         Dict::new()
     }

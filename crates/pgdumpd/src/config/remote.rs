@@ -282,7 +282,7 @@ fn endpoint(reader: &mut Reader<'_>, section: &Section, scheme: Scheme) -> Optio
         }
         Err(_) => None,
     };
-    let why = "is no address of a server: write https://host or https://host:port";
+    let why = "is not a server's address: write https://host or https://host:port";
     reader.refuse(section, "endpoint", &found, why);
     refused
 }

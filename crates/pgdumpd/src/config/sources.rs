@@ -138,7 +138,7 @@ fn key_of_variable(name: &str, file: &Dict) -> Result<Option<Vec<String>>, Strin
         return match section {
             None => Ok(None),
             Some(section) => Err(format!(
-                "two underscores part section and key: {PREFIX}{}__KEY",
+                "two underscores separate section and key: {PREFIX}{}__KEY",
                 section.to_ascii_uppercase()
             )),
         };
@@ -198,7 +198,7 @@ fn parse_toml(text: &str) -> Result<Dict, String> {
         let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        format!("line {line}, column {column} is not TOML (text needs quotes, a key comes once)")
+        format!("line {line}, column {column} is not TOML (text needs quotes, and each key is written once)")
     })?;
     Value::serialize(table)
         .map_err(|error| error.to_string())?

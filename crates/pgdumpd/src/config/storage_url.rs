@@ -55,16 +55,16 @@ impl StorageUrl {
             let path = Url::parse(text)
                 .ok()
                 .and_then(|url| url.to_file_path().ok());
-            return path
-                .map(Self::File)
-                .ok_or_else(|| "is no local address: write file:///absolute/directory".to_owned());
+            return path.map(Self::File).ok_or_else(|| {
+                "is not a local address: write file:///absolute/directory".to_owned()
+            });
         }
         let known = SCHEMES.iter().find_map(|(name, scheme)| {
             Some((*scheme, text.strip_prefix(name)?.strip_prefix("://")?))
         });
         let Some((scheme, rest)) = known else {
             return Err(
-                "is no storage's address: write file:///directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
+                "is not a storage's address: write file:///directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
                     .to_owned(),
             );
         };

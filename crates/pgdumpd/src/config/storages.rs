@@ -93,7 +93,7 @@ fn derived(reader: &mut Reader<'_>) -> Option<(String, StorageConfig)> {
         reader.problem(
             format!("storages.{DERIVED}.path"),
             None,
-            "no directory can be worked out: set PGDUMPD_STORAGE to an absolute path",
+            "no default directory is known: set PGDUMPD_STORAGE to an absolute path",
         );
         return None;
     };

@@ -61,7 +61,7 @@ pub(super) fn check_name(reader: &mut Reader<'_>, section: &Section, name: &str)
         && name != "..";
     if !fits {
         let text = format!(
-            "is no name: allowed are 1 to {NAME_MAX} bytes without \"/\" and control characters, not \".\" or \"..\""
+            "is not a valid name: allowed are 1 to {NAME_MAX} bytes without \"/\" and control characters, not \".\" or \"..\""
         );
         reader.problem(section.path.clone(), None, text);
     }
@@ -209,7 +209,8 @@ fn compression(reader: &mut Reader<'_>, section: &Section) -> Compression {
     match (text.parse(), reader.find(section, "compression")) {
         (Ok(compression), _) => compression,
         (Err(_), Some(found)) if !text.is_empty() => {
-            let why = "is no compression: write auto, none, gzip:1 to gzip:9, or zstd:1 to zstd:22";
+            let why =
+                "is not a compression: write auto, none, gzip:1 to gzip:9, or zstd:1 to zstd:22";
             reader.refuse(section, "compression", &found, why);
             Compression::Auto
         }
@@ -294,8 +295,8 @@ fn zone(reader: &mut Reader<'_>, section: &Section) -> Option<Zone> {
         return Some(zone);
     }
     let why = match keys::did_you_mean(&name, Zone::names()) {
-        Some(meant) => format!("is no time zone: did you mean \"{meant}\"?"),
-        None => "is no time zone: write its name in the tz database, such as \"Europe/Berlin\" or \"UTC\"".to_owned(),
+        Some(meant) => format!("is not a time zone: did you mean \"{meant}\"?"),
+        None => "is not a time zone: write its name in the tz database, such as \"Europe/Berlin\" or \"UTC\"".to_owned(),
     };
     if let Some(found) = reader.find(section, "schedule_zone") {
         reader.refuse(section, "schedule_zone", &found, &why);

@@ -174,7 +174,7 @@ fn copies_go_to_configured_storages_each_once_and_not_to_the_targets_own() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let setup = Setup::file(
         r#"
         [queue]
@@ -235,7 +235,7 @@ fn a_file_that_is_named_must_exist() {
 #[test]
 fn broken_toml_is_located_but_not_quoted() {
     let text = format!("{SMALL}password = {MARKER}\n");
-    insta::assert_snapshot!(Setup::file(&text).refusal(), @"the configuration has a problem: DIR/pgdumpd.toml: line 8, column 12 is not TOML (text needs quotes, a key comes once)");
+    insta::assert_snapshot!(Setup::file(&text).refusal(), @"the configuration has a problem: DIR/pgdumpd.toml: line 8, column 12 is not TOML (text needs quotes, and each key is written once)");
 }
 
 #[test]

@@ -70,7 +70,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, QueueError>>) -> Resu
     let failed = |text: &str| Fault::transient(Code::QueueFailed, text);
     match tokio::time::timeout(LIMIT, answer).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(failed("the queue could not be asked").caused_by(error)),
+        Ok(Err(error)) => Err(failed("the queue could not be queried").caused_by(error)),
         Err(_) => Err(failed("the queue gave no answer in time")),
     }
 }

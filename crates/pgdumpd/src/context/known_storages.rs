@@ -67,7 +67,7 @@ impl KnownStorages {
         }
     }
 
-    /// Of a configuration that was read again: what it says as before is what it was. Where the queue could not be asked
+    /// Of a configuration that was read again: what it says as before is what it was. Where the queue could not be queried
     /// now, what it `remembered` before counts.
     #[must_use]
     pub fn reloaded(
@@ -97,9 +97,9 @@ impl KnownStorages {
     /// thread for as long.
     pub async fn open(&self, name: &str, config: &StorageConfig) -> Result<Storage, Fault> {
         if self.hangs(name) {
-            let what = format!("storage \"{name}\" has not answered yet, and is not asked again");
+            let what = format!("storage \"{name}\" has not answered an earlier request yet");
             return Err(Fault::transient(Code::StorageStalled, what)
-                .hint("Look at the storage's file system, a network mount first."));
+                .hint("Check the storage's file system, a network mount first."));
         }
         let known = self.id_of(name);
         let expected = known.map_or_else(|| self.remembered_as(name), |id| vec![id]);
@@ -171,7 +171,6 @@ fn advised(fault: Fault, name: &str, id: Uuid) -> Fault {
     }
     fault.hint(format!(
         "The queue knows storage \"{name}\" with the id {id}: mount the file system that holds it, or correct its path \
-         or url. If another storage is meant from now on, name its id as storage_id in [storages.{name}]; a new one is \
-         made in a section with another name."
+         or url. If another storage is meant from now on, name its id as storage_id in [storages.{name}]; a new one needs a section with another name."
     ))
 }

@@ -35,10 +35,10 @@ impl Trouble {
         if self.refused {
             error!(
                 reason,
-                "the queue refuses a claim, and with it those behind it; trying again"
+                "the queue refuses a claim, which blocks those behind it; trying again"
             );
         } else {
-            warn!(reason, "the queue cannot be asked for work; trying again");
+            warn!(reason, "the queue cannot be queried for jobs; trying again");
         }
     }
 }

@@ -64,7 +64,7 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
         Err(error) => {
             debug!(
                 error = &error as &dyn std::error::Error,
-                "the queue cannot be asked what is left of attempts"
+                "the queue cannot be queried for leftovers of attempts"
             );
             return;
         }
@@ -77,12 +77,12 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
         match in_time(LIMIT, job::clear(attempt, &served, &services.queue)).await {
             Ok(true) => note(services, attempt.token).await,
             Ok(false) => {
-                debug!(job.id = %attempt.job, "what an attempt left is for another daemon to clear");
+                debug!(job.id = %attempt.job, "another daemon must clean up after an attempt");
             }
             Err(fault) => warn!(
                 job.id = %attempt.job,
                 target = attempt.target,
-                "what an attempt left could not be cleared: {}",
+                "could not clean up after an attempt: {}",
                 fault.report()
             ),
         }
@@ -102,7 +102,7 @@ async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant
         Err(error) => {
             debug!(
                 error = &error as &dyn std::error::Error,
-                "the queue cannot be asked which deletions are to be finished"
+                "the queue cannot be queried for unfinished deletions"
             );
             return;
         }
@@ -167,7 +167,7 @@ async fn note(services: &Services, token: Uuid) {
     if let Err(error) = services.queue.mark_cleared(token).await {
         debug!(
             error = &error as &dyn std::error::Error,
-            "that an attempt is cleared could not be noted"
+            "the queue could not record that an attempt is cleaned up"
         );
     }
 }

@@ -65,7 +65,7 @@ async fn take_back(services: &Services, reaps: bool) {
         Ok(Ok(jobs)) => {
             info!(
                 jobs,
-                "took back jobs whose daemon is gone, or ended cancelled ones"
+                "requeued or ended jobs whose daemon is gone or that were cancelled"
             );
             services.give_hint();
         }
@@ -80,10 +80,10 @@ async fn take_back(services: &Services, reaps: bool) {
 async fn prune(services: &Services) {
     match tokio::time::timeout(TIMEOUT, services.queue.prune_workers()).await {
         Ok(Ok(0)) | Err(_) => {}
-        Ok(Ok(daemons)) => info!(daemons, "forgot daemons that were not seen for a week"),
+        Ok(Ok(daemons)) => info!(daemons, "removed daemons that were not seen for a week"),
         Ok(Err(error)) => warn!(
             error = &error as &dyn std::error::Error,
-            "daemons that are gone could not be forgotten"
+            "daemons that are gone could not be removed"
         ),
     }
 }

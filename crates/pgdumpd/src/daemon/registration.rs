@@ -48,7 +48,7 @@ pub(super) async fn run(
             Err(replaced @ QueueError::Replaced { .. }) => {
                 error!(
                     error = &replaced as &dyn std::error::Error,
-                    "stopping at once: what runs belongs to another queue"
+                    "stopping at once: the running jobs belong to another queue"
                 );
                 lifecycle.stop_at_once();
                 pulse.beat_through(rest.cancelled()).await;

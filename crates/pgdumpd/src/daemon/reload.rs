@@ -83,7 +83,7 @@ async fn known_from_now_on(
 ) -> Arc<KnownStorages> {
     let asked = tokio::time::timeout(ASK_AGAIN, services.queue.remembered_storages()).await;
     if !matches!(asked, Ok(Ok(_))) {
-        warn!("the queue cannot be asked for its storages: what it knew before counts");
+        warn!("the queue cannot be queried for its storages: using what was known before");
     }
     let unchanged = |name: &str| match (before.storages.get(name), config.storages.get(name)) {
         (Some(before), Some(now)) => before.is_same_place_as(now),

@@ -45,7 +45,7 @@ pub(super) async fn run(services: Arc<Services>, drain: CancellationToken) {
                 if !outage {
                     warn!(
                         error = &error as &dyn std::error::Error,
-                        "the queue cannot be asked about schedules; trying again"
+                        "the queue cannot be queried for schedules; trying again"
                     );
                 }
                 outage = true;

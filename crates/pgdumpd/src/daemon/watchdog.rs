@@ -24,10 +24,6 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// Alive now.
-    #[expect(
-        clippy::new_without_default,
-        reason = "a pulse has an origin in time: not a default"
-    )]
     pub(super) fn new() -> Self {
         Self {
             origin: Instant::now(),
@@ -75,7 +71,7 @@ pub(super) async fn run(pulses: Vec<Arc<Pulse>>, rest: CancellationToken) {
         } else {
             error!(
                 limit.seconds = limit.as_secs(),
-                "a loop stands still: leaving the daemon to the watchdog"
+                "a loop makes no progress: leaving the daemon to the watchdog"
             );
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
         .or_else(|| text.strip_prefix("postgresql://"))
         .ok_or_else(|| {
             error(
-                "a database address begins with postgres:// (keyword=value strings are not taken)",
+                "a database address begins with postgres:// (keyword=value strings are not accepted)",
             )
         })?;
     let (userinfo, rest) = match rest.find(['@', '/']) {
@@ -44,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if authority.contains('@') || path.contains(['/', '@']) {
         return Err(error(format!(
-            "an unescaped \"@\" or \"/\" stands where it has no meaning ({ESCAPES})"
+            "an unescaped \"@\" or \"/\" is where it has no meaning ({ESCAPES})"
         )));
     }
 
@@ -75,7 +75,7 @@ fn split_authority(authority: &str) -> Result<(&str, &str), DatabaseUrlError> {
             Some(port) => Ok((host, port)),
             None if port.is_empty() => Ok((host, "")),
             None => Err(error(
-                "after the \"]\" of the host comes neither \":\" nor \"/\"",
+                "the \"]\" of the host is followed by neither \":\" nor \"/\"",
             )),
         };
     }
@@ -89,13 +89,13 @@ fn known_parameter(name: &str) -> Result<&'static str, DatabaseUrlError> {
     }
     let reason = match name {
         "application_name" => {
-            "the parameter application_name is not taken: pgdumpd sets it, to find its own sessions again"
+            "the parameter application_name is not accepted: pgdumpd sets it, to find its own sessions again"
         }
         "options" => {
-            "the parameter options is not taken: it could change what a dump contains; use ALTER ROLE … SET for the backup role"
+            "the parameter options is not accepted: it could change what a dump contains; use ALTER ROLE … SET for the backup role"
         }
-        "hostaddr" => "the parameter hostaddr is not taken: write the address as the host",
-        "service" => "the parameter service is not taken: write the address out",
+        "hostaddr" => "the parameter hostaddr is not accepted: write the address as the host",
+        "service" => "the parameter service is not accepted: write the address out",
         _ => "",
     };
     if !reason.is_empty() {
@@ -178,7 +178,7 @@ impl Parts {
             None => TlsMode::default(),
             Some("allow") => {
                 return Err(error(
-                    "sslmode=allow is not taken, because pgdumpd's own connections could not try TLS second: write prefer or require",
+                    "sslmode=allow is not accepted, because pgdumpd's own connections could not try TLS second: write prefer or require",
                 ));
             }
             Some(text) => TlsMode::NAMES
@@ -186,7 +186,7 @@ impl Parts {
                 .find(|(name, _)| *name == text)
                 .map(|(_, mode)| *mode)
                 .ok_or_else(|| {
-                    error("the sslmode is none of disable, prefer, require, verify-ca, verify-full")
+                    error("the sslmode is not one of disable, prefer, require, verify-ca, verify-full")
                 })?,
         };
         let root_cert = self.file("sslrootcert")?;
@@ -199,7 +199,7 @@ impl Parts {
         let client = match (self.file("sslcert")?, self.file("sslkey")?) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
-            _ => return Err(error("sslcert and sslkey go together")),
+            _ => return Err(error("sslcert and sslkey must be given together")),
         };
         Ok(Tls {
             mode,
@@ -230,7 +230,7 @@ fn checked_host(host: String, port: u16) -> Result<String, DatabaseUrlError> {
     }
     if host.contains(',') {
         return Err(error(
-            "several hosts are not taken: a backup comes from one server; make each a target",
+            "several hosts are not accepted: a backup comes from one server; make each a target",
         ));
     }
     let fits = |c: char| c.is_alphanumeric() || "-._:%".contains(c);

@@ -109,8 +109,8 @@ fn no_error_contains_a_piece_of_the_address() {
 #[test]
 fn an_unknown_parameter_is_named_with_those_allowed() {
     insta::assert_snapshot!(refusal("postgres://db/app?sslmod=require"), @r#"the parameter "sslmod" is unknown: allowed are host, port, user, password, dbname, connect_timeout, sslmode, sslrootcert, sslcert, sslkey"#);
-    insta::assert_snapshot!(refusal("postgres://db/app?application_name=x"), @"the parameter application_name is not taken: pgdumpd sets it, to find its own sessions again");
-    insta::assert_snapshot!(refusal("postgres://db/app?options=-csearch_path=x"), @"the parameter options is not taken: it could change what a dump contains; use ALTER ROLE … SET for the backup role");
+    insta::assert_snapshot!(refusal("postgres://db/app?application_name=x"), @"the parameter application_name is not accepted: pgdumpd sets it, to find its own sessions again");
+    insta::assert_snapshot!(refusal("postgres://db/app?options=-csearch_path=x"), @"the parameter options is not accepted: it could change what a dump contains; use ALTER ROLE … SET for the backup role");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn what_cannot_work_is_refused_with_its_reason() {
             "postgres://db/app?sslrootcert=system",
             "not an absolute path",
         ),
-        ("postgres://db/app?sslcert=/c.pem", "go together"),
+        ("postgres://db/app?sslcert=/c.pem", "must be given together"),
         ("postgres://db/app?connect_timeout=1", "from 2 to 3600"),
         ("postgres://db/a?dbname=b", "the dbname is given twice"),
     ] {

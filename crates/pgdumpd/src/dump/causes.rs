@@ -72,7 +72,7 @@ const CAUSES: &[Cause] = &[
         ],
         code: Code::LockNotAvailable,
         transient: true,
-        hint: "Something held a table's lock for longer than lock_wait_timeout; look at pg_locks and pg_stat_activity.",
+        hint: "Something held a table's lock for longer than lock_wait_timeout; see pg_locks and pg_stat_activity.",
     },
     Cause {
         words: &[
@@ -119,7 +119,7 @@ const CAUSES: &[Cause] = &[
         ],
         code: Code::ConnectionLost,
         transient: true,
-        hint: "Look into the server's log: it was stopped or crashed, the network broke, or somebody ended pg_dump's session.",
+        hint: "Check the server's log: it was stopped or crashed, the network broke, or somebody ended pg_dump's session.",
     },
     Cause {
         words: &["canceling statement due to conflict with recovery"],

@@ -77,7 +77,7 @@ fn killed(program: &str, signal: i32) -> Fault {
         Some(signal) if crashes.contains(&signal) => fault.hint(
             "pg_dump itself crashed: try another minor version of it, and report it to PostgreSQL's developers.",
         ),
-        _ => fault.hint("Look for the kernel's out-of-memory killer and for whoever else ends processes on this host."),
+        _ => fault.hint("Check whether the kernel's out-of-memory killer ended it, or somebody else on this host."),
     }
 }
 

@@ -58,7 +58,7 @@ pub async fn dump_globals(
         Some(Ok(text)) if is_whole(&text) => Ok(Some(text)),
         Some(Ok(_)) => Err(Fault::transient(
             Code::GlobalsIncomplete,
-            "pg_dumpall ended well, but its output has no end",
+            "pg_dumpall exited with 0, but its output is incomplete",
         )),
         Some(Err(fault)) => {
             dump.stop(STOP_GRACE).await?;
@@ -88,7 +88,10 @@ pub fn globals_program(pg_dump: &Program) -> Result<PathBuf, Fault> {
     if program.is_file() {
         return Ok(program);
     }
-    let what = format!("{} is missing, which dumps the globals", program.display());
+    let what = format!(
+        "{} is missing, which is needed to dump the globals",
+        program.display()
+    );
     Err(Fault::permanent(Code::PgDumpallMissing, what).hint(
         "Install all client programs of that PostgreSQL in one directory, or set the target's globals to \"none\".",
     ))

@@ -217,7 +217,7 @@ impl Plan {
         }
         if !(self.spec.schemas.is_empty() || self.spec.tables.is_empty()) {
             caveats.push(
-                "schemas is ignored beside tables, as pg_dump does: only the chosen tables are in the backup".to_owned(),
+                "schemas is ignored because tables is set, as in pg_dump: only the chosen tables are in the backup".to_owned(),
             );
         }
         caveats
@@ -262,7 +262,7 @@ impl Compression {
             Code::CompressionUnsupported,
             format!("{path} cannot compress with {self}: {why}"),
         )
-        .hint("Take compressor = \"pg_dump\" out of the target's configuration, or set its compression to \"gzip:6\"."))
+        .hint("Remove compressor = \"pg_dump\" from the target's configuration, or set its compression to \"gzip:6\"."))
     }
 }
 

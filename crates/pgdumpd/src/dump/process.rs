@@ -213,5 +213,5 @@ fn spawn(
 }
 
 fn cannot_wait(error: io::Error) -> Fault {
-    Fault::transient(Code::DumpFailed, "pg_dump's end cannot be told").caused_by(error)
+    Fault::transient(Code::DumpFailed, "pg_dump's exit status cannot be read").caused_by(error)
 }

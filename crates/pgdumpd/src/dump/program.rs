@@ -50,7 +50,7 @@ impl Program {
         }
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let Some((major, minor)) = parse_version(&version) else {
-            return Err(unusable("it does not tell a PostgreSQL version"));
+            return Err(unusable("it does not print a PostgreSQL version"));
         };
         let zstd = major >= 16 && compresses_with_zstd(path).await;
         Ok(Self {

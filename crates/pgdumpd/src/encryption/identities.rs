@@ -186,7 +186,7 @@ fn read_file(path: &Path) -> Result<Vec<Identity>, Fault> {
         return Err(protected_or_none(&bytes, &shown.to_string()));
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| invalid(&format!("{shown} is no identity file: it is not text")))?;
+        .map_err(|_| invalid(&format!("{shown} is not an identity file: it is not text")))?;
     // Wiped when it is dropped.
     let text = SecretString::from(text);
     parse(text.expose_secret(), &shown.to_string())
@@ -235,7 +235,7 @@ fn why_not(line: &str, place: &str) -> Fault {
         ))
         .hint("Give an identity file that `age-keygen` made.");
     }
-    invalid(&format!("{place} is no identity"))
+    invalid(&format!("{place} is not an identity"))
         .hint("An identity begins with AGE-SECRET-KEY-1; `age-keygen` makes them.")
 }
 
@@ -244,14 +244,14 @@ fn protected_or_none(bytes: &[u8], shown: &str) -> Fault {
         protected(shown)
     } else {
         invalid(&format!(
-            "{shown} is no identity file: it is larger than 1 MiB"
+            "{shown} is not an identity file: it is larger than 1 MiB"
         ))
     }
 }
 
 fn protected(place: &str) -> Fault {
     invalid(&format!("{place} is protected by a passphrase")).hint(
-        "Let age ask for the passphrase, and hand the identity on without a file, as bash does with: --identity <(age \
+        "Let age ask for the passphrase, and pass the identity on without a file, as bash does with: --identity <(age \
          --decrypt FILE).",
     )
 }
@@ -374,7 +374,7 @@ mod tests {
                 "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
                 "public key",
             ),
-            ("hunter2", "no identity"),
+            ("hunter2", "is not an identity"),
         ] {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(content.as_bytes()).unwrap();

@@ -38,7 +38,7 @@ pub enum BadRecipient {
     #[error("is mistyped: its letters do not fit its checksum")]
     Mistyped,
     /// Anything else.
-    #[error("is no age public key: those begin with \"age1\", and `age-keygen` makes them")]
+    #[error("is not an age public key: those begin with \"age1\", and `age-keygen` makes them")]
     NoKey,
     /// None at all.
     #[error("is missing")]

@@ -212,7 +212,7 @@ impl Judge<'_> {
             Err(fault) => {
                 let finding = self.error("manifest_unreadable", key, job);
                 judged.findings.push(finding.says(fault.report()).advises(
-                    "See whether the archive beside it is whole with pg_restore, and keep it by hand; nothing is removed.",
+                    "Check with pg_restore whether the archive beside it is whole, and keep it by hand; nothing is removed.",
                 ));
                 return;
             }
@@ -221,7 +221,7 @@ impl Judge<'_> {
         let damage = match parts.archive {
             None => Some(
                 self.error(Code::ObjectMissing.as_str(), key, job)
-                    .says("the manifest is there, the archive is gone")
+                    .says("the manifest exists, but the archive is gone")
                     .advises(
                         "Find out who removed it; `pgdumpd delete --key` removes the manifest too.",
                     ),
@@ -242,7 +242,7 @@ impl Judge<'_> {
             judged.findings.push(
                 self.error(Code::GlobalsDamaged.as_str(), key, job)
                     .says("the roles and tablespaces are gone, or have another size than the manifest says")
-                    .advises("Take them from another backup of the server; the archive is an object of its own."),
+                    .advises("Take them from another backup of the server; the archive is a separate object."),
             );
         }
         match is_damaged {
@@ -289,8 +289,8 @@ impl Judge<'_> {
                 }
             }
             (Some(_), _) => judged.findings.push(without_row().says(
-                "the queue says that it is deleted: a valid backup all the same",
-            ).advises("`pgdumpd delete --key` removes it; `pgdumpd fetch --storage` brings it back.")),
+                "a valid backup, but the queue says that it is deleted",
+            ).advises("`pgdumpd delete --key` removes it; `pgdumpd fetch --storage` fetches it.")),
             (None, Some(attempt)) if !attempt.job_has_ended => judged.explained += 1,
             (None, Some(attempt)) if attempt.deletion_requested => judged
                 .findings
@@ -299,21 +299,21 @@ impl Judge<'_> {
                 Finding::note("backup_without_row", &self.shelf.name, key.as_str())
                     .of_job(job)
                     .of_size(size, None)
-                    .says("a second backup of its job, which notes another: the next attempt did not take it for whole")
+                    .says("a second backup of its job, whose row has another one: the next attempt did not consider this one whole")
                     .advises("keep_last neither counts nor deletes it; `pgdumpd delete --key` removes it."),
             ),
             (None, Some(_)) => judged.findings.push(
                 without_row()
-                    .says("its daemon died before it could end the job as succeeded: a valid backup")
-                    .advises("--repair notes it in the queue; `pgdumpd fetch --storage` brings it back in any case.")
+                    .says("a valid backup whose daemon died before it could end the job as succeeded")
+                    .advises("--repair records it in the queue; `pgdumpd fetch --storage` fetches it in any case.")
                     .remedied_by(Remedy::NoteCopy { size_bytes: size }),
             ),
             (None, None) => judged.findings.push(
                 Finding::note("backup_without_row", &self.shelf.name, key.as_str())
                     .of_job(job)
                     .of_size(size, None)
-                    .says("the queue has no job of it: a valid backup")
-                    .advises("`pgdumpd fetch --storage` brings it back; --rebuild makes its row."),
+                    .says("a valid backup whose job is not in the queue")
+                    .advises("`pgdumpd fetch --storage` fetches it; --rebuild recreates its row."),
             ),
         }
     }
@@ -331,7 +331,7 @@ impl Judge<'_> {
 
     fn deletion_unfinished(&self, key: &ObjectKey, job: Uuid) -> Finding {
         self.warning("deletion_unfinished", key, job)
-            .says("its deletion was requested, and a daemon stored it all the same")
+            .says("its deletion was requested, but a daemon stored it nevertheless")
             .advises("A daemon that reaches the storage deletes it, and so does --repair.")
             .remedied_by(Remedy::FinishDeletion)
     }
@@ -352,7 +352,7 @@ impl Judge<'_> {
                     Finding::warning("deletion_unfinished", &self.shelf.name, &copy.object_key)
                         .of_job(copy.job)
                         .of_size(copy.size_bytes, None)
-                        .says("its deletion by keep_last was begun and has not ended")
+                        .says("its deletion by keep_last has begun but not ended")
                         .advises(
                             "A daemon that reaches the storage finishes it, and so does --repair.",
                         )
@@ -388,8 +388,8 @@ impl Judge<'_> {
             if parts.archive.is_some() {
                 judged.findings.push(
                 self.error("row_without_manifest", key, job)
-                    .says("the queue says that a backup is stored here, and its manifest is gone")
-                    .advises("Find out who removed it. The archive may be whole: see with pg_restore; nothing is removed."),
+                    .says("the queue says that a backup is stored here, but its manifest is gone")
+                    .advises("Find out who removed it. The archive may be whole: check it with pg_restore; nothing is removed."),
             );
             }
             // Else the row itself is told of, and its rest when that is settled.
@@ -461,9 +461,9 @@ impl Judge<'_> {
                     Finding::error("row_without_object", &self.shelf.name, &copy.object_key)
                         .of_job(copy.job)
                         .of_size(copy.size_bytes, None)
-                        .says("the queue says that a backup is stored here, and nothing of it is")
+                        .says("the queue says that a backup is stored here, but nothing of it is")
                         .advises(
-                            "Find out who removed it; --repair notes in the queue that it is gone.",
+                            "Find out who removed it; --repair records in the queue that it is gone.",
                         )
                         .remedied_by(Remedy::NoteDeleted),
                 );
@@ -488,7 +488,7 @@ impl Judge<'_> {
             judged.findings.push(
                 self.warning("upload_unfinished", &part.archive, part.job)
                     .aged(self.age.of(upload.started_at))
-                    .says("an upload that was begun and not ended; its parts cost money")
+                    .says("an upload that has begun but not ended; its parts cost money")
                     .remedied_by(Remedy::AbortUpload {
                         token: part.token,
                         upload_id: upload.upload_id.clone(),
@@ -514,7 +514,9 @@ impl Judge<'_> {
             if attempt.storage_id == self.shelf.id && ended && !succeeded && !has_manifest {
                 judged.findings.push(
                     self.warning("upload_unfinished", &key, attempt.job)
-                        .says("an upload that the queue knows, of an attempt that nobody has cleared up after")
+                        .says(
+                            "an upload that the queue knows, of an attempt that was not cleaned up",
+                        )
                         .remedied_by(Remedy::AbortUpload {
                             token: attempt.token,
                             upload_id: upload_id.clone(),

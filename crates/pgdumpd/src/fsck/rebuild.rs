@@ -53,16 +53,16 @@ pub enum RebuildError {
     #[error("the storages hold backups of several queues: {}", counted(.0))]
     SeveralQueues(BTreeMap<Uuid, usize>),
     /// It is another queue, and in use.
-    #[error("the queue is not empty: {0} of its jobs are none of these backups'")]
+    #[error("the queue is not empty: {0} of its jobs do not belong to these backups")]
     NotEmpty(u64),
     /// The role may not write rows that daemons and producers may not write.
-    #[error("this role may not make the rows of jobs that have ended")]
+    #[error("this role may not create the rows of jobs that have ended")]
     NotOwner,
     /// Daemons were seen within their lease.
     #[error("{0} daemons are alive in this queue")]
     DaemonsAlive(usize),
     /// Somebody else changed it meanwhile.
-    #[error("the queue has changed in this very moment")]
+    #[error("the queue changed during the rebuild")]
     Changed,
     /// The queue's database.
     #[error(transparent)]
@@ -209,7 +209,7 @@ fn known(queue_id: Uuid, held: Held) -> Option<Result<KnownBackup, String>> {
 }
 
 fn misplaced(key: &ObjectKey) -> String {
-    format!("{key}: its manifest tells another queue or backup than its name")
+    format!("{key}: its manifest names another queue or backup than its key")
 }
 
 fn backup(storage: String, storage_id: Uuid, part: &Part, manifest: Manifest) -> KnownBackup {

@@ -301,11 +301,11 @@ fn held(toc: &Toc) -> (HashSet<u32>, HashSet<u32>) {
 }
 
 pub(super) const WRAPPER: &str =
-    "See whether the pg_dump in use is PostgreSQL's own: a script in its place may add options.";
+    "Check whether the pg_dump in use is PostgreSQL's own: a script in its place may add options.";
 
 fn incomplete(parts: Vec<String>) -> Fault {
     let what = format!(
-        "pg_dump ended with 0, and its archive lacks what was there before and after: {}",
+        "pg_dump exited with 0, but its archive lacks what existed before and after the dump: {}",
         list(parts)
     );
     Fault::transient(Code::DumpIncomplete, what).hint(WRAPPER)

@@ -207,7 +207,7 @@ impl BackupJob<'_> {
         if let Err(error) = queue.note_database(&self.job.lease, &database).await {
             warn!(
                 error = &error as &dyn std::error::Error,
-                "it could not be noted which database is dumped"
+                "the queue could not record which database is dumped"
             );
         }
     }
@@ -318,7 +318,9 @@ impl BackupJob<'_> {
             (Some(tables), _) => format!("the backup of {tables} tables is stored and proved"),
             // Adopted, and sealed.
             (None, ArchiveState::Proved) => "the backup is stored and proved".to_owned(),
-            (None, ArchiveState::Unread) => "the backup is stored, its archive unread".to_owned(),
+            (None, ArchiveState::Unread) => {
+                "the backup is stored; its archive was not read".to_owned()
+            }
         };
         let rows = manifest
             .archive

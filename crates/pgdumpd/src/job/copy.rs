@@ -350,7 +350,7 @@ impl CopyJob<'_> {
                 // The heart throws the cancel when this lasts too long.
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
-                    "the queue cannot be asked where the backup is; trying again"
+                    "the queue cannot be queried for the backup's storages; trying again"
                 ),
             }
             self.cancel.or_cancelled(tokio::time::sleep(RETRY)).await?;
@@ -409,5 +409,5 @@ fn same_storage(storage: &Storage, held: &CopyRow) -> Fault {
         held.storage
     );
     Fault::permanent(Code::CopySameStorage, text)
-        .hint("Name storages in a target's copies that lie somewhere else.")
+        .hint("In a target's copies, name storages that are somewhere else.")
 }

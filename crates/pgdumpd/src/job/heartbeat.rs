@@ -85,7 +85,7 @@ impl Heartbeat {
     pub(super) async fn stop(self) {
         drop(self.stop);
         if let Err(error) = self.task.await {
-            warn!(%error, "the heartbeat task ended badly");
+            warn!(%error, "the heartbeat task failed");
         }
     }
 }
@@ -149,7 +149,7 @@ impl HeartbeatTask {
                     None if Instant::now() >= deadline => {
                         warn!(
                             lease.seconds = self.timing.lease.as_secs_f64(),
-                            "the queue has not acknowledged a heartbeat for almost a lease: giving the job up"
+                            "the queue has not acknowledged a heartbeat for almost a lease: abandoning the job"
                         );
                         self.cancel.request(CancelReason::LeaseLost);
                         return;

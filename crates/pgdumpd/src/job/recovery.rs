@@ -109,7 +109,7 @@ fn expect_own(
 
 fn not_made_by(manifest: &Manifest, what: &str) -> Fault {
     let text = format!(
-        "{} is of {what}, which the attempt was not to make",
+        "{} is of {what}, which the attempt was not meant to make",
         manifest.object.key.manifest()
     );
     Fault::permanent(Code::BackupDiffers, text)
@@ -205,7 +205,7 @@ pub async fn clear(left: &Leftover, served: &Served, queue: &Queue) -> Result<bo
     info!(
         job.id = %left.job,
         sessions,
-        "saw to it that nothing of an attempt is left"
+        "cleaned up after an attempt"
     );
     Ok(true)
 }
@@ -233,7 +233,7 @@ async fn clear_object(
                 info!(
                     job.id = %left.backup,
                     object.key = %key,
-                    "noted a backup that was whole when its daemon died"
+                    "recorded a backup that was whole when its daemon died"
                 );
             }
             Ok(())
@@ -255,7 +255,7 @@ async fn whole_backup(
 ) -> Result<Option<u64>, Fault> {
     match storage.read_manifest(key).await {
         Ok(Some(manifest)) if let Err(fault) = expect_made_by(left, &manifest) => {
-            warn!(job.id = %left.job, object.key = %key, "what an attempt left is not noted: {}", fault.report());
+            warn!(job.id = %left.job, object.key = %key, "the queue could not record what an attempt left: {}", fault.report());
             // `remove_partial` leaves it to a person.
             Ok(None)
         }

@@ -29,11 +29,10 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// How long the target may take to answer once the dump is over.
 const LAST_LOOK_LIMIT: Duration = Duration::from_secs(20);
 
-const MOVED: &str = "tables were dropped, renamed or made again while pg_dump began";
+const MOVED: &str = "tables were dropped, renamed or recreated while pg_dump began";
 const EMPTIED: &str = "tables were emptied or rewritten after pg_dump took its snapshot, and the archive lacks their rows";
 const RENAMED: &str = "schemas were renamed while their tables were being dumped";
-const HINT: &str = "What replaces tables (TRUNCATE, ALTER TABLE, DROP, RENAME) leaves nothing for a dump that begins \
-                    beside it. Let such work and the backup begin at different times.";
+const HINT: &str = "What replaces tables (TRUNCATE, ALTER TABLE, DROP, RENAME) leaves nothing for a dump that begins at the same time. Let such work and the backup begin at different times.";
 
 /// What is known of the tables of one run of pg_dump.
 pub(super) struct Relations<'a> {

@@ -42,7 +42,7 @@ impl UploadRecord<'_> {
                 // The heartbeat stops the job if this lasts too long.
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
-                    "the upload could not be noted; trying again"
+                    "the queue could not record the upload; trying again"
                 ),
             }
             tokio::time::sleep(RETRY).await;

@@ -35,7 +35,7 @@ pub enum MigrateError {
         what: String,
     },
     /// Somebody held a lock all the time.
-    #[error("a lock that the migration needs was not to be had in {tries} tries")]
+    #[error("the migration could not get a lock that it needs in {tries} tries")]
     Locked {
         /// How often it was tried.
         tries: u32,
@@ -77,7 +77,7 @@ impl MigrateError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Newer { .. } => Some(
-                "Nothing was changed, and a daemon of this version may go on with that schema. Migrate with the newer pgdumpd.".into(),
+                "Nothing was changed, and a daemon of this version may continue to use that schema. Migrate with the newer pgdumpd.".into(),
             ),
             Self::Changed { .. } => Some(
                 "Migrations never change once they are released: compare with `pgdumpd migrate --print`, and use an official build.".into(),
@@ -92,7 +92,7 @@ impl MigrateError {
                 "Look for long transactions on the tables of schema pgdumpd in pg_stat_activity, then run `pgdumpd migrate` again.".into(),
             ),
             Self::AnotherMigrates { .. } => Some(
-                "Where that is another pgdumpd, run `pgdumpd migrate` again when it has ended. Any role that may connect can take the lock: where it is no pgdumpd, end it with pg_terminate_backend().".into(),
+                "Where that is another pgdumpd, run `pgdumpd migrate` again when it has ended. Any role that may connect can take the lock: if it is not a pgdumpd, end it with pg_terminate_backend().".into(),
             ),
             Self::Grant { role, source } if sqlstate(source).as_deref() == Some("42704") => {
                 Some(format!("Create the role first: CREATE ROLE \"{}\" LOGIN.", role.replace('"', "\"\"")))

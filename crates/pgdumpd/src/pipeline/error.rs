@@ -104,7 +104,7 @@ pub(super) fn not_an_archive(fault: Fault) -> StreamEnd {
 fn ambiguous() -> Fault {
     Fault::permanent(
         Code::ArchiveAmbiguous,
-        "pg_restore would not restore what pg_dump wrote: it takes one part of the archive for another",
+        "pg_restore could not restore pg_dump's output: it would mistake one part of the archive for another",
     )
     .hint(
         "Try another minor version of pg_dump, or pg_dump --format=plain by hand, and report it to PostgreSQL's developers.",
@@ -112,13 +112,13 @@ fn ambiguous() -> Fault {
 }
 
 pub(super) fn damaged() -> Fault {
-    Fault::transient(Code::ArchiveCorrupt, "what pg_dump wrote would not restore").hint(
-        "See whether the pg_dump in use is PostgreSQL's own, and whether something between it and pgdumpd changes its output.",
+    Fault::transient(Code::ArchiveCorrupt, "pg_dump's output could not be restored").hint(
+        "Check whether the pg_dump in use is PostgreSQL's own, and whether something between it and pgdumpd changes its output.",
     )
 }
 
 pub(super) fn corrupt() -> Fault {
-    Fault::transient(Code::ArchiveCorrupt, "what pg_dump wrote is no archive").hint(
-        "See whether the pg_dump in use is PostgreSQL's own, and whether something prints to its stdout.",
+    Fault::transient(Code::ArchiveCorrupt, "pg_dump's output is not a custom-format archive").hint(
+        "Check whether the pg_dump in use is PostgreSQL's own, and whether something prints to its stdout.",
     )
 }

@@ -97,7 +97,7 @@ impl QueueError {
                 "Give the queue a database made with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0: progress and errors hold names from any database.",
             ),
             Self::NoIdentity => Some(
-                "Restore the row with the id that the keys of its backups begin with, or no daemon takes them for its own: INSERT INTO \
+                "Restore the row with the id that the keys of its backups begin with, or no daemon recognizes them: INSERT INTO \
                  pgdumpd.queue (id) SELECT split_part(object_key, '/', 1)::uuid FROM pgdumpd.backup_copies ORDER BY stored_at DESC LIMIT 1.",
             ),
             Self::Timeout(_) => Some(UNREACHABLE),
@@ -192,7 +192,7 @@ fn passes(error: &sqlx::Error) -> bool {
 
 impl From<QueueError> for Fault {
     fn from(error: QueueError) -> Self {
-        Fault::transient(Code::QueueFailed, "the queue cannot be asked").caused_by(error)
+        Fault::transient(Code::QueueFailed, "the queue cannot be queried").caused_by(error)
     }
 }
 

@@ -142,7 +142,7 @@ impl Listener {
             if let Err(reason) = heard {
                 tracing::warn!(
                     error = reason,
-                    "the queue's listener lost its connection; polling goes on"
+                    "the queue's listener lost its connection; polling continues"
                 );
                 self.failures = match connection.since.elapsed() {
                     lasted if lasted >= LASTING => 0,

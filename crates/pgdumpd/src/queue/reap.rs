@@ -34,7 +34,7 @@ impl Queue {
             tracing::warn!(
                 job.id = %row.try_get::<Uuid, _>("job_id")?,
                 lease.token = %row.try_get::<Uuid, _>("lease_token")?,
-                "ended an attempt that ran by its row alone: its job was changed by hand"
+                "ended an attempt that was running only according to its row: its job was changed by hand"
             );
         }
         Ok(())

@@ -42,12 +42,11 @@ pub fn compare_with_row(
         return Ok(());
     };
     let what = format!(
-        "{} is not the backup that the queue noted: its manifest has another {field}",
+        "{} is not the backup that the queue recorded: its manifest has another {field}",
         object.key
     );
     Err(Fault::permanent(Code::BackupDiffers, what).hint(
-        "Another backup may have been put in its place. Take the right one from another storage; `pgdumpd fetch ID --storage NAME` \
-         brings this one back, compared with its manifest alone.",
+        "Another backup may have been put in its place. Take the right one from another storage; `pgdumpd fetch ID --storage NAME` fetches this one, compared only with its manifest.",
     ))
 }
 

@@ -49,7 +49,7 @@ pub async fn fetch_tables(
 ) -> Result<Fetched, Fault> {
     let reader = ArchiveReader::open(stored).await?;
     let Some(index) = &stored.index else {
-        let what = "the backup's manifest does not say where its tables lie";
+        let what = "the backup's manifest does not say where its tables are";
         return Err(Fault::permanent(Code::IndexMissing, what)
             .hint("Fetch the whole backup, and choose tables with pg_restore --table."));
     };

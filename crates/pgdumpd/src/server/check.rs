@@ -235,7 +235,7 @@ impl Target {
             findings.push(warning(
                 "subscriptions_skipped",
                 format!(
-                    "{} subscriptions are left out, because {role} is no superuser",
+                    "{} subscriptions are left out, because {role} is not a superuser",
                     server.skipped_subscriptions
                 ),
                 "Dump as a superuser, or keep their definitions elsewhere.",
@@ -297,7 +297,7 @@ fn rows_left_out(tables: &Refused) -> Finding {
             format!(
                 "the rows of tables that belong to an extension are not in a backup: {objects}"
             ),
-            "The extension fills them when it is created; rows of your own belong into tables of your own.",
+            "The extension fills them when it is created; keep your own rows in your own tables.",
         ),
         _ => (
             format!("tables in the system's own schemas are not in a backup: {objects}"),

@@ -95,10 +95,10 @@ impl StallGuard {
         (still >= self.limit).then(|| {
             Fault::transient(
                 Code::DumpStalled,
-                format!("pg_dump gave no byte for {} s", still.as_secs()),
+                format!("pg_dump wrote no byte for {} s", still.as_secs()),
             )
             .hint(
-                "Look at pg_dump's session in pg_stat_activity while it runs; raise stall_timeout if the \
+                "Check pg_dump's session in pg_stat_activity while it runs; raise stall_timeout if the \
                  database needs longer for its catalog.",
             )
         })

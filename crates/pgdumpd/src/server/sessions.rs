@@ -66,7 +66,7 @@ impl Target {
                 tracing::warn!(
                     target = self.name,
                     error = fault.report(),
-                    "the server cannot be asked whether a dump's session is gone"
+                    "cannot query whether a dump's session is gone"
                 );
                 false
             }

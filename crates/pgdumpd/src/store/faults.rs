@@ -43,7 +43,7 @@ pub(super) fn of_object_store(what: impl Into<String>, error: object_store::Erro
     match (&error, kind) {
         (object_store::Error::NotFound { .. }, _) | (_, Some(io::ErrorKind::NotFound)) => {
             Fault::transient(Code::StorageMissing, what)
-                .hint("See whether the storage is mounted and reachable, and whether someone removed the object.")
+                .hint("Check whether the storage is mounted and reachable, and whether someone removed the object.")
         }
         (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }, _)
         | (_, Some(io::ErrorKind::PermissionDenied)) => Fault::permanent(Code::StorageDenied, what)

@@ -32,7 +32,7 @@ pub struct ObjectKey(String);
 
 /// A text that is no key of an archive.
 #[derive(Debug, thiserror::Error)]
-#[error("\"{0}\" is no archive's key")]
+#[error("\"{0}\" is not an archive's key")]
 pub struct InvalidKey(String);
 
 impl ObjectKey {
@@ -68,7 +68,7 @@ impl ObjectKey {
     /// Reads a key that was written somewhere: in a job's row, in a manifest.
     ///
     /// # Errors
-    /// Anything that could lead out of the storage, or is no archive's key, is refused.
+    /// Anything that could lead out of the storage, or is not an archive's key, is refused.
     pub fn parse(text: &str) -> Result<Self, InvalidKey> {
         let segment_is_plain = |segment: &str| {
             !segment.is_empty()

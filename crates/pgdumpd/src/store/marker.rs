@@ -11,7 +11,7 @@ pub(super) const NAME: &str = "pgdumpd-storage.json";
 /// The newest marker that this build understands.
 const FORMAT: u32 = 1;
 /// What to do where a storage is not there.
-pub(super) const MISSING_HINT: &str = "See whether the file system that holds it is mounted. A new storage is made \
+pub(super) const MISSING_HINT: &str = "Check whether the file system that holds it is mounted. A new storage is made \
      by the daemon, when it starts or reloads, unless the configuration or the queue knows the id of another.";
 /// More than any marker.
 pub(super) const LARGEST: u64 = 64 << 10;

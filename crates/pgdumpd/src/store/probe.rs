@@ -26,7 +26,7 @@ pub async fn probes_ended(limit: Duration) {
     UNDER_WAY.close();
     let ended = tokio::time::timeout(limit, UNDER_WAY.wait()).await;
     if ended.is_err() {
-        tracing::debug!("a check of a storage is left off");
+        tracing::debug!("a check of a storage was abandoned");
     }
 }
 
@@ -87,8 +87,7 @@ impl Storage {
             Ok(None) => {
                 let what = "unfinished uploads cannot be listed here";
                 Some(Finding::ok(what).hint(
-                    "Give the bucket a rule that aborts unfinished uploads after some days: they cost money and do not \
-                     show.",
+                    "Give the bucket a rule that aborts unfinished uploads after some days: they cost money and are not listed as objects.",
                 ))
             }
             Err(fault) => Some((&fault).into()),
@@ -106,12 +105,12 @@ impl Storage {
             .map(|upload| upload.started_at)
             .min()?;
         let what = format!(
-            "{count} unfinished uploads lie in storage \"{}\", the oldest since {}",
+            "{count} unfinished uploads are in storage \"{}\", the oldest since {}",
             self.name,
             oldest.format("%F %T UTC")
         );
         Some(Finding::warning("uploads_unfinished", what).hint(
-            "Look at them with `pgdumpd fsck`, and give the bucket a rule that aborts unfinished uploads after some \
+            "List them with `pgdumpd fsck`, and give the bucket a rule that aborts unfinished uploads after some \
              days.",
         ))
     }
@@ -137,8 +136,9 @@ impl Storage {
         let removed = self.remove(key.clone()).await;
         if !matches!(read?, Small::Whole(read) if read == content) {
             let what = format!("{key} read back is not what was written");
-            return Err(Fault::permanent(Code::StorageFailed, what)
-                .hint("Check the file system and its disk: it does not keep what it is given."));
+            return Err(Fault::permanent(Code::StorageFailed, what).hint(
+                "Check the file system and its disk: it does not keep what is written to it.",
+            ));
         }
         old?;
         removed.map(drop)
@@ -190,7 +190,7 @@ impl Storage {
         let path = root.path().to_owned();
         let shown = path.display();
         let mode = blocking(move || {
-            let what = || format!("cannot look at {}", root.path().display());
+            let what = || format!("cannot inspect {}", root.path().display());
             root.mode()
                 .map_err(|e| faults::of_io(what(), root.path(), e))
         })
@@ -204,7 +204,7 @@ impl Storage {
             Ok(mode) if mode & 0o055 != 0 => Some(
                 Finding::warning("storage_open_to_others", format!("{shown} can be listed by others (mode {mode:o})"))
                     .hint(format!(
-                        "Run `chmod 700 {shown}`: backups in it are private (0600), but their names show."
+                        "Run `chmod 700 {shown}`: backups in it are private (0600), but their names are visible."
                     )),
             ),
             Ok(_) => None,

@@ -111,7 +111,7 @@ impl Storage {
 }
 
 fn missing(key: &ObjectKey) -> Fault {
-    Fault::transient(Code::ObjectMissing, format!("{key} is not there"))
+    Fault::transient(Code::ObjectMissing, format!("{key} is missing"))
         .hint("Somebody has removed it: take the backup from another storage.")
 }
 

@@ -229,7 +229,7 @@ impl Storage {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(None),
             Err(fault) if fault.code().is_of_a_manifest() => {
-                tracing::warn!(object.key = %key, error = %fault.report(), "a manifest is of no use");
+                tracing::warn!(object.key = %key, error = %fault.report(), "a manifest cannot be used");
                 return Ok(None);
             }
             Err(fault) => return Err(fault),
@@ -274,7 +274,7 @@ impl Storage {
             )),
             None => Err(Fault::transient(
                 Code::ObjectMissing,
-                format!("{key} is not there"),
+                format!("{key} is missing"),
             )),
         }
     }

@@ -61,7 +61,7 @@ impl Storage {
             Place::Local { root, .. } => {
                 let (root, key) = (root.clone(), key.to_owned());
                 blocking(move || {
-                    let what = || format!("cannot look at {}", root.join(&key).display());
+                    let what = || format!("cannot inspect {}", root.join(&key).display());
                     root.size_of(&key)
                         .map_err(|e| faults::of_io(what(), root.path(), e))
                 })
@@ -69,7 +69,7 @@ impl Storage {
             }
             Place::Remote(remote) => {
                 let found = remote.size_of(&object_path(key)?).await;
-                found.map_err(|e| faults::of_object_store(format!("cannot look at {key}"), e))
+                found.map_err(|e| faults::of_object_store(format!("cannot inspect {key}"), e))
             }
         }
     }

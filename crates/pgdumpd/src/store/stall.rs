@@ -28,5 +28,5 @@ pub(super) fn stalled(limit: Duration) -> Fault {
             humantime::format_duration(limit)
         ),
     )
-    .hint("Look at the storage's file system, a network mount first; the target's stall_timeout is the limit.")
+    .hint("Check the storage's file system, a network mount first; the target's stall_timeout is the limit.")
 }

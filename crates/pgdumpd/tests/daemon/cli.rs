@@ -81,7 +81,7 @@ async fn a_cancelled_job_is_told_by_5_and_an_unknown_one_by_3() {
     let watched = world.say(&["watch", &id, "--json"]).code(5);
     assert_eq!(watched.json()["state"], "cancelled");
     let again = world.say(&["cancel", &id]).code(0);
-    assert!(again.out.contains("cancelled before"), "{}", again.out);
+    assert!(again.out.contains("already cancelled"), "{}", again.out);
     for command in ["status", "watch", "cancel", "delete"] {
         let said = world.say(&[command, NOBODY]).code(3);
         assert!(
@@ -316,7 +316,7 @@ async fn delete_takes_all_backups_of_an_id_or_one_of_them_by_its_key() {
     assert_eq!(world.files(), Vec::<String>::new());
     for wrong in ["../x.dump", "x"] {
         let said = world.say(&by_key(wrong)).code(2);
-        assert!(said.err.contains("no archive's key"), "{}", said.err);
+        assert!(said.err.contains("not an archive's key"), "{}", said.err);
     }
     world.say(&["delete", "--key", &key]).code(2);
     world.say(&["delete", "--storage", "local"]).code(2);
@@ -360,7 +360,11 @@ async fn delete_in_a_storage_needs_no_row_and_no_queue_and_leaves_what_has_no_ma
     queues.stop().await;
     let said = world.say(&in_storage(&ids[1])).code(0);
     assert!(said.out.starts_with("removed "), "{}", said.out);
-    assert!(said.err.contains("the queue was not told"), "{}", said.err);
+    assert!(
+        said.err.contains("the queue could not record"),
+        "{}",
+        said.err
+    );
     assert_eq!(world.files(), Vec::<String>::new());
 }
 

@@ -151,7 +151,7 @@ async fn a_daemon_that_wakes_up_after_its_lease_publishes_nothing_though_its_dum
     let backups = world.backups();
     stopped.signal(Signal::CONT);
     eventually("the stopped daemon gives up", SOON, async || {
-        stopped.log().contains("gave the job up").then_some(())
+        stopped.log().contains("abandoned the job").then_some(())
     })
     .await;
     assert_eq!(dumps(&[&stopped, &other]), 2);

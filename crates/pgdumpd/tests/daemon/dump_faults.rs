@@ -120,7 +120,7 @@ async fn a_dump_that_hangs_is_ended_as_stalled() {
     let half = scene.half().to_vec();
     let fake = scene.fake(&half, Then::Hang);
     let (_daemon, status) = scene
-        .is_tried_again("dump_stalled", &["pg_dump gave no byte for"])
+        .is_tried_again("dump_stalled", &["pg_dump wrote no byte for"])
         .await;
     assert!(status.error_hint.unwrap().contains("stall_timeout"));
     assert!(!is_there(fake.runs()[0].pid));
@@ -183,7 +183,7 @@ async fn a_dump_that_exits_0_with_garbage_never_becomes_visible() {
     let mut scene = Scene::new().await;
     let _fake = scene.fake(&b"Hello, I am no archive.\n".repeat(5_000), Then::Exit(0));
     let (_daemon, status) = scene
-        .is_tried_again("archive_corrupt", &["no archive"])
+        .is_tried_again("archive_corrupt", &["is not a custom-format archive"])
         .await;
     assert!(status.error_hint.unwrap().contains("stdout"));
 }

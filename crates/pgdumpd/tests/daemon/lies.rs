@@ -152,7 +152,12 @@ async fn what_a_sealed_backup_lacks_is_counted_and_not_named() {
     let lacks = Then::ExecWith(real, vec!["--exclude-table-data=public.*".to_owned()]);
     for (bytes, then, code, says) in [
         (&b""[..], lacks, "dump_incomplete", "the rows of 2 tables"),
-        (&cut, Then::Exit(0), "archive_corrupt", "would not restore"),
+        (
+            &cut,
+            Then::Exit(0),
+            "archive_corrupt",
+            "could not be restored",
+        ),
     ] {
         liar.fake.become_(bytes, then);
         let status = liar.attempt("closed").await;

@@ -242,7 +242,8 @@ async fn an_older_or_another_backup_in_a_newer_ones_place_is_found_wherever_it_i
         ] {
             let said = world.say(command);
             assert!(
-                said.err.contains("is not the backup that the queue noted"),
+                said.err
+                    .contains("is not the backup that the queue recorded"),
                 "{what}: {command:?}: {}{}",
                 said.out,
                 said.err
@@ -259,7 +260,7 @@ async fn an_older_or_another_backup_in_a_newer_ones_place_is_found_wherever_it_i
         );
         // Without the queue nothing tells it from the right one, which is said.
         let said = world.say(&["verify", &id, "--storage", "local"]).code(0);
-        assert!(said.err.contains("the queue is not asked"), "{}", said.err);
+        assert!(said.err.contains("the queue is not read"), "{}", said.err);
     }
 
     world.add_storage("offsite");

@@ -51,7 +51,7 @@ async fn is_cut_off(fail: impl Fn(&Proxy)) {
     proxy.heal();
     // It is back, and looks for work: the job is not its own any more.
     eventually("the lonely daemon has given the job up", SOON, async || {
-        lonely.log().contains("gave the job up").then_some(())
+        lonely.log().contains("abandoned the job").then_some(())
     })
     .await;
     eventually("the lonely daemon is seen again", SOON, async || {
@@ -104,7 +104,7 @@ async fn a_queue_that_is_down_for_less_than_a_lease_stops_no_dump_and_costs_no_r
         eventually("the daemons have noticed", SOON, async || {
             daemon
                 .log()
-                .contains("the queue cannot be asked for work")
+                .contains("the queue cannot be queried for jobs")
                 .then_some(())
         })
         .await;

@@ -368,7 +368,10 @@ async fn a_backup_that_the_queue_does_not_note_counts_for_nothing() {
     assert_eq!(held(&world), sorted([first, unnoted, third]));
     let fourth = whole(&world, &daemon).await;
     assert_eq!(held(&world), sorted([unnoted, third, fourth]));
-    let said = daemon.log().matches("the queue does not note them").count();
+    let said = daemon
+        .log()
+        .matches("the queue has no record of them")
+        .count();
     assert_eq!(said, 1, "{}", daemon.log());
 }
 
@@ -522,7 +525,7 @@ async fn an_older_backup_in_a_newer_ones_place_pushes_out_none() {
     assert!(
         daemon
             .log()
-            .contains("is not the backup that the queue noted"),
+            .contains("is not the backup that the queue recorded"),
         "{}",
         daemon.log()
     );

@@ -109,7 +109,7 @@ async fn the_end_of_the_drains_time_stops_the_dump_and_hands_the_job_back() {
     let (mut daemon, id, dump, _holder) = busy(&world).await;
     daemon.signal(Signal::TERM);
     assert!(daemon.exited().await, "{}", daemon.log());
-    assert!(daemon.log().contains("the drain's time is over"));
+    assert!(daemon.log().contains("the drain timeout has passed"));
     assert_handed_back(&world, id, dump).await;
 }
 
@@ -216,7 +216,7 @@ async fn systemd_is_told_when_the_daemon_is_ready_alive_busy_and_stopping() {
     hear("WATCHDOG=1").await;
     daemon.signal(Signal::TERM);
     hear("STOPPING=1").await;
-    hear("STATUS=finishing what runs").await;
+    hear("STATUS=waiting for running jobs").await;
     hear("WATCHDOG=1").await;
     hear("WATCHDOG=1").await;
     drop(holder);

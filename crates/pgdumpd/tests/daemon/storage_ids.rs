@@ -150,7 +150,7 @@ async fn a_backup_is_found_where_two_storages_have_changed_places() {
     let said = world.say(&["verify", &id.to_string()]).code(6);
     let good = said.out.lines().filter(|line| line.contains("is good"));
     assert_eq!(good.count(), 1, "{}", said.out);
-    assert_eq!(said.err.matches("is not there").count(), 1, "{}", said.err);
+    assert_eq!(said.err.matches("is missing").count(), 1, "{}", said.err);
     let next = world.back_up().await;
     world.held_by(next, "2 of 2").await;
     let said = world.say(&["check", "--json"]).json();

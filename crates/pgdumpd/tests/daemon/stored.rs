@@ -262,7 +262,7 @@ async fn mistakes_in_asking_for_a_backup_are_told_with_the_way_out() {
     assert!(!path.exists());
     std::fs::remove_file(world.backups().remove(0)).unwrap();
     let said = world.say(&["verify", &id]).code(6);
-    assert!(said.err.contains("is not there"), "{}", said.err);
+    assert!(said.err.contains("is missing"), "{}", said.err);
 }
 
 #[tokio::test]
@@ -278,7 +278,7 @@ async fn a_backup_that_is_gone_from_one_storage_is_damage_although_another_has_i
     std::fs::rename(manifest_of(&path), &away).unwrap();
     let said = world.say(&["verify", &id]).code(6);
     assert!(
-        said.err.contains("storage \"local\"") && said.err.contains("is not there"),
+        said.err.contains("storage \"local\"") && said.err.contains("is missing"),
         "{}",
         said.err
     );

@@ -437,7 +437,7 @@ async fn a_dump_whose_session_is_terminated_is_tried_again() {
                 // Its goodbye arrives only where the buffers have room for it.
                 "from server",
             ],
-            hint: "Look into the server's log",
+            hint: "Check the server's log",
         },
     );
     world.assert_clean(0).await;
@@ -466,7 +466,7 @@ async fn a_server_that_crashes_in_mid_dump_is_waited_for() {
             step: "dump",
             code: "connection_lost",
             texts: &["pg_dump ended with exit status: 1"],
-            hint: "Look into the server's log",
+            hint: "Check the server's log",
         },
     );
     assert_eq!(world.files(), Vec::<String>::new());

@@ -321,7 +321,7 @@ async fn what_lasts_is_a_clear_error_and_nothing_is_left() {
             S3Fault::StallAfter(100_000),
             "storage_stalled",
             true,
-            "no byte has moved",
+            "no byte was sent or received",
         ),
         (
             S3Operation::PutPart,

@@ -133,7 +133,7 @@ impl Deleting<'_> {
             warn!(
                 job.id = %job,
                 error = &error as &dyn std::error::Error,
-                "that a backup is deleted could not be noted yet"
+                "the queue could not record yet that a backup is deleted"
             );
         }
         Ok(true)

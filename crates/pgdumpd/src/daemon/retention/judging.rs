@@ -145,7 +145,7 @@ impl Judging<'_> {
             false => manifest.spec,
         };
         if manifest.partial && filters == Filters::default() {
-            warn!(object.key = %listed.key, "a backup is neither counted nor deleted: what it is a part of is sealed, and its row does not say it");
+            warn!(object.key = %listed.key, "a backup is neither counted nor deleted: its filters are sealed, and its row does not have them");
             return Ok(None);
         }
         Ok(Some(Known {

@@ -17,7 +17,7 @@ impl Judged {
                 "keep_last deletes nothing in {place}: it is not known which database was backed up"
             );
             remarks.push(Finding::warning("database_unknown", what).hint(
-                "Let the role of the target ask for it: GRANT EXECUTE ON FUNCTION pg_control_system() TO the role, in the target's database.",
+                "Let the target's role read it: GRANT EXECUTE ON FUNCTION pg_control_system() TO the role, in the target's database.",
             ));
         }
         for (keys, code, why, hint) in [
@@ -36,7 +36,7 @@ impl Judged {
             (
                 &self.without_row,
                 "kept_without_row",
-                "the queue does not note them",
+                "the queue has no record of them",
                 "`pgdumpd fsck` shows them; delete those that nobody needs with `pgdumpd delete --key`.",
             ),
         ] {
@@ -71,7 +71,7 @@ impl Judged {
                 backups(count)
             );
             Finding::warning("target_is_another_database", what).hint(
-                "A server that was upgraded or created again has another system identifier, and then all is well. keep_last \
+                "A server that was upgraded or created again has another system identifier; this is then expected. keep_last \
                  deletes no backup of the former database: delete those that nobody needs with `pgdumpd delete`.",
             )
         };

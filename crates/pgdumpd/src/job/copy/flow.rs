@@ -175,6 +175,6 @@ fn compare(part: &Part, size: u64, sha256: &str) -> Result<ComparedPart, Fault> 
     };
     let text = format!("{} {wrong}: nothing of it was copied", part.from);
     Err(Fault::permanent(Code::CopySourceDamaged, text).hint(
-        "The stored backup is damaged: see with `pgdumpd verify ID` what of it is still good, look at its storage, and take a new backup.",
+        "The stored backup is damaged: `pgdumpd verify ID` shows what is still good. Check its storage, and take a new backup.",
     ))
 }

@@ -97,6 +97,6 @@ fn missing(held: &CopyRow) -> Fault {
         held.storage, held.object_key
     );
     Fault::permanent(Code::CopySourceMissing, text).hint(
-        "Somebody removed its files by hand, or the storage has lost them. If that was meant, `pgdumpd delete ID --yes` tells the queue.",
+        "Somebody removed its files by hand, or the storage has lost them. If that was meant, `pgdumpd delete ID --yes` records it in the queue.",
     )
 }

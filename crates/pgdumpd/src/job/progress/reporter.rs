@@ -271,7 +271,7 @@ fn message(state: &State) -> String {
                 _ => format!("dumping {table}"),
             }
         }
-        Phase::Finishing => "the data is through: pg_dump ends".to_owned(),
+        Phase::Finishing => "all data is written: waiting for pg_dump to exit".to_owned(),
         Phase::Publishing => "publishing the archive and its manifest".to_owned(),
     }
 }

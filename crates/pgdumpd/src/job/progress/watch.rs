@@ -106,11 +106,11 @@ impl Watch<'_> {
         match tokio::time::timeout(LOOK_LIMIT, look).await {
             Ok(Ok(look)) => Some(look),
             Ok(Err(fault)) => {
-                debug!("the dump's session cannot be looked at: {}", fault.report());
+                debug!("the dump's session cannot be inspected: {}", fault.report());
                 None
             }
             Err(_) => {
-                debug!("the dump's session cannot be looked at: no answer");
+                debug!("the dump's session cannot be inspected: no answer");
                 None
             }
         }
@@ -128,7 +128,7 @@ impl Watch<'_> {
                     humantime::format_duration(limit)
                 ),
             )
-            .hint("Look at the storage's file system, or the network to it; the target's stall_timeout is the limit.")
+            .hint("Check the storage's file system, or the network to it; the target's stall_timeout is the limit.")
         })
     }
 

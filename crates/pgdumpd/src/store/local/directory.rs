@@ -232,7 +232,7 @@ impl Root {
             if is_link
                 && rustix::fs::statat(self, name, AtFlags::empty()).err() == Some(Errno::NOENT)
             {
-                let what = format!("{} leads nowhere", self.path.join(name).display());
+                let what = format!("{} is a link to nothing", self.path.join(name).display());
                 return Err(io::Error::new(io::ErrorKind::NotFound, what));
             }
         }

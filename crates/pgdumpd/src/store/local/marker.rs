@@ -35,12 +35,12 @@ pub(in crate::store) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
         tracing::info!(
             storage.id = %marker.storage_id,
             path = %root.path().display(),
-            "a new storage was made; with its id as storage_id in the configuration none is made again"
+            "a new storage was made; set its id as storage_id in the configuration, and no other one will be made"
         );
         return Ok(marker.storage_id);
     }
     read(root)?.ok_or_else(|| {
-        let what = format!("{} came and went", root.join(NAME).display());
+        let what = format!("{} appeared and disappeared", root.join(NAME).display());
         Fault::transient(Code::StorageFailed, what)
     })
 }
@@ -73,7 +73,7 @@ pub(in crate::store) fn confirm(root: &Root, id: Uuid) -> Result<(), Fault> {
         expect(&now, &[id])?;
         let same = root.is_same_as(&now);
         let path = root.path().display();
-        same.map_err(|e| faults::of_io(format!("cannot look at {path}"), root.path(), e))
+        same.map_err(|e| faults::of_io(format!("cannot inspect {path}"), root.path(), e))
     });
     match found {
         Ok(true) => Ok(()),
@@ -83,8 +83,7 @@ pub(in crate::store) fn confirm(root: &Root, id: Uuid) -> Result<(), Fault> {
                 root.path().display()
             );
             Err(Fault::transient(Code::StorageReplaced, what).hint(
-                "It was mounted once more, or another copy of it was: two storages must not have one id. The next \
-                 attempt uses what is there now.",
+                "It was mounted again, or a copy of it was: two storages must not have the same id. The next attempt uses the present one.",
             ))
         }
         // It was there a moment ago: whatever hides it, such as a mount point of root's, may go again.

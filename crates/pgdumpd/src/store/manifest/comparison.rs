@@ -64,7 +64,7 @@ impl Manifest {
     /// `manifest_invalid` names the first field that differs.
     pub(in crate::store) fn compare_with_key(&self, key: &ObjectKey) -> Result<(), Fault> {
         let Name::Part(part) = Name::of(key.as_str()) else {
-            return Err(invalid(key, "lies under a name that no daemon gives"));
+            return Err(invalid(key, "has a name that no daemon gives"));
         };
         match self.differs_from_key(key, &part) {
             None => Ok(()),

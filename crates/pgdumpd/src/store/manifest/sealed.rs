@@ -169,7 +169,7 @@ impl Manifest {
             .as_ref()
             .map(|own| own.recipients.as_slice());
         Recipients::parse(texts.unwrap_or_default()).map_err(|(_, why)| {
-            invalid(&self.object.key, "has a recipient that is none").caused_by(why)
+            invalid(&self.object.key, "has an invalid recipient").caused_by(why)
         })
     }
 }

@@ -113,7 +113,7 @@ impl Manifest {
                     key.manifest()
                 ),
             )
-            .hint("A newer pgdumpd took this backup: update this one, and it will copy it.")),
+            .hint("A newer pgdumpd took this backup: update this one, and it can copy it.")),
         }
     }
 

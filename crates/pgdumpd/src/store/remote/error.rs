@@ -18,13 +18,13 @@ const LONGEST_WORDS: usize = 300;
 pub(in crate::store) enum LinkError {
     #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("no byte has moved for {}", humantime::format_duration(*.0))]
+    #[error("no byte was sent or received for {}", humantime::format_duration(*.0))]
     Stalled(Duration),
     /// No connection came about.
     #[error("{0}")]
     Unreachable(String),
     /// Nobody told us who we are.
-    #[error("no credentials are configured, and the machine gives none: {0}")]
+    #[error("no credentials are configured, and the machine provides none: {0}")]
     NoRole(String),
     /// The connection ended in the middle.
     #[error("{0}")]
@@ -239,10 +239,9 @@ impl LinkError {
         let fault = match self {
             Self::Refused(refusal) => refusal.fault(what),
             Self::Stalled(_) => Fault::transient(Code::StorageStalled, what)
-                .hint("Look at the server and the network to it: it took or gave no byte."),
+                .hint("Check the server and the network to it: no byte was sent or received."),
             Self::Unreachable(_) => Fault::transient(Code::StorageUnreachable, what).hint(
-                "See whether the server can be reached from here: the storage's endpoint, its port, a firewall; for a \
-                 certificate that is not trusted there is ca_file.",
+                "Check whether the server can be reached from here: the storage's endpoint, its port, a firewall. Name a certificate authority that is not known here in ca_file.",
             ),
             Self::NoRole(_) => Fault::transient(Code::StorageDenied, what).hint(
                 "Give the storage credentials: access_key_id and secret_access_key for s3://, service_account_file for \
@@ -266,12 +265,12 @@ impl Refusal {
                  policy.",
             ),
             Meaning::Clock => Fault::transient(Code::StorageDenied, what)
-                .hint("Set this host's clock right: a signature is good for minutes only."),
+                .hint("Correct this host's clock: a signature is valid for minutes only."),
             Meaning::Bucket => Fault::permanent(Code::BucketMissing, what).hint(
-                "Correct the bucket or container in the storage's url, or create it: pgdumpd makes none.",
+                "Correct the bucket or container in the storage's url, or create it: pgdumpd does not.",
             ),
             Meaning::Region => Fault::permanent(Code::StorageMisdirected, what).hint(
-                "Correct the storage's region, or its endpoint: the bucket lies elsewhere.",
+                "Correct the storage's region, or its endpoint: the bucket is elsewhere.",
             ),
             Meaning::Full => crate::store::faults::full(what),
             Meaning::Passing | Meaning::Damaged => Fault::transient(Code::StorageFailed, what),

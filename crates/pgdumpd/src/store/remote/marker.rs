@@ -38,14 +38,14 @@ pub(in crate::store) async fn read_or_create(remote: &Remote) -> Result<Uuid, Fa
     }
     tokio::time::sleep(SETTLE).await;
     let id = read(remote).await?.ok_or_else(|| {
-        let what = format!("{} in {} came and went", NAME, remote.address);
+        let what = format!("{} in {} appeared and disappeared", NAME, remote.address);
         Fault::transient(Code::StorageFailed, what)
     })?;
     if id == marker.storage_id {
         tracing::info!(
             storage.id = %id,
             url = remote.address,
-            "a new storage was made; with its id as storage_id in the configuration none is made again"
+            "a new storage was made; set its id as storage_id in the configuration, and no other one will be made"
         );
     }
     Ok(id)
@@ -56,7 +56,7 @@ pub(in crate::store) async fn expect(remote: &Remote, expected: &[Uuid]) -> Resu
     let address = &remote.address;
     let Some(found) = read(remote).await? else {
         let missing = marker::missing(address, expected).hint(
-            "See whether the url is the right one. A new storage is made by the daemon, when it starts or reloads, \
+            "Check whether the url is the right one. A new storage is made by the daemon, when it starts or reloads, \
              unless the configuration or the queue knows the id of another.",
         );
         return Err(match expected {

@@ -168,7 +168,9 @@ impl MultipartUpload {
     async fn finish(&mut self) -> Result<Vec<PartId>, Fault> {
         self.flush().await?;
         let parts: Option<Vec<PartId>> = mem::take(&mut self.sent).into_iter().collect();
-        parts.ok_or_else(|| Fault::transient(Code::StorageFailed, "a part was never answered"))
+        parts.ok_or_else(|| {
+            Fault::transient(Code::StorageFailed, "the upload of a part got no answer")
+        })
     }
 
     async fn put_empty(&self) -> Result<(), Fault> {
@@ -189,7 +191,7 @@ impl MultipartUpload {
             {
                 Ok(_) => Ok(()),
                 Err(error) if self.is_there().await => {
-                    tracing::info!(object.key = %self.key, %error, "the upload is complete although its answer is not");
+                    tracing::info!(object.key = %self.key, %error, "the upload is complete although its answer was lost");
                     Ok(())
                 }
                 Err(error) => Err(error),
@@ -281,7 +283,7 @@ impl MultipartUpload {
     fn too_large(&self) -> Fault {
         let Parts { size, most, .. } = self.parts;
         let what = format!(
-            "{} does not fit into {most} parts of {size} bytes, which were chosen for what was expected",
+            "{} does not fit into {most} parts of {size} bytes, which were chosen for the expected size",
             self.key
         );
         Fault::permanent(Code::UploadTooLarge, what).hint(
@@ -325,7 +327,7 @@ async fn abandon(remote: &Remote, key: &ObjectKey, id: &str) -> Result<(), Fault
     let aborted = remote.abort(key, id).await;
     let others = remote.abort_all_of(key).await;
     let path = key.path();
-    let cannot = |error| faults::of_object_store(format!("cannot look at {key}"), error);
+    let cannot = |error| faults::of_object_store(format!("cannot inspect {key}"), error);
     if remote.size_of(&path).await.map_err(cannot)?.is_some() {
         remote.delete(&path).await?;
     }
@@ -335,6 +337,6 @@ async fn abandon(remote: &Remote, key: &ObjectKey, id: &str) -> Result<(), Fault
 fn stopped() -> object_store::Error {
     object_store::Error::Generic {
         store: "upload",
-        source: "the upload was given up".into(),
+        source: "the upload was abandoned".into(),
     }
 }

@@ -230,7 +230,7 @@ impl UploadList {
         let answer = answer.map_err(|e| failed(Box::new(e)))?;
         if answer.status() == http::StatusCode::NOT_FOUND {
             return Err(object_store::Error::NotSupported {
-                source: "the server lists no uploads".into(),
+                source: "the server cannot list uploads".into(),
             });
         }
         let body = answer.into_body().bytes().await;
