@@ -19,6 +19,7 @@ mod range;
 mod read;
 mod remote;
 mod remove;
+mod room;
 mod small;
 mod stall;
 mod upload;
@@ -52,6 +53,7 @@ use self::local::directory::Root;
 use self::local::upload::LocalUpload;
 use self::remote::Remote;
 use self::remote::upload::MultipartUpload;
+use self::room::no_room;
 use crate::code::Code;
 use crate::config::{PlaceConfig, StorageConfig};
 use crate::fault::Fault;
@@ -215,7 +217,7 @@ impl Storage {
             return Ok(());
         }
         let path = Path::display(root.path());
-        Err(faults::full(format!(
+        Err(no_room(format!(
             "{path} has {free} bytes free, the dump may need {expected_bytes}, and {min_free} are to be left"
         )))
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::marker::MISSING_HINT;
 use super::remote::error::LinkError;
+use super::room::no_room;
 use crate::code::Code;
 use crate::fault::Fault;
 
@@ -21,7 +22,7 @@ pub(super) fn of_io(what: impl Into<String>, path: &Path, error: io::Error) -> F
             "{shown} is mounted read-only, or systemd's ProtectSystem= makes it so: name it in ReadWritePaths=."
         )),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            return full(what).caused_by(error);
+            return no_room(what).caused_by(error);
         }
         io::ErrorKind::NotADirectory => Fault::permanent(Code::StorageMissing, what)
             .hint(format!("{shown} is, or lies below, something that is not a directory.")),
@@ -48,17 +49,10 @@ pub(super) fn of_object_store(what: impl Into<String>, error: object_store::Erro
         (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }, _)
         | (_, Some(io::ErrorKind::PermissionDenied)) => Fault::permanent(Code::StorageDenied, what)
             .hint("Let the daemon read, write and list the storage."),
-        (_, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) => full(what),
+        (_, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) => no_room(what),
         _ => Fault::transient(Code::StorageFailed, what),
     }
     .caused_by(error)
-}
-
-/// There is no room. Transient: retention, or a person, may free some before the next attempt.
-pub(super) fn full(what: impl Into<String>) -> Fault {
-    Fault::transient(Code::StorageFull, what).hint(
-        "Free space on the storage's file system, raise its quota, or lower the storage's `min_free`.",
-    )
 }
 
 fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {

@@ -12,6 +12,7 @@ use super::key::{ARCHIVE_SUFFIX, ObjectKey};
 use super::name::{Name, PROBE_PREFIX};
 use super::remote::Remote;
 use super::remote::uploads::UnfinishedUpload;
+use super::room::no_room;
 use super::small::Small;
 use super::{Place, Storage, blocking, faults};
 use crate::code::Code;
@@ -172,7 +173,7 @@ impl Storage {
             return Some(Finding::warning("space_unknown", what));
         };
         if free < *min_free {
-            let fault = faults::full(format!(
+            let fault = no_room(format!(
                 "storage \"{}\" has {free} bytes free, fewer than the {min_free} to be left",
                 self.name
             ));

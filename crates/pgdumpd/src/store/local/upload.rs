@@ -22,6 +22,7 @@ use crate::code::Code;
 use crate::fault::Fault;
 use crate::store::faults;
 use crate::store::key::ObjectKey;
+use crate::store::room::no_room;
 
 /// Buffers between the caller and the writing thread: enough that neither waits for the other's wake-up.
 /// Memory in flight is this many buffers and the one being written.
@@ -254,7 +255,7 @@ impl Filling<'_> {
         match self.root.free_space() {
             Ok(free) if free < self.min_free => {
                 let (path, min_free) = (self.root.path().display(), self.min_free);
-                Err(Stop::Fault(faults::full(format!(
+                Err(Stop::Fault(no_room(format!(
                     "{path} has {free} bytes free, fewer than the {min_free} to be left"
                 ))))
             }

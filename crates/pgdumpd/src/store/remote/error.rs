@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::code::Code;
 use crate::fault::Fault;
+use crate::store::room::no_room;
 
 /// A server's own words are cut after so many characters.
 const LONGEST_WORDS: usize = 300;
@@ -272,7 +273,7 @@ impl Refusal {
             Meaning::Region => Fault::permanent(Code::StorageMisdirected, what).hint(
                 "Correct the storage's region, or its endpoint: the bucket is elsewhere.",
             ),
-            Meaning::Full => crate::store::faults::full(what),
+            Meaning::Full => no_room(what),
             Meaning::Passing | Meaning::Damaged => Fault::transient(Code::StorageFailed, what),
             // A server says why in its own words; whether it will say so tomorrow, nobody knows.
             Meaning::Other => Fault::transient(Code::StorageFailed, what),
