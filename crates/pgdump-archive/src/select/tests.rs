@@ -448,8 +448,9 @@ fn hostile_texts_are_read_in_time_that_grows_with_their_length() {
     );
     archive.add("CONSTRAINT", "s.t k", &key, &[table]);
     archive.select("s.t");
+    // Two seconds on an idle machine; 300,000 tokens, each of which reads all that follow, would take minutes.
     assert!(
-        before.elapsed() < Duration::from_secs(5),
+        before.elapsed() < Duration::from_secs(30),
         "{:?}",
         before.elapsed()
     );
