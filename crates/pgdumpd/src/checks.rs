@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, PgDumpConfig, TargetConfig};
-use crate::context::{Served, agreement};
+use crate::context::{Catalog, agreement};
 use crate::dump;
 use crate::finding::{Finding, Severity};
 use crate::former_database;
@@ -16,7 +16,7 @@ use crate::queue::{KeptQuota, Queue};
 use crate::server::Target;
 
 /// One subject that does not answer must not keep the others from being told.
-const PATIENCE: Duration = Duration::from_secs(60);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Subjects looked at at once: those that do not answer must not add up to hours.
 const AT_ONCE: usize = 8;
@@ -72,7 +72,7 @@ impl Report {
 }
 
 /// Checks the queue (where there is a connection), each target and each storage.
-pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Report {
+pub async fn run(config: &Config, catalog: &Catalog, queue: Option<&Queue>) -> Report {
     let mut report = Report::default();
     if let Some(queue) = queue {
         report.add("queue", check_queue(queue).await);
@@ -87,16 +87,16 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
         }
     }
     let mut checks: Vec<BoxFuture<'_, (String, Vec<Finding>)>> = Vec::new();
-    for (name, target) in &served.targets {
+    for (name, target) in &catalog.targets {
         checks.push(Box::pin(async move {
-            let findings = check_target(name, target, served, queue, &config.pg_dump);
+            let findings = check_target(name, target, catalog, queue, &config.pg_dump);
             (format!("target {name}"), in_time(findings).await)
         }));
     }
-    for (name, storage) in &served.storages {
+    for (name, storage) in &catalog.storages {
         checks.push(Box::pin(async move {
             let findings = async {
-                match served.known.open(name, storage).await {
+                match catalog.known.open(name, storage).await {
                     Ok(storage) => storage.probe().await,
                     Err(fault) => vec![(&fault).into()],
                 }
@@ -110,7 +110,7 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
     }
     if let Some(queue) = queue {
         // Now that each storage has been opened, so that its id is known.
-        for (name, finding) in check_memory(served, queue).await {
+        for (name, finding) in check_memory(catalog, queue).await {
             report.add(&format!("storage {name}"), [finding]);
         }
     }
@@ -118,19 +118,19 @@ pub async fn run(config: &Config, served: &Served, queue: Option<&Queue>) -> Rep
 }
 
 /// Finds backups that were stored under a name which means another storage by now, and that no daemon reaches.
-async fn check_memory(served: &Served, queue: &Queue) -> Vec<(String, Finding)> {
+async fn check_memory(catalog: &Catalog, queue: &Queue) -> Vec<(String, Finding)> {
     let remembered = match queue.remembered_storages().await {
         Ok(remembered) => remembered,
         Err(error) => return vec![("names".to_owned(), (&error).into())],
     };
-    let here = served.storages_for_copies();
+    let here = catalog.storages_for_copies();
     let id_of = |name: &str| here.iter().find(|storage| storage.name == name)?.id;
     let is_here = |id| here.iter().any(|storage| storage.id == Some(id));
     let lost = remembered
         .into_iter()
         .filter(|known| known.backups > 0 && !known.served && !is_here(known.id));
     lost.filter_map(|known| {
-        let (now, config) = (id_of(&known.name)?, served.storages.get(&known.name)?);
+        let (now, config) = (id_of(&known.name)?, catalog.storages.get(&known.name)?);
         let what = format!(
             "{} backups that were stored under this name are in the storage {}, which no daemon has in its configuration; \
              {} is the storage {now}",
@@ -149,7 +149,7 @@ async fn check_memory(served: &Served, queue: &Queue) -> Vec<(String, Finding)> 
 async fn check_target(
     name: &str,
     config: &TargetConfig,
-    served: &Served,
+    catalog: &Catalog,
     queue: Option<&Queue>,
     pg_dump: &PgDumpConfig,
 ) -> Vec<Finding> {
@@ -157,7 +157,7 @@ async fn check_target(
         Ok(target) => target,
         Err(fault) => return vec![(&fault).into()],
     };
-    served.servers.note(&target);
+    catalog.servers.note(&target);
     let mut findings = vec![Finding::ok(format!(
         "{} answers, PostgreSQL {}",
         config.url,
@@ -230,11 +230,11 @@ fn nearly_used(quota: &KeptQuota) -> Finding {
 }
 
 async fn in_time(findings: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
-    match tokio::time::timeout(PATIENCE, findings).await {
+    match tokio::time::timeout(CHECK_TIMEOUT, findings).await {
         Ok(findings) => findings,
         Err(_) => vec![Finding::error(
             "no_answer",
-            format!("no answer in {} seconds", PATIENCE.as_secs()),
+            format!("no answer in {} seconds", CHECK_TIMEOUT.as_secs()),
         )],
     }
 }

@@ -1,17 +1,17 @@
 //! What the jobs, checks and tasks of a daemon share.
 
 pub(crate) mod agreement;
+mod catalog;
 mod known_servers;
 mod known_storages;
 mod retention_queue;
-mod served;
 pub(crate) mod target_settings;
 
+pub use catalog::{Catalog, resolve_targets};
 pub use known_servers::KnownServers;
 pub use known_storages::KnownStorages;
 pub(crate) use retention_queue::Due;
 pub use retention_queue::RetentionQueue;
-pub use served::{Served, serve};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ pub struct Services {
     pub pg_dump: PgDumpConfig,
     /// Successes after which older backups may be deleted.
     pub retention: RetentionQueue,
-    served: watch::Sender<Arc<Served>>,
+    catalog: watch::Sender<Arc<Catalog>>,
     running: AtomicUsize,
     copying: AtomicUsize,
     hint: watch::Sender<u64>,
@@ -48,7 +48,7 @@ impl Services {
         worker: Worker,
         daemon: DaemonConfig,
         pg_dump: PgDumpConfig,
-        served: Served,
+        catalog: Catalog,
     ) -> Self {
         Self {
             queue,
@@ -56,7 +56,7 @@ impl Services {
             daemon,
             pg_dump,
             retention: RetentionQueue::default(),
-            served: watch::Sender::new(Arc::new(served)),
+            catalog: watch::Sender::new(Arc::new(catalog)),
             running: AtomicUsize::new(0),
             copying: AtomicUsize::new(0),
             hint: watch::Sender::new(0),
@@ -65,18 +65,18 @@ impl Services {
     }
 
     /// The targets and storages of the moment.
-    pub fn served(&self) -> Arc<Served> {
-        Arc::clone(&self.served.borrow())
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.borrow())
     }
 
     /// Changes whenever targets and storages are read again.
-    pub(crate) fn served_changes(&self) -> watch::Receiver<Arc<Served>> {
-        self.served.subscribe()
+    pub(crate) fn catalog_changes(&self) -> watch::Receiver<Arc<Catalog>> {
+        self.catalog.subscribe()
     }
 
     /// Replaces the targets and storages.
-    pub(crate) fn serve_from_now_on(&self, served: Served) {
-        self.served.send_replace(Arc::new(served));
+    pub(crate) fn replace_catalog(&self, catalog: Catalog) {
+        self.catalog.send_replace(Arc::new(catalog));
         self.give_hint();
     }
 

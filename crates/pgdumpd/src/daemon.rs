@@ -25,15 +25,15 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::config::{Config, DaemonConfig};
-use crate::context::{KnownStorages, Services, serve};
-use crate::lifecycle::{Lifecycle, tell_systemd};
+use crate::context::{KnownStorages, Services, resolve_targets};
+use crate::lifecycle::{Lifecycle, notify_systemd};
 use crate::queue::{Queue, QueueError, Worker};
 use watchdog::Pulse;
 
 /// Between two tries to reach the queue at the start.
 const RECONNECT: Duration = Duration::from_secs(3);
 /// How often it is said that the queue is still not reached.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -47,13 +47,13 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     let Some((queue, known)) = connect(&config, &lifecycle).await? else {
         return Ok(());
     };
-    let served = serve(&config, None, Arc::new(known)).await;
+    let catalog = resolve_targets(&config, None, Arc::new(known)).await;
     let services = Arc::new(Services::new(
         queue,
         worker(&config.daemon),
         config.daemon.clone(),
         config.pg_dump.clone(),
-        served,
+        catalog,
     ));
     introduce(&services).await;
     // Before the first check, which would else find that no daemon is alive. The task that goes on from here logs failures.
@@ -61,21 +61,21 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
 
     let claiming = Arc::new(Pulse::new());
     let present = Arc::new(Pulse::new());
-    let rest = CancellationToken::new();
+    let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
     let registration = tasks.spawn(registration::run(
         Arc::clone(&services),
         lifecycle.clone(),
         Arc::clone(&present),
-        rest.clone(),
+        shutdown.clone(),
     ));
     tasks.spawn(watchdog::run(
         vec![Arc::clone(&claiming), Arc::clone(&present)],
-        rest.clone(),
+        shutdown.clone(),
     ));
-    tasks.spawn(listen(Arc::clone(&services), rest.clone()));
-    tasks.spawn(cleanup::run(Arc::clone(&services), rest.clone()));
-    tasks.spawn(retention::run(Arc::clone(&services), rest.clone()));
+    tasks.spawn(listen(Arc::clone(&services), shutdown.clone()));
+    tasks.spawn(cleanup::run(Arc::clone(&services), shutdown.clone()));
+    tasks.spawn(retention::run(Arc::clone(&services), shutdown.clone()));
     tasks.spawn(scheduler::run(
         Arc::clone(&services),
         lifecycle.drain.clone(),
@@ -85,14 +85,14 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         config,
         reload,
         lifecycle.clone(),
-        rest.clone(),
+        shutdown.clone(),
     ));
-    tasks.spawn(say_stopping(lifecycle.drain.clone(), rest.clone()));
+    tasks.spawn(report_stopping(lifecycle.drain.clone(), shutdown.clone()));
 
-    tell_systemd(&[NotifyState::Ready, NotifyState::Status("waiting for jobs")]);
+    notify_systemd(&[NotifyState::Ready, NotifyState::Status("waiting for jobs")]);
     claim_loop::run(Arc::clone(&services), lifecycle, claiming).await;
 
-    rest.cancel();
+    shutdown.cancel();
     tasks.close();
     tasks.wait().await;
     registration.await??;
@@ -115,7 +115,7 @@ async fn connect(
     config: &Config,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Option<(Queue, KnownStorages)>> {
-    let mut told: Option<Instant> = None;
+    let mut warned_at: Option<Instant> = None;
     loop {
         let tried = tokio::select! {
             () = lifecycle.drain.cancelled() => return Ok(None),
@@ -124,14 +124,14 @@ async fn connect(
         match tried {
             Ok(connected) => return Ok(Some(connected)),
             Err(error) if error.may_pass() => {
-                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+                if warned_at.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
                     warn!(
                         queue.address = %config.queue.url,
                         error = &error as &dyn std::error::Error,
                         "the queue cannot be reached; trying again"
                     );
-                    tell_systemd(&[NotifyState::Status("waiting for the queue's database")]);
-                    told = Some(Instant::now());
+                    notify_systemd(&[NotifyState::Status("waiting for the queue's database")]);
+                    warned_at = Some(Instant::now());
                 }
             }
             Err(error) => return Err(error.into()),
@@ -166,7 +166,7 @@ fn worker(daemon: &DaemonConfig) -> Worker {
 
 /// The first line of a daemon's log: which queue this is, where, and who else serves it.
 async fn introduce(services: &Services) {
-    let served = services.served();
+    let catalog = services.catalog();
     let address = services
         .queue
         .server_address()
@@ -182,28 +182,28 @@ async fn introduce(services: &Services) {
         queue.address = address,
         worker.id = %services.worker.id,
         worker.version = services.worker.version,
-        targets = served.targets.len(),
-        storages = served.storages.len(),
+        targets = catalog.targets.len(),
+        storages = catalog.storages.len(),
         other_daemons = others.join(", "),
         "started"
     );
 }
 
 /// Turns notifications into hints.
-async fn listen(services: Arc<Services>, rest: CancellationToken) {
+async fn listen(services: Arc<Services>, shutdown: CancellationToken) {
     let hints = hints::spaced(services.queue.listener(), || services.give_hint());
     tokio::select! {
-        () = rest.cancelled() => {}
+        () = shutdown.cancelled() => {}
         () = hints => {}
     }
 }
 
-async fn say_stopping(drain: CancellationToken, rest: CancellationToken) {
+async fn report_stopping(drain: CancellationToken, shutdown: CancellationToken) {
     tokio::select! {
-        () = rest.cancelled() => {}
+        () = shutdown.cancelled() => {}
         () = drain.cancelled() => {}
     }
-    tell_systemd(&[
+    notify_systemd(&[
         NotifyState::Stopping,
         NotifyState::Status("waiting for running jobs"),
     ]);

@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 pub use self::finding::{Finding, Remedy};
-pub use self::judge::{Age, Judged, Shelf, judge};
+pub use self::judge::{Age, StorageContents, StorageReport, judge};
 pub use self::rebuild::{Held, RebuildError, Rebuilt, rebuild};
 pub use self::repair::{Repaired, repair};
 use crate::fault::Fault;
@@ -46,7 +46,7 @@ pub async fn examine(
     storage: &Storage,
     queue: &Queue,
     safe_age: TimeDelta,
-) -> Result<Judged, ExamineError> {
+) -> Result<StorageReport, ExamineError> {
     let first = examine_once(storage, queue, safe_age).await?;
     if first.findings.iter().all(|f| f.severity == Severity::Ok) {
         return Ok(first);
@@ -59,21 +59,21 @@ async fn examine_once(
     storage: &Storage,
     queue: &Queue,
     safe_age: TimeDelta,
-) -> Result<Judged, ExamineError> {
-    let shelf = look(storage, queue.id()).await?;
-    let audit = queue.audit(shelf.id, &shelf.traces()).await?;
+) -> Result<StorageReport, ExamineError> {
+    let contents = read_contents(storage, queue.id()).await?;
+    let audit = queue.audit(contents.id, &contents.traces()).await?;
     let age = Age {
         now: audit.now,
         safe: safe_age,
     };
-    Ok(judge(queue.id(), &shelf, &audit, age))
+    Ok(judge(queue.id(), &contents, &audit, age))
 }
 
 /// Looks at everything in a storage, and reads the manifests of one queue.
 ///
 /// # Errors
 /// The storage's.
-async fn look(storage: &Storage, queue_id: Uuid) -> Result<Shelf, Fault> {
+async fn read_contents(storage: &Storage, queue_id: Uuid) -> Result<StorageContents, Fault> {
     let objects = storage.all_objects(None).await?;
     let keys = objects
         .iter()
@@ -95,7 +95,7 @@ async fn look(storage: &Storage, queue_id: Uuid) -> Result<Shelf, Fault> {
         };
     }
     storage.confirm().await?;
-    Ok(Shelf {
+    Ok(StorageContents {
         name: storage.name().to_owned(),
         id: storage.id(),
         objects,

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::context::{Served, Services};
+use crate::context::{Catalog, Services};
 use crate::lifecycle::Lifecycle;
 use crate::queue::{ClaimedJob, Finished, Outcome, Work};
 use crate::telemetry::BACKUP_PROGRESS;
@@ -39,10 +39,10 @@ use heartbeat::{Heartbeat, LeaseTiming};
 use progress::reporter::Reporter;
 pub use recovery::clear;
 
-/// Runs a claimed job to its end. `claimed_at` is when the claim was sent; `lifecycle.halt` hands the job back.
+/// Runs a claimed job to its end. `claimed_at` is when the claim was sent; `lifecycle.stop` hands the job back.
 pub async fn run(
     services: &Services,
-    served: &Served,
+    catalog: &Catalog,
     job: ClaimedJob,
     claimed_at: Instant,
     lifecycle: Lifecycle,
@@ -53,14 +53,14 @@ pub async fn run(
         job.attempt = job.lease.attempt,
         target = %job.target
     );
-    run_in_span(services, served, job, claimed_at, lifecycle)
+    run_in_span(services, catalog, job, claimed_at, lifecycle)
         .instrument(span)
         .await;
 }
 
 async fn run_in_span(
     services: &Services,
-    served: &Served,
+    catalog: &Catalog,
     job: ClaimedJob,
     claimed_at: Instant,
     lifecycle: Lifecycle,
@@ -88,16 +88,16 @@ async fn run_in_span(
         Arc::clone(&reporter),
         Arc::clone(&cancel),
     );
-    let over = CancellationToken::new();
-    let _over = over.clone().drop_guard();
-    let halt = lifecycle.halt.clone();
-    tokio::spawn(request_at_shutdown(halt, Arc::clone(&cancel), over).in_current_span());
+    let done = CancellationToken::new();
+    let _done = done.clone().drop_guard();
+    let stop = lifecycle.stop.clone();
+    tokio::spawn(request_at_shutdown(stop, Arc::clone(&cancel), done).in_current_span());
 
     let ended = match &job.work {
         Work::Backup => {
             let attempt = BackupJob {
                 services,
-                served,
+                catalog,
                 job: &job,
                 reporter: &reporter,
                 cancel: &cancel,
@@ -108,7 +108,7 @@ async fn run_in_span(
         Work::Copy(order) => {
             let copying = CopyJob {
                 services,
-                served,
+                catalog,
                 job: &job,
                 order,
                 reporter: &reporter,
@@ -151,10 +151,10 @@ async fn run_in_span(
 async fn request_at_shutdown(
     shutdown: CancellationToken,
     cancel: Arc<JobCancel>,
-    over: CancellationToken,
+    done: CancellationToken,
 ) {
     tokio::select! {
-        () = over.cancelled() => {}
+        () = done.cancelled() => {}
         () = shutdown.cancelled() => cancel.request(CancelReason::Shutdown),
     }
 }

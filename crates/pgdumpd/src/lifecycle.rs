@@ -1,7 +1,7 @@
 //! Signals, the two stages of stopping, and what systemd is told.
 //!
 //! The first SIGTERM or SIGINT drains: nothing more is claimed and what runs may finish. The second, or
-//! the end of the drain's time, halts: dumps are stopped and their jobs handed back. SIGHUP reloads.
+//! the end of `drain_timeout`, stops: dumps are stopped and their jobs are returned. SIGHUP reloads.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,7 +20,7 @@ pub struct Lifecycle {
     /// Claim no more.
     pub drain: CancellationToken,
     /// Stop what runs, too.
-    pub halt: CancellationToken,
+    pub stop: CancellationToken,
     /// Read the configuration again.
     pub reload: Arc<Notify>,
 }
@@ -36,7 +36,7 @@ impl Lifecycle {
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         let lifecycle = Self {
             drain: CancellationToken::new(),
-            halt: CancellationToken::new(),
+            stop: CancellationToken::new(),
             reload: Arc::new(Notify::new()),
         };
         tokio::spawn(lifecycle.clone().obey(signals, drain_timeout));
@@ -46,7 +46,7 @@ impl Lifecycle {
     /// Claims no more and stops what runs, without a signal.
     pub fn stop_at_once(&self) {
         self.drain.cancel();
-        self.halt.cancel();
+        self.stop.cancel();
     }
 
     async fn obey(self, mut signals: Signals, drain_timeout: Duration) {
@@ -56,21 +56,21 @@ impl Lifecycle {
                 self.reload.notify_one();
             } else if self.drain.is_cancelled() {
                 warn!("second signal: stopping the running dumps and returning their jobs");
-                self.halt.cancel();
+                self.stop.cancel();
             } else {
                 info!(
                     drain.timeout_seconds = drain_timeout.as_secs(),
                     "stopping: no more jobs are claimed, running jobs may finish"
                 );
                 self.drain.cancel();
-                let halt = self.halt.clone();
+                let stop = self.stop.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(drain_timeout).await;
-                    if !halt.is_cancelled() {
+                    if !stop.is_cancelled() {
                         warn!(
                             "the drain timeout has passed: stopping the running dumps and returning their jobs"
                         );
-                        halt.cancel();
+                        stop.cancel();
                     }
                 });
             }
@@ -79,7 +79,7 @@ impl Lifecycle {
 }
 
 /// Tells systemd (where it listens) what the daemon does. A lost notification harms nothing.
-pub fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
+pub fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         warn!(%error, "systemd could not be notified");
     }

@@ -18,6 +18,7 @@ use crate::migrate;
 
 mod audit;
 mod claim;
+mod connections;
 mod copies;
 mod databases;
 mod deletions;
@@ -29,7 +30,6 @@ mod identity;
 mod kept;
 mod lease;
 mod leftovers;
-mod link;
 mod listener;
 mod noted;
 mod quotas;
@@ -65,8 +65,8 @@ pub use storages::RememberedStorage;
 pub(crate) use text::fitted_warnings;
 pub use workers::{LiveWorker, Worker};
 
-use claim::Doubt;
-use link::Link;
+use claim::UnansweredClaim;
+use connections::Connections;
 use listener::Listening;
 
 /// How the daemon's sessions are called in `pg_stat_activity`.
@@ -99,15 +99,15 @@ pub struct Queue {
 #[derive(Debug)]
 struct Inner {
     /// Everything but heartbeats.
-    link: Link,
+    connections: Connections,
     /// One connection of its own, so that no slow statement stands before a heartbeat.
-    heartbeats: Link,
+    heartbeats: Connections,
     /// Where to LISTEN; none means that polling has to do.
     listen: Option<Listening>,
     id: Uuid,
     address: String,
     /// Claims whose answer was lost: given back before the next claim.
-    doubts: Mutex<Vec<Doubt>>,
+    unanswered_claims: Mutex<Vec<UnansweredClaim>>,
 }
 
 impl Queue {
@@ -118,20 +118,22 @@ impl Queue {
     /// See [`QueueError`].
     pub async fn connect(config: &QueueConfig) -> Result<Self, QueueError> {
         let url = &config.url;
-        let link = |options: PgPoolOptions, limit| {
-            let kind = match config.pooled {
-                true => SessionKind::Pooled,
-                false => SessionKind::Direct(limit),
+        let open = |options: PgPoolOptions, limit| {
+            let kind = if config.pooled {
+                SessionKind::Pooled
+            } else {
+                SessionKind::Direct(limit)
             };
             let session = Session::new(url, kind);
             let options = options.acquire_timeout(limit);
             let pool = options.connect_lazy_with(session.build());
-            let link = Link::new(pool.clone(), config.pooled, limit).opened_as(session);
-            (pool, link)
+            let connections =
+                Connections::new(pool.clone(), config.pooled, limit).opened_as(session);
+            (pool, connections)
         };
         let main = PgPoolOptions::new().max_connections(CONNECTIONS);
-        let (main, link_of_main) = link(main, STATEMENT_TIMEOUT);
-        let (_, heartbeats) = link(one_for_good(), HEARTBEAT_TIMEOUT);
+        let (main, main_connections) = open(main, STATEMENT_TIMEOUT);
+        let (_, heartbeats) = open(one_for_good(), HEARTBEAT_TIMEOUT);
         if config.migrate_at_start {
             migrate::migrate(&main, &migrate::Grants::default()).await?;
         }
@@ -143,7 +145,7 @@ impl Queue {
             None => listening(url),
         };
         let queue = Self::open(
-            link_of_main,
+            main_connections,
             heartbeats,
             listen,
             format!("{}:{}/{}", url.host(), url.port(), url.database()),
@@ -171,8 +173,8 @@ impl Queue {
             options.get_database().unwrap_or_default()
         );
         Self::open(
-            Link::new(pool.clone(), false, STATEMENT_TIMEOUT),
-            Link::new(pool, false, HEARTBEAT_TIMEOUT),
+            Connections::new(pool.clone(), false, STATEMENT_TIMEOUT),
+            Connections::new(pool, false, HEARTBEAT_TIMEOUT),
             Some(Listening::With(options)),
             address,
         )
@@ -180,8 +182,8 @@ impl Queue {
     }
 
     async fn open(
-        link: Link,
-        heartbeats: Link,
+        connections: Connections,
+        heartbeats: Connections,
         listen: Option<Listening>,
         address: String,
     ) -> Result<Self, QueueError> {
@@ -191,7 +193,7 @@ impl Queue {
             address: address.clone(),
             wanted: migrate::VERSION,
         };
-        let version: i64 = match link.fetch_optional(sqlx::query(VERSION)).await {
+        let version: i64 = match connections.fetch_optional(sqlx::query(VERSION)).await {
             Ok(Some(row)) => row.try_get("version")?,
             Ok(None) => 0,
             Err(error) if error.is_missing_schema() => return Err(not_migrated()),
@@ -200,20 +202,20 @@ impl Queue {
         if version < migrate::VERSION {
             return Err(not_migrated());
         }
-        if let Some(row) = link.fetch_optional(sqlx::query(ENCODING)).await? {
+        if let Some(row) = connections.fetch_optional(sqlx::query(ENCODING)).await? {
             let found: String = row.try_get("encoding")?;
             if found != "UTF8" {
                 return Err(QueueError::Encoding { found });
             }
         }
-        let id = identity::read(&link).await?.id;
+        let id = identity::read(&connections).await?.id;
         let inner = Inner {
-            link,
+            connections,
             heartbeats,
             listen,
             id,
             address,
-            doubts: Mutex::default(),
+            unanswered_claims: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),

@@ -12,7 +12,6 @@ mod list;
 mod local;
 mod manifest;
 mod marker;
-mod moved;
 mod name;
 mod probe;
 mod range;
@@ -40,13 +39,12 @@ pub use self::manifest::{
     Archive, ArchiveState, Copied, Daemon, Database, Encryption, FORMAT, Filters, Globals,
     MAX_WARNINGS, Manifest, Object, PgDump, Restore,
 };
-pub use self::moved::Moved;
 pub use self::name::{Name, Part, PartKind};
 pub use self::probe::probes_ended;
-pub use self::range::Pieces;
+pub use self::range::ByteStream;
 pub use self::read::Listed;
 pub use self::remote::uploads::UnfinishedUpload;
-pub use self::stall::in_time;
+pub use self::stall::{BytesMoved, in_time};
 pub use self::upload::Upload;
 
 use self::local::directory::Root;
@@ -183,9 +181,9 @@ impl Storage {
     }
 
     /// How many bytes were sent there through this handle.
-    pub fn moved(&self) -> Moved {
+    pub fn moved(&self) -> BytesMoved {
         match &self.place {
-            Place::Local { .. } => Moved::default(),
+            Place::Local { .. } => BytesMoved::default(),
             Place::Remote(remote) => remote.moved.clone(),
         }
     }

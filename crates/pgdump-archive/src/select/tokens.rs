@@ -94,9 +94,10 @@ impl<'a> Lexer<'a> {
             _ if is_word(first) => {
                 let word = self.take_while(is_word);
                 let folded = word.iter().any(u8::is_ascii_uppercase);
-                let name = match folded {
-                    true => word.to_ascii_lowercase().into(),
-                    false => word.into(),
+                let name = if folded {
+                    word.to_ascii_lowercase().into()
+                } else {
+                    word.into()
                 };
                 let quoted = false;
                 Token::Name { name, quoted }

@@ -37,7 +37,7 @@ impl Which {
             match act(&mut stored).await {
                 Ok(Looked::Done(exit)) => return Ok(exit),
                 Ok(Looked::Damaged) => copies.is_damaged = true,
-                Err(error) if is_gone(&stored).await => tell_gone(&stored, &error),
+                Err(error) if is_gone(&stored).await => report_gone(&stored, &error),
                 Err(error) if is_damage(&error) => copies.pass_over(stored.storage.name(), error),
                 Err(error) => return Err(error),
             }
@@ -63,7 +63,7 @@ impl Which {
                         _ => exit,
                     });
                 }
-                Err(error) if is_gone(&stored).await => tell_gone(&stored, &error),
+                Err(error) if is_gone(&stored).await => report_gone(&stored, &error),
                 Err(error) => copies.pass_over(stored.storage.name(), error),
             }
         }
@@ -91,7 +91,7 @@ pub(super) enum Looked {
     Damaged,
 }
 
-fn tell_gone(stored: &Stored, error: &anyhow::Error) {
+fn report_gone(stored: &Stored, error: &anyhow::Error) {
     watch::eprintln_line(&format!(
         "storage \"{}\": the backup was deleted while it was read: {}",
         stored.storage.name(),

@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::{out, queue_pool};
 use crate::checks::{self, Checked, Report};
 use crate::config::Config;
-use crate::context::{KnownStorages, serve};
+use crate::context::{KnownStorages, resolve_targets};
 use crate::finding::Severity;
 
 #[derive(Debug, clap::Args)]
@@ -25,8 +25,8 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         Err(_) => Vec::new(),
     };
     let known = KnownStorages::only_existing(remembered);
-    let served = serve(config, None, Arc::new(known)).await;
-    let mut report = checks::run(config, &served, queue.as_ref().ok()).await;
+    let catalog = resolve_targets(config, None, Arc::new(known)).await;
+    let mut report = checks::run(config, &catalog, queue.as_ref().ok()).await;
     let mut daemons = Vec::new();
     match &queue {
         Ok(queue) => {

@@ -47,12 +47,13 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         .into());
     }
     let wanted = wanted(config, args).await?;
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for to in &wanted {
         let stored = is_one_of(&held, config, to).await;
-        let job = match stored {
-            true => None,
-            false => queue.ask_for_copy(args.id, to).await?,
+        let job = if stored {
+            None
+        } else {
+            queue.ask_for_copy(args.id, to).await?
         };
         let (outcome, text) = match job {
             Some(job) => (
@@ -68,13 +69,13 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
                 format!("the copy to storage \"{to}\" is under way already"),
             ),
         };
-        told.push(json!({ "to": to, "outcome": outcome, "job": job }));
+        results.push(json!({ "to": to, "outcome": outcome, "job": job }));
         if !args.json {
             out::line(text)?;
         }
     }
     if args.json {
-        out::json(&json!({ "id": args.id, "copies": told }))?;
+        out::json(&json!({ "id": args.id, "copies": results }))?;
     }
     Ok(Exit::Done)
 }

@@ -79,7 +79,7 @@ impl Found {
             Some(queue) => {
                 queue.mark_copy_deleted(storage.id(), key.as_str()).await?;
             }
-            None => tell_the_queue(config, storage, key).await,
+            None => record_deletion(config, storage, key).await,
         }
         out::line(format!("removed {key} from storage \"{}\"", storage.name()))?;
         Ok(())
@@ -159,15 +159,15 @@ impl Search<'_> {
                     away.insert(name.as_str());
                     outcome.left += 1;
                     let noted = self.places.iter().any(|it| it.noted && it.storage == *name);
-                    say_left(name, noted, yes, &chain(error.as_ref()));
+                    report_left(name, noted, yes, &chain(error.as_ref()));
                 }
             }
         }
-        let mut said = HashSet::new();
+        let mut reported = HashSet::new();
         for place in &self.places {
             if opened.contains(&place.storage_id)
                 || away.contains(place.storage.as_str())
-                || !said.insert(place.storage_id)
+                || !reported.insert(place.storage_id)
             {
                 continue;
             }
@@ -183,7 +183,7 @@ impl Search<'_> {
                     place.storage_id
                 )
             };
-            say_left(&place.storage, place.noted, yes, &why);
+            report_left(&place.storage, place.noted, yes, &why);
         }
         Ok(outcome)
     }
@@ -216,7 +216,7 @@ impl Search<'_> {
 }
 
 /// Says what stays for now, on standard error.
-fn say_left(storage: &str, noted: bool, yes: bool, why: &str) {
+fn report_left(storage: &str, noted: bool, yes: bool, why: &str) {
     let may = if noted {
         "it stays"
     } else {
@@ -333,12 +333,12 @@ fn the_only_one(
 }
 
 /// The backup is gone whether or not the queue can note it: it may be lost, or never have known it.
-async fn tell_the_queue(config: &Config, storage: &Storage, key: &ObjectKey) {
-    let told = async {
+async fn record_deletion(config: &Config, storage: &Storage, key: &ObjectKey) {
+    let recorded = async {
         let queue = queue_pool::queue(&config.queue).await?;
         queue.mark_copy_deleted(storage.id(), key.as_str()).await
     };
-    if let Err(error) = told.await {
+    if let Err(error) = recorded.await {
         watch::eprintln_line(&format!(
             "the queue could not record that it is removed: {}",
             chain(&error)

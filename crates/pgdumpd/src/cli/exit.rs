@@ -77,9 +77,10 @@ pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = error.chain().find_map(hint_of) {
         let _ = writeln!(stderr, "hint: {}", printable(&hint));
     }
-    match is_damage(error) {
-        true => Exit::CheckFailed.into(),
-        false => ExitCode::from(1),
+    if is_damage(error) {
+        Exit::CheckFailed.into()
+    } else {
+        ExitCode::from(1)
     }
 }
 

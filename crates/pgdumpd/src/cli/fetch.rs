@@ -141,9 +141,10 @@ fn warn(differences: &[String]) -> Exit {
     for difference in differences {
         super::watch::eprintln_line(&format!("the manifest is damaged: {difference}"));
     }
-    match differences.is_empty() {
-        true => Exit::Done,
-        false => Exit::CheckFailed,
+    if differences.is_empty() {
+        Exit::Done
+    } else {
+        Exit::CheckFailed
     }
 }
 

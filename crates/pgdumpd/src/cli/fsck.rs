@@ -12,7 +12,7 @@ use super::{out, queue_pool, storages};
 use crate::config::{Config, QueueConfig};
 use crate::fault::Fault;
 use crate::finding::Severity;
-use crate::fsck::{self, ExamineError, Finding, Judged, RebuildError, Repaired};
+use crate::fsck::{self, ExamineError, Finding, RebuildError, Repaired, StorageReport};
 use crate::queue::Queue;
 use crate::store::Storage;
 
@@ -70,7 +70,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let safe_age = chrono::TimeDelta::from_std(args.safe_age).unwrap_or(chrono::TimeDelta::MAX);
     for storage in &storages {
         match fsck::examine(storage, &queue, safe_age).await {
-            Ok(judged) => report.storages.push((storage.name().to_owned(), judged)),
+            Ok(found) => report.storages.push((storage.name().to_owned(), found)),
             Err(ExamineError::Storage(fault)) => {
                 report.away(storage.name().to_owned(), &fault.into());
             }
@@ -101,7 +101,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 /// What is said in the end.
 #[derive(Default)]
 struct Report {
-    storages: Vec<(String, Judged)>,
+    storages: Vec<(String, StorageReport)>,
     /// What this host cannot reach: a storage, and why.
     away: Vec<(String, String)>,
     /// Backups in storages that are not in this configuration, by the storages' names.
@@ -117,11 +117,11 @@ impl Report {
     }
 
     async fn repair(&mut self, queue: &Queue, storages: &[Storage]) {
-        for (at, (name, judged)) in self.storages.iter().enumerate() {
+        for (at, (name, report)) in self.storages.iter().enumerate() {
             let Some(storage) = storages.iter().find(|storage| storage.name() == name) else {
                 continue;
             };
-            for (number, finding) in judged.findings.iter().enumerate() {
+            for (number, finding) in report.findings.iter().enumerate() {
                 let repaired = fsck::repair(finding, storage, queue).await.transpose();
                 if let Some(repaired) = repaired {
                     self.repaired.insert((at, number), repaired);
@@ -132,8 +132,8 @@ impl Report {
 
     fn is_clean(&self) -> bool {
         let settled = |place| matches!(self.repaired.get(&place), Some(Ok(_)));
-        let all = |at: usize, judged: &Judged| {
-            let mut findings = judged.findings.iter().enumerate();
+        let all = |at: usize, report: &StorageReport| {
+            let mut findings = report.findings.iter().enumerate();
             findings
                 .all(|(number, finding)| finding.severity == Severity::Ok || settled((at, number)))
         };
@@ -142,7 +142,7 @@ impl Report {
                 .storages
                 .iter()
                 .enumerate()
-                .all(|(at, (_, judged))| all(at, judged))
+                .all(|(at, (_, report))| all(at, report))
     }
 
     fn json(&self) -> Value {
@@ -150,28 +150,28 @@ impl Report {
             .storages
             .iter()
             .enumerate()
-            .map(|(at, (name, judged))| {
-                let findings: Vec<Value> = judged
+            .map(|(at, (name, report))| {
+                let findings: Vec<Value> = report
                     .findings
                     .iter()
                     .enumerate()
                     .map(|(number, finding)| {
-                        let mut said = json!(finding);
-                        said["repaired"] = match self.repaired.get(&(at, number)) {
+                        let mut entry = json!(finding);
+                        entry["repaired"] = match self.repaired.get(&(at, number)) {
                             None => Value::Null,
                             Some(Ok(Repaired::Done)) => "done".into(),
                             Some(Ok(Repaired::Changed)) => "changed".into(),
                             Some(Err(fault)) => fault.report().into(),
                         };
-                        said
+                        entry
                     })
                     .collect();
                 json!({
                     "storage": name,
-                    "good": judged.good,
-                    "explained": judged.explained,
-                    "of_other_queues": judged.foreign,
-                    "unknown": judged.unknown,
+                    "good": report.good,
+                    "explained": report.explained,
+                    "of_other_queues": report.foreign,
+                    "unknown": report.unknown,
                     "findings": findings,
                 })
             })
@@ -185,9 +185,9 @@ impl Report {
     }
 
     fn show(&self) -> std::io::Result<()> {
-        for (at, (name, judged)) in self.storages.iter().enumerate() {
-            out::line(format!("storage \"{name}\": {}", summary(judged)))?;
-            for (number, finding) in judged.findings.iter().enumerate() {
+        for (at, (name, report)) in self.storages.iter().enumerate() {
+            out::line(format!("storage \"{name}\": {}", summary(report)))?;
+            for (number, finding) in report.findings.iter().enumerate() {
                 show(finding)?;
                 match self.repaired.get(&(at, number)) {
                     None => {}
@@ -213,16 +213,16 @@ impl Report {
     }
 }
 
-fn summary(judged: &Judged) -> String {
-    let mut parts = vec![format!("{} backups are as they should be", judged.good)];
-    if judged.explained > 0 {
-        parts.push(format!("{} objects in progress", judged.explained));
+fn summary(report: &StorageReport) -> String {
+    let mut parts = vec![format!("{} backups are as they should be", report.good)];
+    if report.explained > 0 {
+        parts.push(format!("{} objects in progress", report.explained));
     }
-    if judged.foreign > 0 {
-        parts.push(format!("{} objects of other queues", judged.foreign));
+    if report.foreign > 0 {
+        parts.push(format!("{} objects of other queues", report.foreign));
     }
-    if !judged.unknown.is_empty() {
-        parts.push(format!("{} objects of others", judged.unknown.len()));
+    if !report.unknown.is_empty() {
+        parts.push(format!("{} objects of others", report.unknown.len()));
     }
     parts.join(", ")
 }

@@ -19,9 +19,10 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     }
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        match is_obeyed(character) {
-            true => shown.extend(character.escape_default()),
-            false => shown.push(character),
+        if is_obeyed(character) {
+            shown.extend(character.escape_default())
+        } else {
+            shown.push(character)
         }
     }
     shown.into()

@@ -12,7 +12,7 @@ use super::out;
 /// Where and how progress is shown.
 pub(super) enum Display {
     Bar(ProgressBar),
-    Lines { said: Option<String> },
+    Lines { reported: Option<String> },
     Json,
 }
 
@@ -30,7 +30,7 @@ impl Display {
             );
             Self::Bar(bar)
         } else {
-            Self::Lines { said: None }
+            Self::Lines { reported: None }
         }
     }
 
@@ -47,13 +47,13 @@ impl Display {
                     out::line(last_line(status))?;
                 }
             }
-            Self::Lines { said } => {
+            Self::Lines { reported } => {
                 let step = (status.progress / 5.0) as u32;
                 let now = format!(
                     "{:?} {:?} {step} {:?}",
                     status.state, status.phase, status.waits_because
                 );
-                if said.as_deref() != Some(&now) {
+                if reported.as_deref() != Some(&now) {
                     if status.state.has_ended() {
                         out::line(last_line(status))?;
                     } else {
@@ -64,7 +64,7 @@ impl Display {
                             message(status)
                         ))?;
                     }
-                    *said = Some(now);
+                    *reported = Some(now);
                 }
             }
         }
@@ -83,9 +83,9 @@ impl Display {
 fn message(status: &JobStatus) -> String {
     let facts = facts(status);
     if facts.is_empty() {
-        said(status)
+        message_of(status)
     } else {
-        format!("{}, {facts}", said(status))
+        format!("{}, {facts}", message_of(status))
     }
 }
 
@@ -93,13 +93,13 @@ fn message(status: &JobStatus) -> String {
 fn bar_message(status: &JobStatus) -> String {
     let facts = facts(status);
     if facts.is_empty() {
-        said(status)
+        message_of(status)
     } else {
-        format!("{facts}: {}", said(status))
+        format!("{facts}: {}", message_of(status))
     }
 }
 
-fn said(status: &JobStatus) -> String {
+fn message_of(status: &JobStatus) -> String {
     if status.state == JobState::Queued {
         let why = status.waits_because.as_deref().unwrap_or("waits");
         return format!("queued: {why}");

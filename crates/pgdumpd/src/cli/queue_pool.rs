@@ -10,7 +10,7 @@ use crate::config::{Config, QueueConfig};
 use crate::queue::{Queue, QueueError, SAFE_SESSION};
 
 /// A person waits.
-const PATIENCE: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long one statement of a command may take, by the server's watch: a person has given up by then.
 const STATEMENT_TIMEOUT: &str = "30s";
@@ -41,7 +41,7 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
         .with_context(|| format!("cannot connect to the queue at {}", config.queue.url))?;
     Ok(PgPoolOptions::new()
         .max_connections(2)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(CONNECT_TIMEOUT)
         // A command that was interrupted, or killed, leaves no query running in the server.
         .after_connect(move |connection, _| {
             Box::pin(async move {
@@ -71,8 +71,8 @@ async fn reach(options: &PgConnectOptions) -> Result<(), QueueError> {
         let connection = options.connect().await?;
         connection.close().await
     };
-    match tokio::time::timeout(PATIENCE, reached).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT, reached).await {
         Ok(reached) => Ok(reached?),
-        Err(_) => Err(QueueError::Timeout(PATIENCE)),
+        Err(_) => Err(QueueError::Timeout(CONNECT_TIMEOUT)),
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn show_all(jobs: &[JobStatus], json: bool) -> anyhow::Result<()> {
                 format!("{:.1} %", job.progress),
                 job.elapsed.clone().unwrap_or_default(),
                 job.created_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
-                said_of(job),
+                message_of(job),
             ]
         })
         .collect();
@@ -93,7 +93,7 @@ fn target_of(job: &JobStatus) -> String {
     }
 }
 
-fn said_of(job: &JobStatus) -> String {
+fn message_of(job: &JobStatus) -> String {
     let text = match job.state {
         JobState::Queued => job.waits_because.as_deref(),
         JobState::Running => job.message.as_deref(),

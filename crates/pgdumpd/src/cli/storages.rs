@@ -6,19 +6,19 @@ use anyhow::Context;
 
 use super::exit::Advised;
 use crate::config::{Config, StorageConfig};
-use crate::context::{KnownStorages, Served};
+use crate::context::{Catalog, KnownStorages};
 use crate::queue::CopyRow;
 use crate::store::Storage;
 
 /// Opens the storage that holds a copy, whatever its name is here.
 pub(super) async fn open_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Storage> {
     let (name, id) = (&copy.storage, copy.storage_id);
-    let served = Served {
+    let catalog = Catalog {
         storages: config.storages.clone(),
         known: Arc::new(KnownStorages::only_existing(Vec::new())),
-        ..Served::default()
+        ..Catalog::default()
     };
-    let found = served.open_by_id(name, id).await;
+    let found = catalog.open_by_id(name, id).await;
     let found = found.with_context(|| format!("cannot open storage \"{name}\""))?;
     found.ok_or_else(|| {
         let message = format!(

@@ -265,9 +265,10 @@ fn encryption(reader: &mut Reader<'_>, section: &Section) -> Option<EncryptionCo
     let sealed = reader.text(section, "manifest").as_deref() == Some("sealed");
     let found = reader.find(section, "encrypt_to");
     if let Some(found) = found.filter(|_| !texts.is_empty()) {
-        let manifest = match sealed {
-            true => ManifestForm::Sealed,
-            false => ManifestForm::Clear,
+        let manifest = if sealed {
+            ManifestForm::Sealed
+        } else {
+            ManifestForm::Clear
         };
         match Recipients::parse(&texts) {
             Ok(encrypt_to) => {

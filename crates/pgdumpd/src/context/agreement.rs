@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::{Served, Services, target_settings};
+use super::{Catalog, Services, target_settings};
 use crate::code::Code;
 use crate::fault::Fault;
 use crate::finding::Finding;
@@ -19,8 +19,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// A transient `daemons_differ` where it means something else to a daemon that is alive.
-pub(crate) async fn agree(services: &Services, served: &Served, target: &str) -> Result<(), Fault> {
-    match agree_for_certain(services, served, target).await {
+pub(crate) async fn agree(
+    services: &Services,
+    catalog: &Catalog,
+    target: &str,
+) -> Result<(), Fault> {
+    match agree_for_certain(services, catalog, target).await {
         // The claim was refused if a difference was known a moment ago, and the heartbeat judges an outage.
         Err(fault) if fault.code() == Code::QueueFailed => {
             debug!("the daemons cannot be compared: {}", fault.report());
@@ -36,10 +40,10 @@ pub(crate) async fn agree(services: &Services, served: &Served, target: &str) ->
 /// As [`agree`], and a transient `queue_failed`.
 pub(crate) async fn agree_for_certain(
     services: &Services,
-    served: &Served,
+    catalog: &Catalog,
     target: &str,
 ) -> Result<(), Fault> {
-    let settings = target_settings::of(served);
+    let settings = target_settings::of(catalog);
     let shown = services
         .queue
         .show_target_settings(services.worker.id, &settings);

@@ -28,7 +28,7 @@ pub struct KnownStorages {
     /// What the queue remembered when this was made: a name's last storage before its earlier ones.
     remembered: Vec<RememberedStorage>,
     /// The last opening of each that its caller gave up, and when.
-    left: Mutex<BTreeMap<String, (Instant, Weak<()>)>>,
+    abandoned: Mutex<BTreeMap<String, (Instant, Weak<()>)>>,
     only_existing: bool,
 }
 
@@ -45,8 +45,8 @@ impl Drop for Leaving<'_> {
         if self.done {
             return;
         }
-        let left = (Instant::now(), self.running.clone());
-        lock(&self.storages.left).insert(self.name.to_owned(), left);
+        let abandoned = (Instant::now(), self.running.clone());
+        lock(&self.storages.abandoned).insert(self.name.to_owned(), abandoned);
     }
 }
 
@@ -77,12 +77,12 @@ impl KnownStorages {
     ) -> Self {
         let mut ids = lock(&self.ids).clone();
         ids.retain(|name, _| unchanged(name));
-        let mut left = lock(&self.left).clone();
-        left.retain(|name, _| unchanged(name));
+        let mut abandoned = lock(&self.abandoned).clone();
+        abandoned.retain(|name, _| unchanged(name));
         Self {
             ids: Mutex::new(ids),
             remembered: remembered.unwrap_or_else(|| self.remembered.clone()),
-            left: Mutex::new(left),
+            abandoned: Mutex::new(abandoned),
             only_existing: self.only_existing,
         }
     }
@@ -115,9 +115,10 @@ impl KnownStorages {
             let (name, config, expected) = (name.to_owned(), config.clone(), expected.clone());
             async move {
                 let _running = running;
-                match existing {
-                    true => Storage::open_existing(&name, &config, &expected).await,
-                    false => Storage::open(&name, &config).await,
+                if existing {
+                    Storage::open_existing(&name, &config, &expected).await
+                } else {
+                    Storage::open(&name, &config).await
                 }
             }
         };
@@ -149,7 +150,7 @@ impl KnownStorages {
     }
 
     fn hangs(&self, name: &str) -> bool {
-        lock(&self.left)
+        lock(&self.abandoned)
             .get(name)
             .is_some_and(|(since, running)| since.elapsed() > SLOW && running.strong_count() > 0)
     }

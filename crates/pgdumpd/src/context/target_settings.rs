@@ -4,33 +4,33 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::Served;
+use super::Catalog;
 use super::known_servers::address_of;
 use crate::config::TargetConfig;
 use crate::encryption::ManifestForm;
 use crate::globals::Globals;
 
 /// A member for each target: its settings by name. A setting that is not known yet is left out.
-pub(crate) fn of(served: &Served) -> Value {
-    let targets = served.targets.iter();
+pub(crate) fn of(catalog: &Catalog) -> Value {
+    let targets = catalog.targets.iter();
     let settings =
-        targets.map(|(name, config)| (name.clone(), of_one(served, name, config).into()));
+        targets.map(|(name, config)| (name.clone(), of_one(catalog, name, config).into()));
     Value::Object(settings.collect())
 }
 
-fn of_one(served: &Served, name: &str, config: &TargetConfig) -> Map<String, Value> {
+fn of_one(catalog: &Catalog, name: &str, config: &TargetConfig) -> Map<String, Value> {
     let mut settings = Map::new();
     let mut set = |setting: &str, value: Value| settings.insert(setting.to_owned(), value);
     set("database", config.url.database().into());
     // Where the server is known its address says no more: there are many ways to write one.
-    match served.servers.identifier_of(name, &config.url) {
+    match catalog.servers.identifier_of(name, &config.url) {
         Some(identifier) => set("server", identifier.to_string().into()),
         None => set("address", address_of(&config.url).into()),
     };
-    if let Some(id) = storage_id(served, &config.storage) {
+    if let Some(id) = storage_id(catalog, &config.storage) {
         set("storage", id.to_string().into());
     }
-    let copies = config.copies.iter().map(|copy| storage_id(served, copy));
+    let copies = config.copies.iter().map(|copy| storage_id(catalog, copy));
     if let Some(mut copies) = copies.collect::<Option<Vec<Uuid>>>() {
         copies.sort_unstable();
         set("copies", json!(copies));
@@ -58,7 +58,7 @@ fn of_one(served: &Served, name: &str, config: &TargetConfig) -> Map<String, Val
 
 /// The id of a storage, from the configuration or once it was opened. Its path says nothing: hosts mount one file system
 /// in different places.
-fn storage_id(served: &Served, name: &str) -> Option<Uuid> {
-    let configured = served.storages.get(name)?.storage_id;
-    configured.or_else(|| served.known.id_of(name))
+fn storage_id(catalog: &Catalog, name: &str) -> Option<Uuid> {
+    let configured = catalog.storages.get(name)?.storage_id;
+    configured.or_else(|| catalog.known.id_of(name))
 }

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::watchdog::Pulse;
-use crate::context::{Served, Services};
+use crate::context::{Catalog, Services};
 use crate::job;
 use crate::lifecycle::Lifecycle;
 use crate::queue::{ClaimedJob, QueueError};
 
 /// A claim that is not answered by then has failed; the lease of what it may have claimed will expire.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(20);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(20);
 /// After a job that could not be claimed because two daemons met: try again at once, this often.
 const RUNS_OF_CLAIMS: usize = 1000;
 
@@ -68,7 +68,7 @@ impl Running {
         }
     }
 
-    fn tell(&self, services: &Services) {
+    fn publish_counts(&self, services: &Services) {
         services.set_running(self.backups.len(), self.copies.len());
     }
 }
@@ -80,7 +80,7 @@ pub(super) async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Ar
     let mut outage: Option<Trouble> = None;
     while !lifecycle.drain.is_cancelled() {
         pulse.beat();
-        running.tell(&services);
+        running.publish_counts(&services);
         hints.mark_unchanged();
         match claim_all(&services, &lifecycle, &mut running, &pulse).await {
             Ok(()) => outage = None,
@@ -118,8 +118,8 @@ async fn claim_all(
         if running.backups.len() >= services.daemon.max_jobs || lifecycle.drain.is_cancelled() {
             break;
         }
-        let served = services.served();
-        let targets: Vec<String> = served.targets.keys().cloned().collect();
+        let catalog = services.catalog();
+        let targets: Vec<String> = catalog.targets.keys().cloned().collect();
         if targets.is_empty() {
             break;
         }
@@ -130,16 +130,23 @@ async fn claim_all(
         let Some(job) = answered(claim, pulse).await? else {
             break;
         };
-        start(&mut running.backups, services, lifecycle, served, job, sent);
-        running.tell(services);
+        start(
+            &mut running.backups,
+            services,
+            lifecycle,
+            catalog,
+            job,
+            sent,
+        );
+        running.publish_counts(services);
     }
     for _ in 0..RUNS_OF_CLAIMS {
         running.reap();
         if running.copies.len() >= services.daemon.max_copies || lifecycle.drain.is_cancelled() {
             break;
         }
-        let served = services.served();
-        let storages = served.storages_for_copies();
+        let catalog = services.catalog();
+        let storages = catalog.storages_for_copies();
         let sent = Instant::now();
         let claim = services
             .queue
@@ -147,8 +154,8 @@ async fn claim_all(
         let Some(job) = answered(claim, pulse).await? else {
             break;
         };
-        start(&mut running.copies, services, lifecycle, served, job, sent);
-        running.tell(services);
+        start(&mut running.copies, services, lifecycle, catalog, job, sent);
+        running.publish_counts(services);
     }
     Ok(())
 }
@@ -158,7 +165,7 @@ async fn answered(
     pulse: &Pulse,
 ) -> Result<Option<ClaimedJob>, Trouble> {
     pulse
-        .beat_through(tokio::time::timeout(CLAIM_PATIENCE, claim))
+        .beat_through(tokio::time::timeout(CLAIM_TIMEOUT, claim))
         .await
         .map_err(|_| Trouble {
             reason: "no answer in time".to_owned(),
@@ -174,12 +181,12 @@ fn start(
     jobs: &mut JoinSet<()>,
     services: &Arc<Services>,
     lifecycle: &Lifecycle,
-    served: Arc<Served>,
+    catalog: Arc<Catalog>,
     job: ClaimedJob,
     sent: Instant,
 ) {
     let (services, lifecycle) = (Arc::clone(services), lifecycle.clone());
-    jobs.spawn(async move { job::run(&services, &served, job, sent, lifecycle).await });
+    jobs.spawn(async move { job::run(&services, &catalog, job, sent, lifecycle).await });
 }
 
 /// How long until the queue should be asked again: the poll interval with jitter, less where a job falls due.
@@ -188,9 +195,9 @@ async fn next_look(services: &Services) -> Duration {
         .daemon
         .poll_interval
         .mul_f64(rand::random_range(0.75..1.25));
-    let served = services.served();
-    let targets: Vec<String> = served.targets.keys().cloned().collect();
-    let storages = served.storages_for_copies();
+    let catalog = services.catalog();
+    let targets: Vec<String> = catalog.targets.keys().cloned().collect();
+    let storages = catalog.storages_for_copies();
     let due = async {
         let backup = services.queue.next_due(&targets).await?;
         let copy = services.queue.next_due_copy(&storages).await?;
@@ -198,7 +205,7 @@ async fn next_look(services: &Services) -> Duration {
         let coming = [backup, copy].into_iter().flatten();
         Ok::<_, QueueError>(coming.filter(|due| !due.is_zero()).min())
     };
-    match tokio::time::timeout(CLAIM_PATIENCE, due).await {
+    match tokio::time::timeout(CLAIM_TIMEOUT, due).await {
         Ok(Ok(Some(due))) => poll.min(due),
         _ => poll,
     }

@@ -28,13 +28,13 @@ const TRY_AGAIN: Duration = Duration::from_secs(300);
 /// How long the clearing of one attempt may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Looks for something to clear every heartbeat, until `rest` is cancelled.
-pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
+/// Looks for something to clear every heartbeat, until `shutdown` is cancelled.
+pub(super) async fn run(services: Arc<Services>, shutdown: CancellationToken) {
     let mut tried: HashMap<Uuid, Instant> = HashMap::new();
     let mut deletions_tried: HashMap<Uuid, Instant> = HashMap::new();
     loop {
         tokio::select! {
-            () = rest.cancelled() => return,
+            () = shutdown.cancelled() => return,
             () = tokio::time::sleep(services.daemon.heartbeat) => {}
         }
         let round = async {
@@ -42,7 +42,7 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
             finish_deletions(&services, &mut deletions_tried).await;
         };
         tokio::select! {
-            () = rest.cancelled() => return,
+            () = shutdown.cancelled() => return,
             () = round => {}
         }
     }
@@ -51,9 +51,9 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
 /// May be dropped at any point: each step can be repeated.
 async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
-    let served = services.served();
-    let targets: Vec<String> = served.targets.keys().cloned().collect();
-    let storages = served.storages_for_copies();
+    let catalog = services.catalog();
+    let targets: Vec<String> = catalog.targets.keys().cloned().collect();
+    let storages = catalog.storages_for_copies();
     let without: Vec<Uuid> = tried.keys().copied().collect();
     let left = services
         .queue
@@ -74,7 +74,7 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     }
     for attempt in &left {
         // One storage that hangs must not keep what others hold.
-        match in_time(LIMIT, job::clear(attempt, &served, &services.queue)).await {
+        match in_time(LIMIT, job::clear(attempt, &catalog, &services.queue)).await {
             Ok(true) => note(services, attempt.token).await,
             Ok(false) => {
                 debug!(job.id = %attempt.job, "another daemon must clean up after an attempt");
@@ -93,7 +93,7 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
 /// that a daemon began to delete. May be dropped at any point: each step can be repeated.
 async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
-    let storages = services.served().storages_for_copies();
+    let storages = services.catalog().storages_for_copies();
     let ids: Vec<Uuid> = storages.iter().filter_map(|storage| storage.id).collect();
     let without: Vec<Uuid> = tried.keys().copied().collect();
     let unfinished = services.queue.deletions_to_finish(&ids, A_ROUND, &without);
@@ -129,7 +129,7 @@ async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant
 
 async fn finish_deletion(services: &Services, backup: &Unfinished) -> Result<(), Fault> {
     let (name, id) = (&backup.storage, backup.storage_id);
-    let storage = services.served().open_by_id(name, id).await?;
+    let storage = services.catalog().open_by_id(name, id).await?;
     let storage = storage.ok_or_else(|| {
         Fault::transient(
             Code::StorageUnknown,

@@ -11,7 +11,7 @@ use crate::queue::Difference;
 #[derive(Debug, Default)]
 pub(super) struct Differences {
     seen: BTreeSet<Difference>,
-    said: BTreeSet<Difference>,
+    reported: BTreeSet<Difference>,
 }
 
 impl Differences {
@@ -25,7 +25,7 @@ impl Differences {
         let is_certain = |one: &Difference| one.settings != ["address"] || self.seen.contains(one);
         let certain = now.iter().filter(|one| is_certain(one)).cloned();
         let certain: BTreeSet<Difference> = certain.collect();
-        for difference in certain.difference(&self.said) {
+        for difference in certain.difference(&self.reported) {
             error!(
                 target = difference.target,
                 error.hint = agreement::HINT,
@@ -35,16 +35,16 @@ impl Differences {
         let targets = |differences: &BTreeSet<Difference>| -> BTreeSet<String> {
             differences.iter().map(|one| one.target.clone()).collect()
         };
-        for target in targets(&self.said).difference(&targets(&now)) {
+        for target in targets(&self.reported).difference(&targets(&now)) {
             info!(target, "the daemons agree about the target again");
             services.give_hint();
             services.retention.apply_again();
         }
-        if certain != self.said {
-            // What the last check said of it is over.
+        if certain != self.reported {
+            // What the last check reported of it is over.
             services.ask_for_checks();
         }
         self.seen = now;
-        self.said = certain;
+        self.reported = certain;
     }
 }

@@ -14,13 +14,13 @@ use super::differences::Differences;
 use super::reaper::Reaper;
 use super::watchdog::Pulse;
 use crate::context::{Services, target_settings};
-use crate::lifecycle::{Lifecycle, tell_systemd};
+use crate::lifecycle::{Lifecycle, notify_systemd};
 use crate::queue::QueueError;
 
 /// A write that is not answered by then counts as an interruption.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Renews the daemon's row and reaps, every heartbeat, until `rest` is cancelled.
+/// Renews the daemon's row and reaps, every heartbeat, until `shutdown` is cancelled.
 ///
 /// # Errors
 /// The queue is another one by now: the daemon was told to stop everything, and has.
@@ -28,14 +28,14 @@ pub(super) async fn run(
     services: Arc<Services>,
     lifecycle: Lifecycle,
     pulse: Arc<Pulse>,
-    rest: CancellationToken,
+    shutdown: CancellationToken,
 ) -> Result<(), QueueError> {
     let drain = &lifecycle.drain;
     let tick = services.daemon.heartbeat;
     let mut reaper = Reaper::new(services.daemon.lease);
-    let mut said = (0, 0);
+    let mut reported = (0, 0);
     let mut differences = Differences::default();
-    let mut reloads = services.served_changes();
+    let mut reloads = services.catalog_changes();
     loop {
         match pulse
             .beat_through(register(&services, drain.is_cancelled()))
@@ -51,14 +51,14 @@ pub(super) async fn run(
                     "stopping at once: the running jobs belong to another queue"
                 );
                 lifecycle.stop_at_once();
-                pulse.beat_through(rest.cancelled()).await;
+                pulse.beat_through(shutdown.cancelled()).await;
                 return Err(replaced);
             }
             Err(_) => reaper.interrupted(),
         }
         let running = services.running();
-        if running != said && !drain.is_cancelled() {
-            said = running;
+        if running != reported && !drain.is_cancelled() {
+            reported = running;
             let (backups, copies) = running;
             let mut text = format!("{backups} of {} jobs running", services.daemon.max_jobs);
             if copies > 0 {
@@ -67,10 +67,10 @@ pub(super) async fn run(
                     services.daemon.max_copies
                 ));
             }
-            tell_systemd(&[NotifyState::Status(&text)]);
+            notify_systemd(&[NotifyState::Status(&text)]);
         }
         tokio::select! {
-            () = rest.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => return Ok(()),
             () = pulse.beat_through(tokio::time::sleep(tick)) => {}
             // What targets mean from now on is shown at once.
             Ok(()) = reloads.changed() => {}
@@ -83,16 +83,16 @@ pub(super) async fn register(
     services: &Services,
     draining: bool,
 ) -> Result<DateTime<Utc>, QueueError> {
-    let served = services.served();
-    let targets: Vec<String> = served.targets.keys().cloned().collect();
-    let storages = served.storages_for_copies();
-    let settings = target_settings::of(&served);
+    let catalog = services.catalog();
+    let targets: Vec<String> = catalog.targets.keys().cloned().collect();
+    let storages = catalog.storages_for_copies();
+    let settings = target_settings::of(&catalog);
     let register =
         services
             .queue
             .register(&services.worker, &targets, &storages, &settings, draining);
-    match tokio::time::timeout(PATIENCE, register).await {
+    match tokio::time::timeout(REGISTER_TIMEOUT, register).await {
         Ok(registered) => registered,
-        Err(_) => Err(QueueError::Timeout(PATIENCE)),
+        Err(_) => Err(QueueError::Timeout(REGISTER_TIMEOUT)),
     }
 }

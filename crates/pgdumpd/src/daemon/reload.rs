@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use super::self_check::check_and_wait;
 use crate::config::{Config, Sources};
-use crate::context::{KnownStorages, Served, Services, serve};
+use crate::context::{Catalog, KnownStorages, Services, resolve_targets};
 use crate::lifecycle::Lifecycle;
 
 /// How soon a server is asked again that could not be asked for its databases.
@@ -23,15 +23,15 @@ pub(super) async fn run(
     mut config: Config,
     reload: Option<PathBuf>,
     lifecycle: Lifecycle,
-    rest: CancellationToken,
+    shutdown: CancellationToken,
 ) {
     let mut checked = Box::pin(check_and_wait(Arc::clone(&services), config.clone()));
     loop {
-        let before = services.served();
+        let before = services.catalog();
         let mut known = Arc::clone(&before.known);
         // A check may take minutes: whoever reloads does not wait for it.
         tokio::select! {
-            () = rest.cancelled() => return,
+            () = shutdown.cancelled() => return,
             () = lifecycle.reload.notified() => {
                 match Config::load(&Sources::of_process(reload.clone())) {
                     Ok(loaded) => {
@@ -42,7 +42,7 @@ pub(super) async fn run(
                         config.daemon = services.daemon.clone();
                         config.pg_dump = services.pg_dump.clone();
                         known = tokio::select! {
-                            () = rest.cancelled() => return,
+                            () = shutdown.cancelled() => return,
                             known = known_from_now_on(&services, &before, &config) => known,
                         };
                     }
@@ -55,22 +55,22 @@ pub(super) async fn run(
             }
             () = &mut checked => {}
             () = time_to_ask_again(&before) => {
-                let served = tokio::select! {
-                    () = rest.cancelled() => return,
-                    served = serve(&config, Some(&before), known) => served,
+                let catalog = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    catalog = resolve_targets(&config, Some(&before), known) => catalog,
                 };
-                if served.unlisted != before.unlisted {
-                    announce(&services, served);
+                if catalog.unlisted != before.unlisted {
+                    announce(&services, catalog);
                     checked.set(check_and_wait(Arc::clone(&services), config.clone()));
                 }
                 continue;
             }
         }
-        let served = tokio::select! {
-            () = rest.cancelled() => return,
-            served = serve(&config, Some(&before), known) => served,
+        let catalog = tokio::select! {
+            () = shutdown.cancelled() => return,
+            catalog = resolve_targets(&config, Some(&before), known) => catalog,
         };
-        announce(&services, served);
+        announce(&services, catalog);
         checked.set(check_and_wait(Arc::clone(&services), config.clone()));
     }
 }
@@ -78,7 +78,7 @@ pub(super) async fn run(
 /// What is known of the storages of a configuration that was read again.
 async fn known_from_now_on(
     services: &Services,
-    before: &Served,
+    before: &Catalog,
     config: &Config,
 ) -> Arc<KnownStorages> {
     let asked = tokio::time::timeout(ASK_AGAIN, services.queue.remembered_storages()).await;
@@ -93,17 +93,17 @@ async fn known_from_now_on(
     Arc::new(before.known.reloaded(remembered, unchanged))
 }
 
-fn announce(services: &Services, served: Served) {
+fn announce(services: &Services, catalog: Catalog) {
     info!(
-        targets = served.targets.len(),
-        storages = served.storages.len(),
+        targets = catalog.targets.len(),
+        storages = catalog.storages.len(),
         "targets and storages in service"
     );
-    services.serve_from_now_on(served);
+    services.replace_catalog(catalog);
 }
 
-async fn time_to_ask_again(served: &Served) {
-    if served.unlisted.is_empty() {
+async fn time_to_ask_again(catalog: &Catalog) {
+    if catalog.unlisted.is_empty() {
         std::future::pending::<()>().await;
     }
     tokio::time::sleep(ASK_AGAIN).await;

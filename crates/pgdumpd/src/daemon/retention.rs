@@ -18,7 +18,7 @@ use tracing::{Instrument, debug, info_span, warn};
 use uuid::Uuid;
 
 use crate::context::agreement::agree_for_certain;
-use crate::context::{Due, Served, Services};
+use crate::context::{Catalog, Due, Services};
 use crate::fault::chain;
 use crate::finding::Finding;
 use crate::retention::Rules;
@@ -29,13 +29,13 @@ use deleting::Deleting;
 use judging::Judging;
 
 /// How long one target may take: a storage that hangs must not keep the others from being tidied.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+const APPLY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// Applies each target's rules after its successes, until `rest` is cancelled.
-pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
+/// Applies each target's rules after its successes, until `shutdown` is cancelled.
+pub(super) async fn run(services: Arc<Services>, shutdown: CancellationToken) {
     loop {
         tokio::select! {
-            () = rest.cancelled() => return,
+            () = shutdown.cancelled() => return,
             () = services.retention.wait() => {}
         }
         let mut put_off = Vec::new();
@@ -43,15 +43,15 @@ pub(super) async fn run(services: Arc<Services>, rest: CancellationToken) {
             let span = info_span!("retention", target = %target);
             let application = Application {
                 services: &services,
-                served: services.served(),
+                catalog: services.catalog(),
                 target: &target,
                 storage_id,
                 due: &due,
             };
             // May be dropped at any point: what was begun is finished by the cleanup.
             tokio::select! {
-                () = rest.cancelled() => return,
-                applied = tokio::time::timeout(PATIENCE, application.run().instrument(span)) => match applied {
+                () = shutdown.cancelled() => return,
+                applied = tokio::time::timeout(APPLY_TIMEOUT, application.run().instrument(span)) => match applied {
                     Ok(Applied::Done) => {}
                     Ok(Applied::PutOff) => put_off.push(((target, storage_id), due)),
                     Err(_) => warn!(
@@ -79,7 +79,7 @@ enum Applied {
 /// The rules of one target, applied to one storage.
 struct Application<'a> {
     services: &'a Services,
-    served: Arc<Served>,
+    catalog: Arc<Catalog>,
     target: &'a str,
     storage_id: Uuid,
     due: &'a Due,
@@ -106,7 +106,7 @@ impl Application<'_> {
     }
 
     fn rules(&self) -> Option<Rules> {
-        let target = self.served.targets.get(self.target)?;
+        let target = self.catalog.targets.get(self.target)?;
         let keep_last = target.keep_last?;
         Some(Rules {
             keep_last,
@@ -135,7 +135,7 @@ impl Application<'_> {
             pinned: &self.due.pinned,
         };
         let judged = judging.judge(found, noted).await?;
-        if let Err(fault) = agree_for_certain(self.services, &self.served, self.target).await {
+        if let Err(fault) = agree_for_certain(self.services, &self.catalog, self.target).await {
             warn!(event = %BACKUP_NOT_DELETED, "older backups stay for now: {}", fault.report());
             return Ok(Applied::PutOff);
         }
@@ -152,7 +152,7 @@ impl Application<'_> {
     /// configured by now.
     async fn open(&self) -> Result<Storage, String> {
         let name = &self.due.storage;
-        let Some(config) = self.served.storages.get(name) else {
+        let Some(config) = self.catalog.storages.get(name) else {
             return Err(format!(
                 "storage \"{name}\" is not configured here any more"
             ));

@@ -26,15 +26,15 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Goes round until `drain` is cancelled.
 pub(super) async fn run(services: Arc<Services>, drain: CancellationToken) {
-    let mut changes = services.served_changes();
-    let mut told = BTreeSet::new();
+    let mut changes = services.catalog_changes();
+    let mut reported = BTreeSet::new();
     let mut outage = false;
     loop {
         changes.mark_unchanged();
         let round = tokio::select! {
             () = drain.cancelled() => return,
             // May be dropped: what was settled is settled, the rest is another daemon's, or the next start's.
-            round = round(&services, &mut told) => round,
+            round = round(&services, &mut reported) => round,
         };
         let wait = match round {
             Ok(wait) => {
@@ -64,11 +64,11 @@ pub(super) async fn run(services: Arc<Services>, drain: CancellationToken) {
 /// Settles what is due; gives the time until something is again.
 async fn round(
     services: &Services,
-    told: &mut BTreeSet<(String, String)>,
+    reported: &mut BTreeSet<(String, String)>,
 ) -> Result<Duration, QueueError> {
-    let served = services.served();
-    let targets: Vec<String> = served.targets.keys().cloned().collect();
-    let schedules: Vec<Option<String>> = served
+    let catalog = services.catalog();
+    let targets: Vec<String> = catalog.targets.keys().cloned().collect();
+    let schedules: Vec<Option<String>> = catalog
         .targets
         .values()
         .map(|target| target.schedule.as_ref().map(Schedule::to_string))
@@ -82,7 +82,7 @@ async fn round(
     };
     let mut known = BTreeSet::new();
     for kept in &kept {
-        let Some(schedule) = served
+        let Some(schedule) = catalog
             .targets
             .get(&kept.target)
             .and_then(|t| t.schedule.as_ref())
@@ -96,7 +96,7 @@ async fn round(
         let name = (kept.target.clone(), schedule.to_string());
         if let Some(next) = schedule.next_due(kept.now) {
             wait = wait.min((next - kept.now).to_std().unwrap_or_default());
-            if due.is_some() || !told.contains(&name) {
+            if due.is_some() || !reported.contains(&name) {
                 info!(
                     target = %name.0,
                     schedule = %name.1,
@@ -108,7 +108,7 @@ async fn round(
         known.insert(name);
     }
     // One that comes back is told again.
-    *told = known;
+    *reported = known;
     Ok(wait.saturating_sub(asked.elapsed()).max(PAUSE))
 }
 

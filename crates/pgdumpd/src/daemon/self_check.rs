@@ -15,11 +15,11 @@ pub(super) async fn check_and_wait(services: Arc<Services>, config: Config) {
 }
 
 async fn check(services: &Services, config: &Config) {
-    let served = services.served();
-    let mut report = checks::run(config, &served, Some(&services.queue)).await;
+    let catalog = services.catalog();
+    let mut report = checks::run(config, &catalog, Some(&services.queue)).await;
     for (target, finding) in services.retention.findings() {
         // One that was taken out of the configuration concerns nobody.
-        if served.targets.contains_key(&target) {
+        if catalog.targets.contains_key(&target) {
             report.add(&format!("target {target}"), [finding]);
         }
     }

@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::lifecycle::tell_systemd;
+use crate::lifecycle::notify_systemd;
 
 /// How often a loop that waits says that it lives: far below any limit that a unit will set.
 const BEAT: Duration = Duration::from_secs(1);
@@ -56,18 +56,18 @@ impl Pulse {
 }
 
 /// Feeds the watchdog while every pulse beats. Does nothing where systemd has set none.
-pub(super) async fn run(pulses: Vec<Arc<Pulse>>, rest: CancellationToken) {
+pub(super) async fn run(pulses: Vec<Arc<Pulse>>, shutdown: CancellationToken) {
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return;
     };
     let mut interval = tokio::time::interval(limit / 3);
     loop {
         tokio::select! {
-            () = rest.cancelled() => return,
+            () = shutdown.cancelled() => return,
             _ = interval.tick() => {}
         }
         if pulses.iter().all(|pulse| pulse.silent_for() < limit) {
-            tell_systemd(&[NotifyState::Watchdog]);
+            notify_systemd(&[NotifyState::Watchdog]);
         } else {
             error!(
                 limit.seconds = limit.as_secs(),

@@ -29,9 +29,10 @@ impl Causes {
         let Some(cause) = CAUSES.get(self.0.trailing_zeros() as usize) else {
             return Fault::transient(Code::DumpFailed, message);
         };
-        let fault = match cause.transient {
-            true => Fault::transient(cause.code, message),
-            false => Fault::permanent(cause.code, message),
+        let fault = if cause.transient {
+            Fault::transient(cause.code, message)
+        } else {
+            Fault::permanent(cause.code, message)
         };
         match cause.hint {
             "" => fault,

@@ -49,15 +49,15 @@ pub(super) fn judge(
             format!("{program} was stopped by this daemon with {signal}"),
         ));
     }
-    let (said, causes) = last_error(record);
+    let (message, causes) = last_error(record);
     let fault = match status.signal() {
         Some(signal) => killed(program, signal),
         None => causes.fault(&format!("{program} ended with {status}")),
     };
-    Err(if said.is_empty() {
+    Err(if message.is_empty() {
         fault
     } else {
-        fault.caused_by(said)
+        fault.caused_by(message)
     })
 }
 
@@ -94,8 +94,8 @@ fn last_error(record: &Record) -> (String, Causes) {
             causes.add(line.causes);
         }
     }
-    let said = texts.join("; ").chars().take(REPORTED).collect();
-    (said, causes)
+    let message = texts.join("; ").chars().take(REPORTED).collect();
+    (message, causes)
 }
 
 /// A signal's name for people.

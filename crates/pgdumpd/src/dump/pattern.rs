@@ -117,9 +117,10 @@ fn split(pattern: &[u8]) -> Vec<Part> {
             byte if in_quotes => part.regular.push(byte),
             byte => part.regular.push(byte.to_ascii_lowercase()),
         }
-        part.literal.push(match in_quotes {
-            true => byte,
-            false => byte.to_ascii_lowercase(),
+        part.literal.push(if in_quotes {
+            byte
+        } else {
+            byte.to_ascii_lowercase()
         });
     }
     parts

@@ -120,7 +120,7 @@ impl Finding {
         Self { age, ..self }
     }
 
-    pub(super) fn says(self, what: impl Into<String>) -> Self {
+    pub(super) fn message(self, what: impl Into<String>) -> Self {
         let what = what.into();
         Self { what, ..self }
     }
@@ -130,7 +130,7 @@ impl Finding {
         Self { advice, ..self }
     }
 
-    pub(super) fn remedied_by(self, remedy: Remedy) -> Self {
+    pub(super) fn repair_with(self, remedy: Remedy) -> Self {
         let remedy = Some(remedy);
         Self { remedy, ..self }
     }

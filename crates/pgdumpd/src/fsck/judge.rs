@@ -14,7 +14,7 @@ use crate::store::{FoundObject, Manifest, Name, ObjectKey, Part, PartKind, Unfin
 
 /// What one storage holds.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct StorageContents {
     /// Its name in the configuration.
     pub name: String,
     /// Its id.
@@ -27,7 +27,7 @@ pub struct Shelf {
     pub uploads: Option<Vec<UnfinishedUpload>>,
 }
 
-impl Shelf {
+impl StorageContents {
     /// Where what lies there comes from, by its names.
     pub(super) fn traces(&self) -> Traces {
         let objects = self.objects.iter().map(|object| &object.key);
@@ -64,7 +64,7 @@ impl Age {
 
 /// What was found, and how much needs no words.
 #[derive(Debug, Default)]
-pub struct Judged {
+pub struct StorageReport {
     /// In the order of the keys.
     pub findings: Vec<Finding>,
     /// Backups that are as they should be.
@@ -77,7 +77,7 @@ pub struct Judged {
     pub unknown: Vec<String>,
 }
 
-impl Judged {
+impl StorageReport {
     /// This, without what an earlier look had not found, too: that is on its way.
     #[must_use]
     pub(super) fn confirming(mut self, earlier: &Self) -> Self {
@@ -103,19 +103,19 @@ struct Parts<'a> {
 }
 
 /// Judges a storage by what the queue said after the storage was listed.
-pub fn judge(queue_id: Uuid, shelf: &Shelf, audit: &Audit, age: Age) -> Judged {
-    let mut judged = Judged::default();
+pub fn judge(queue_id: Uuid, contents: &StorageContents, audit: &Audit, age: Age) -> StorageReport {
+    let mut report = StorageReport::default();
     let mut parts: BTreeMap<(ObjectKey, Uuid, Uuid), Parts<'_>> = BTreeMap::new();
-    for object in &shelf.objects {
+    for object in &contents.objects {
         match Name::of(&object.key) {
             Name::Marker => {}
             Name::Scrap if age.is_safe(object.modified_at) => {
-                judged.findings.push(scrap(shelf, object, age));
+                report.findings.push(scrap(contents, object, age));
             }
-            Name::Scrap => judged.explained += 1,
+            Name::Scrap => report.explained += 1,
             Name::Part(part) if part.queue_id == queue_id => sort(&mut parts, part, object),
-            Name::Part(_) => judged.foreign += 1,
-            Name::Unknown => judged.unknown.push(object.key.clone()),
+            Name::Part(_) => report.foreign += 1,
+            Name::Unknown => report.unknown.push(object.key.clone()),
         }
     }
     let attempts: HashMap<Uuid, &AuditedAttempt> =
@@ -123,7 +123,7 @@ pub fn judge(queue_id: Uuid, shelf: &Shelf, audit: &Audit, age: Age) -> Judged {
     let copies: HashMap<&str, &AuditedCopy> = audit
         .copies
         .iter()
-        .filter(|copy| copy.storage_id == shelf.id)
+        .filter(|copy| copy.storage_id == contents.id)
         .map(|copy| (copy.object_key.as_str(), copy))
         .collect();
     // A job has one row for each storage.
@@ -131,23 +131,23 @@ pub fn judge(queue_id: Uuid, shelf: &Shelf, audit: &Audit, age: Age) -> Judged {
     let stored: HashMap<Uuid, &AuditedCopy> = stored.map(|copy| (copy.job, *copy)).collect();
     let judge = Judge {
         queue_id,
-        shelf,
+        contents,
         age,
         attempts: &attempts,
         copies: &copies,
         stored: &stored,
     };
     for ((key, job, token), parts) in &parts {
-        match shelf.manifests.get(key) {
-            Some(manifest) => judge.backup(key, *job, *token, parts, manifest, &mut judged),
-            None => judge.leftover(key, *job, *token, parts, &mut judged),
+        match contents.manifests.get(key) {
+            Some(manifest) => judge.backup(key, *job, *token, parts, manifest, &mut report),
+            None => judge.leftover(key, *job, *token, parts, &mut report),
         }
     }
-    judge.rows_without_anything(&mut judged);
-    judge.deletions(&mut judged);
-    judge.uploads(&mut judged);
-    judged.findings.sort_by(|a, b| a.key.cmp(&b.key));
-    judged
+    judge.rows_without_anything(&mut report);
+    judge.deletions(&mut report);
+    judge.uploads(&mut report);
+    report.findings.sort_by(|a, b| a.key.cmp(&b.key));
+    report
 }
 
 fn sort<'a>(
@@ -165,16 +165,16 @@ fn sort<'a>(
     }
 }
 
-fn scrap(shelf: &Shelf, object: &FoundObject, age: Age) -> Finding {
-    Finding::warning("temporary_left", &shelf.name, &object.key)
+fn scrap(contents: &StorageContents, object: &FoundObject, age: Age) -> Finding {
+    Finding::warning("temporary_left", &contents.name, &object.key)
         .of_object(object, age.of(object.modified_at))
-        .says("a small file that a killed daemon or check left")
-        .remedied_by(Remedy::RemoveScrap)
+        .message("a small file that a killed daemon or check left")
+        .repair_with(Remedy::RemoveScrap)
 }
 
 struct Judge<'a> {
     queue_id: Uuid,
-    shelf: &'a Shelf,
+    contents: &'a StorageContents,
     age: Age,
     attempts: &'a HashMap<Uuid, &'a AuditedAttempt>,
     /// By object key.
@@ -185,11 +185,11 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn error(&self, code: &'static str, key: &ObjectKey, job: Uuid) -> Finding {
-        Finding::error(code, &self.shelf.name, key.as_str()).of_job(job)
+        Finding::error(code, &self.contents.name, key.as_str()).of_job(job)
     }
 
     fn warning(&self, code: &'static str, key: &ObjectKey, job: Uuid) -> Finding {
-        Finding::warning(code, &self.shelf.name, key.as_str()).of_job(job)
+        Finding::warning(code, &self.contents.name, key.as_str()).of_job(job)
     }
 
     /// What has a manifest is never removed here.
@@ -200,18 +200,18 @@ impl Judge<'_> {
         token: Uuid,
         parts: &Parts<'_>,
         manifest: &Result<Manifest, Fault>,
-        judged: &mut Judged,
+        report: &mut StorageReport,
     ) {
         if self.is_being_deleted(key.as_str()) {
             // The row itself is reported, with all that is left of the backup.
             return;
         }
-        let before = judged.findings.len();
+        let before = report.findings.len();
         let manifest = match manifest {
             Ok(manifest) => manifest,
             Err(fault) => {
                 let finding = self.error("manifest_unreadable", key, job);
-                judged.findings.push(finding.says(fault.report()).advises(
+                report.findings.push(finding.message(fault.report()).advises(
                     "Check with pg_restore whether the archive beside it is whole, and keep it by hand; nothing is removed.",
                 ));
                 return;
@@ -221,7 +221,7 @@ impl Judge<'_> {
         let damage = match parts.archive {
             None => Some(
                 self.error(Code::ObjectMissing.as_str(), key, job)
-                    .says("the manifest exists, but the archive is gone")
+                    .message("the manifest exists, but the archive is gone")
                     .advises(
                         "Find out who removed it; `pgdumpd delete --key` removes the manifest too.",
                     ),
@@ -229,29 +229,30 @@ impl Judge<'_> {
             Some(object) if object.size_bytes != wanted.size_bytes => Some(
                 self.error("size_differs", key, job)
                     .of_object(object, self.age.of(object.modified_at))
-                    .says(format!("the manifest says {} bytes", wanted.size_bytes))
+                    .message(format!("the manifest says {} bytes", wanted.size_bytes))
                     .advises("`pgdumpd verify` names the tables that are still good."),
             ),
             Some(_) => None,
         };
         let is_damaged = damage.is_some();
-        judged.findings.extend(damage);
+        report.findings.extend(damage);
         if let Some(globals) = &manifest.globals
             && parts.globals.map(|found| found.size_bytes) != Some(globals.size_bytes)
         {
-            judged.findings.push(
+            report.findings.push(
                 self.error(Code::GlobalsDamaged.as_str(), key, job)
-                    .says("the roles and tablespaces are gone, or have another size than the manifest says")
+                    .message("the roles and tablespaces are gone, or have another size than the manifest says")
                     .advises("Take them from another backup of the server; the archive is a separate object."),
             );
         }
-        match is_damaged {
-            true => self.row_of_damaged(key, job, token, judged),
-            false => self.row_of(key, job, token, manifest, judged),
+        if is_damaged {
+            self.row_of_damaged(key, job, token, report)
+        } else {
+            self.row_of(key, job, token, manifest, report)
         }
-        self.temporaries(key, job, token, parts, judged);
-        if judged.findings.len() == before {
-            judged.good += 1;
+        self.temporaries(key, job, token, parts, report);
+        if report.findings.len() == before {
+            report.good += 1;
         }
     }
 
@@ -262,7 +263,7 @@ impl Judge<'_> {
         job: Uuid,
         token: Uuid,
         manifest: &Manifest,
-        judged: &mut Judged,
+        report: &mut StorageReport,
     ) {
         let size = manifest.object.size_bytes;
         let without_row = || {
@@ -270,70 +271,70 @@ impl Judge<'_> {
                 .of_size(size, None)
         };
         match (self.copies.get(key.as_str()), self.attempts.get(&token)) {
-            (Some(copy), _) if copy.is_stored() && copy.size_bytes != size => judged.findings.push(
-                self.error("size_differs", key, job).says(format!(
+            (Some(copy), _) if copy.is_stored() && copy.size_bytes != size => report.findings.push(
+                self.error("size_differs", key, job).message(format!(
                     "the queue says {} bytes, the manifest {size}",
                     copy.size_bytes
                 )),
             ),
             (Some(copy), _) if copy.is_stored() => {
                 if let Err(fault) = compare_with_row(manifest, None, &copy.noted) {
-                    judged.findings.push(
+                    report.findings.push(
                         self.error(Code::BackupDiffers.as_str(), key, job)
                             .of_size(size, None)
-                            .says(fault.report())
+                            .message(fault.report())
                             .advises(
                                 "Find out who put it there. `pgdumpd fetch ID` takes the backup from another storage that holds it.",
                             ),
                     );
                 }
             }
-            (Some(_), _) => judged.findings.push(without_row().says(
+            (Some(_), _) => report.findings.push(without_row().message(
                 "a valid backup, but the queue says that it is deleted",
             ).advises("`pgdumpd delete --key` removes it; `pgdumpd fetch --storage` fetches it.")),
-            (None, Some(attempt)) if !attempt.job_has_ended => judged.explained += 1,
-            (None, Some(attempt)) if attempt.deletion_requested => judged
+            (None, Some(attempt)) if !attempt.job_has_ended => report.explained += 1,
+            (None, Some(attempt)) if attempt.deletion_requested => report
                 .findings
                 .push(self.deletion_unfinished(key, job).of_size(size, None)),
-            (None, Some(_)) if self.has_another(key, job) => judged.findings.push(
-                Finding::note("backup_without_row", &self.shelf.name, key.as_str())
+            (None, Some(_)) if self.has_another(key, job) => report.findings.push(
+                Finding::note("backup_without_row", &self.contents.name, key.as_str())
                     .of_job(job)
                     .of_size(size, None)
-                    .says("a second backup of its job, whose row has another one: the next attempt did not consider this one whole")
+                    .message("a second backup of its job, whose row has another one: the next attempt did not consider this one whole")
                     .advises("keep_last neither counts nor deletes it; `pgdumpd delete --key` removes it."),
             ),
-            (None, Some(_)) => judged.findings.push(
+            (None, Some(_)) => report.findings.push(
                 without_row()
-                    .says("a valid backup whose daemon died before it could end the job as succeeded")
+                    .message("a valid backup whose daemon died before it could end the job as succeeded")
                     .advises("--repair records it in the queue; `pgdumpd fetch --storage` fetches it in any case.")
-                    .remedied_by(Remedy::NoteCopy { size_bytes: size }),
+                    .repair_with(Remedy::NoteCopy { size_bytes: size }),
             ),
-            (None, None) => judged.findings.push(
-                Finding::note("backup_without_row", &self.shelf.name, key.as_str())
+            (None, None) => report.findings.push(
+                Finding::note("backup_without_row", &self.contents.name, key.as_str())
                     .of_job(job)
                     .of_size(size, None)
-                    .says("a valid backup whose job is not in the queue")
+                    .message("a valid backup whose job is not in the queue")
                     .advises("`pgdumpd fetch --storage` fetches it; --rebuild recreates its row."),
             ),
         }
     }
 
     /// What is damaged is told already, and never noted as a backup. Its deletion goes on.
-    fn row_of_damaged(&self, key: &ObjectKey, job: Uuid, token: Uuid, judged: &mut Judged) {
+    fn row_of_damaged(&self, key: &ObjectKey, job: Uuid, token: Uuid, report: &mut StorageReport) {
         let attempt = self.attempts.get(&token);
         let is_noted = self.copies.contains_key(key.as_str());
         if attempt.is_some_and(|attempt| attempt.job_has_ended && attempt.deletion_requested)
             && !is_noted
         {
-            judged.findings.push(self.deletion_unfinished(key, job));
+            report.findings.push(self.deletion_unfinished(key, job));
         }
     }
 
     fn deletion_unfinished(&self, key: &ObjectKey, job: Uuid) -> Finding {
         self.warning("deletion_unfinished", key, job)
-            .says("its deletion was requested, but a daemon stored it nevertheless")
+            .message("its deletion was requested, but a daemon stored it nevertheless")
             .advises("A daemon that reaches the storage deletes it, and so does --repair.")
-            .remedied_by(Remedy::FinishDeletion)
+            .repair_with(Remedy::FinishDeletion)
     }
 
     fn is_being_deleted(&self, key: &str) -> bool {
@@ -343,20 +344,20 @@ impl Judge<'_> {
     }
 
     /// Deletions that were begun: a daemon is at work there, or died.
-    fn deletions(&self, judged: &mut Judged) {
+    fn deletions(&self, report: &mut StorageReport) {
         for copy in self.copies.values() {
             // An adopted clone knows the original's rows: their deletion is the original's.
             let own = matches!(Name::of(&copy.object_key), Name::Part(part) if part.queue_id == self.queue_id);
             if copy.state == CopyState::Deleting && own {
-                judged.findings.push(
-                    Finding::warning("deletion_unfinished", &self.shelf.name, &copy.object_key)
+                report.findings.push(
+                    Finding::warning("deletion_unfinished", &self.contents.name, &copy.object_key)
                         .of_job(copy.job)
                         .of_size(copy.size_bytes, None)
-                        .says("its deletion by keep_last has begun but not ended")
+                        .message("its deletion by keep_last has begun but not ended")
                         .advises(
                             "A daemon that reaches the storage finishes it, and so does --repair.",
                         )
-                        .remedied_by(Remedy::FinishDeletion),
+                        .repair_with(Remedy::FinishDeletion),
                 );
             }
         }
@@ -375,7 +376,7 @@ impl Judge<'_> {
         job: Uuid,
         token: Uuid,
         parts: &Parts<'_>,
-        judged: &mut Judged,
+        report: &mut StorageReport,
     ) {
         if self.is_being_deleted(key.as_str()) {
             return;
@@ -386,9 +387,9 @@ impl Judge<'_> {
             .is_some_and(|copy| copy.is_stored())
         {
             if parts.archive.is_some() {
-                judged.findings.push(
+                report.findings.push(
                 self.error("row_without_manifest", key, job)
-                    .says("the queue says that a backup is stored here, but its manifest is gone")
+                    .message("the queue says that a backup is stored here, but its manifest is gone")
                     .advises("Find out who removed it. The archive may be whole: check it with pg_restore; nothing is removed."),
             );
             }
@@ -401,19 +402,19 @@ impl Judge<'_> {
             let newest = objects.iter().map(|object| object.modified_at).max();
             let newest = newest.unwrap_or(object.modified_at);
             if self.is_explained(token, newest) {
-                judged.explained += 1;
+                report.explained += 1;
             } else {
                 let size = objects.iter().map(|object| object.size_bytes).sum();
-                judged.findings.push(
+                report.findings.push(
                     self.warning("object_without_manifest", key, job)
                         .of_size(size, Some(self.age.of(newest)))
-                        .says("left by an attempt that did not become a backup")
-                        .remedied_by(Remedy::RemoveAttempt { token }),
+                        .message("left by an attempt that did not become a backup")
+                        .repair_with(Remedy::RemoveAttempt { token }),
                 );
                 return;
             }
         }
-        self.temporaries(key, job, token, parts, judged);
+        self.temporaries(key, job, token, parts, report);
     }
 
     fn temporaries(
@@ -422,21 +423,21 @@ impl Judge<'_> {
         job: Uuid,
         token: Uuid,
         parts: &Parts<'_>,
-        judged: &mut Judged,
+        report: &mut StorageReport,
     ) {
         let Some(newest) = parts.temporaries.iter().map(|t| t.modified_at).max() else {
             return;
         };
         if self.is_explained(token, newest) {
-            judged.explained += 1;
+            report.explained += 1;
             return;
         }
         let size = parts.temporaries.iter().map(|t| t.size_bytes).sum();
-        judged.findings.push(
+        report.findings.push(
             self.warning("temporary_left", key, job)
                 .of_size(size, Some(self.age.of(newest)))
-                .says("a file that was being written when its daemon was killed")
-                .remedied_by(Remedy::RemoveTemporaries { token }),
+                .message("a file that was being written when its daemon was killed")
+                .repair_with(Remedy::RemoveTemporaries { token }),
         );
     }
 
@@ -450,52 +451,57 @@ impl Judge<'_> {
     }
 
     /// Also of keys with another queue's id: an adopted clone knows the original's backups.
-    fn rows_without_anything(&self, judged: &mut Judged) {
-        let there: HashSet<&str> = self.shelf.objects.iter().map(|o| o.key.as_str()).collect();
+    fn rows_without_anything(&self, report: &mut StorageReport) {
+        let there: HashSet<&str> = self
+            .contents
+            .objects
+            .iter()
+            .map(|o| o.key.as_str())
+            .collect();
         for copy in self.copies.values() {
             let manifest = ObjectKey::parse(&copy.object_key).map(|key| key.manifest());
             let found = there.contains(copy.object_key.as_str())
                 || manifest.is_ok_and(|manifest| there.contains(manifest.as_str()));
             if copy.is_stored() && !found {
-                judged.findings.push(
-                    Finding::error("row_without_object", &self.shelf.name, &copy.object_key)
+                report.findings.push(
+                    Finding::error("row_without_object", &self.contents.name, &copy.object_key)
                         .of_job(copy.job)
                         .of_size(copy.size_bytes, None)
-                        .says("the queue says that a backup is stored here, but nothing of it is")
+                        .message("the queue says that a backup is stored here, but nothing of it is")
                         .advises(
                             "Find out who removed it; --repair records in the queue that it is gone.",
                         )
-                        .remedied_by(Remedy::NoteDeleted),
+                        .repair_with(Remedy::NoteDeleted),
                 );
             }
         }
     }
 
-    fn uploads(&self, judged: &mut Judged) {
-        for upload in self.shelf.uploads.iter().flatten() {
+    fn uploads(&self, report: &mut StorageReport) {
+        for upload in self.contents.uploads.iter().flatten() {
             let Name::Part(part) = Name::of(&upload.key) else {
-                judged.unknown.push(upload.key.clone());
+                report.unknown.push(upload.key.clone());
                 continue;
             };
             if part.queue_id != self.queue_id {
-                judged.foreign += 1;
+                report.foreign += 1;
                 continue;
             }
             if self.is_explained(part.token, upload.started_at) {
-                judged.explained += 1;
+                report.explained += 1;
                 continue;
             }
-            judged.findings.push(
+            report.findings.push(
                 self.warning("upload_unfinished", &part.archive, part.job)
                     .aged(self.age.of(upload.started_at))
-                    .says("an upload that has begun but not ended; its parts cost money")
-                    .remedied_by(Remedy::AbortUpload {
+                    .message("an upload that has begun but not ended; its parts cost money")
+                    .repair_with(Remedy::AbortUpload {
                         token: part.token,
                         upload_id: upload.upload_id.clone(),
                     }),
             );
         }
-        if self.shelf.uploads.is_some() {
+        if self.contents.uploads.is_some() {
             return;
         }
         // What the storage cannot tell, the queue may know.
@@ -510,14 +516,14 @@ impl Judge<'_> {
                 Name::Part(part) if part.queue_id == self.queue_id => part.archive,
                 _ => continue,
             };
-            let has_manifest = self.shelf.manifests.contains_key(&key);
-            if attempt.storage_id == self.shelf.id && ended && !succeeded && !has_manifest {
-                judged.findings.push(
+            let has_manifest = self.contents.manifests.contains_key(&key);
+            if attempt.storage_id == self.contents.id && ended && !succeeded && !has_manifest {
+                report.findings.push(
                     self.warning("upload_unfinished", &key, attempt.job)
-                        .says(
+                        .message(
                             "an upload that the queue knows, of an attempt that was not cleaned up",
                         )
-                        .remedied_by(Remedy::AbortUpload {
+                        .repair_with(Remedy::AbortUpload {
                             token: attempt.token,
                             upload_id: upload_id.clone(),
                         }),

@@ -138,9 +138,10 @@ async fn replace(
     if others > 0 {
         return Err(RebuildError::NotEmpty(others));
     }
-    match queue.become_queue(queue_id, &ids).await? {
-        true => Ok(()),
-        false => Err(RebuildError::Changed),
+    if queue.become_queue(queue_id, &ids).await? {
+        Ok(())
+    } else {
+        Err(RebuildError::Changed)
     }
 }
 

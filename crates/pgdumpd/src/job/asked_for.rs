@@ -147,9 +147,10 @@ impl AskedFor {
                 .as_ref()
                 .is_none_or(|wanted| wanted.contains(&table.oid))
         });
-        let large_objects = match self.takes_large_objects() {
-            true => sizes.large_objects,
-            false => 0,
+        let large_objects = if self.takes_large_objects() {
+            sizes.large_objects
+        } else {
+            0
         };
         let bytes = tables.map(|table| table.bytes).sum::<i64>() + large_objects;
         u64::try_from(bytes).unwrap_or(0)

@@ -16,7 +16,7 @@ use super::{globals, manifest, recovery};
 use crate::code::Code;
 use crate::config::{StorageConfig, TargetConfig};
 use crate::context::agreement::agree;
-use crate::context::{Served, Services};
+use crate::context::{Catalog, Services};
 use crate::dump::{self, Plan};
 use crate::fault::Fault;
 use crate::former_database;
@@ -28,7 +28,7 @@ use crate::store::{ArchiveState, Manifest, ObjectKey, Storage, in_time};
 /// One attempt of one job.
 pub(super) struct BackupJob<'a> {
     pub(super) services: &'a Services,
-    pub(super) served: &'a Served,
+    pub(super) catalog: &'a Catalog,
     pub(super) job: &'a ClaimedJob,
     pub(super) reporter: &'a Reporter,
     pub(super) cancel: &'a std::sync::Arc<JobCancel>,
@@ -58,15 +58,15 @@ impl BackupJob<'_> {
             self.reporter.withhold_names();
         }
         let limit = target_config.stall_timeout;
-        let over = CancellationToken::new();
-        let _over = over.clone().drop_guard();
-        self.limit_time(target_config, over);
+        let done = CancellationToken::new();
+        let _done = done.clone().drop_guard();
+        self.limit_time(target_config, done);
 
         self.reporter.enter(Phase::Preparing);
         let (storage, target) = tokio::join!(
             self.cancel.or_cancelled(in_time(
                 limit,
-                self.served
+                self.catalog
                     .known
                     .open(&target_config.storage, storage_config)
             )),
@@ -77,16 +77,16 @@ impl BackupJob<'_> {
         // May be left off in the middle and repeated: hashing a large archive takes its time.
         let adopted = self
             .cancel
-            .or_cancelled(recovery::adopt(self.job, self.served, &storage, limit))
+            .or_cancelled(recovery::adopt(self.job, self.catalog, &storage, limit))
             .await?
             .in_step(Step::Prepare)?;
         if let Some((manifest, place)) = adopted {
             return Ok(self.success(&manifest, &place, target_config));
         }
         let target = target?.in_step(Step::Connect)?;
-        self.served.servers.note(&target);
+        self.catalog.servers.note(&target);
         self.cancel
-            .or_cancelled(agree(self.services, self.served, &self.job.target))
+            .or_cancelled(agree(self.services, self.catalog, &self.job.target))
             .await?
             .in_step(Step::Prepare)?;
         self.cancel
@@ -213,14 +213,14 @@ impl BackupJob<'_> {
     }
 
     fn configured(&self) -> Result<(&TargetConfig, &StorageConfig), Fault> {
-        let target = self.served.targets.get(&self.job.target).ok_or_else(|| {
+        let target = self.catalog.targets.get(&self.job.target).ok_or_else(|| {
             Fault::transient(
                 Code::TargetUnknown,
                 format!("target \"{}\" is not configured here", self.job.target),
             )
             .hint("It was when the job was claimed: the configuration has changed since.")
         })?;
-        let storage = self.served.storages.get(&target.storage).ok_or_else(|| {
+        let storage = self.catalog.storages.get(&target.storage).ok_or_else(|| {
             Fault::transient(
                 Code::StorageUnknown,
                 format!("storage \"{}\" is not configured here", target.storage),
@@ -231,7 +231,7 @@ impl BackupJob<'_> {
 
     /// Throws the cancel when the job's own limit or its target's is over, whichever is shorter: who asks for a
     /// backup may ask for less time than the operator allows, not for more.
-    fn limit_time(&self, config: &TargetConfig, over: CancellationToken) {
+    fn limit_time(&self, config: &TargetConfig, done: CancellationToken) {
         let limits = [self.job.timeout, config.timeout];
         let Some(limit) = limits.into_iter().flatten().min() else {
             return;
@@ -239,7 +239,7 @@ impl BackupJob<'_> {
         let cancel = std::sync::Arc::clone(self.cancel);
         let watch = async move {
             tokio::select! {
-                () = over.cancelled() => {}
+                () = done.cancelled() => {}
                 () = tokio::time::sleep(limit) => cancel.request(CancelReason::Timeout(limit)),
             }
         };
@@ -290,9 +290,10 @@ impl BackupJob<'_> {
             object_key: manifest.object.key.to_string(),
             size_bytes: i64::try_from(manifest.object.size_bytes).unwrap_or(i64::MAX),
             sha256: manifest.object.sha256.clone(),
-            warnings: match manifest.is_sealed() {
-                true => Vec::new(),
-                false => manifest.warnings.clone(),
+            warnings: if manifest.is_sealed() {
+                Vec::new()
+            } else {
+                manifest.warnings.clone()
             },
             warnings_total: i32::try_from(manifest.warnings_total).unwrap_or(i32::MAX),
             progress: self.final_progress(manifest),

@@ -17,7 +17,7 @@ use super::publish::{Publication, publish};
 use super::upload_record::UploadRecord;
 use super::{manifest, recovery};
 use crate::code::Code;
-use crate::context::{Served, Services};
+use crate::context::{Catalog, Services};
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, CopyOrder, CopyRow, Place, Progress, Success};
 use crate::readback::compare_with_row;
@@ -33,7 +33,7 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// One attempt of one copy.
 pub(super) struct CopyJob<'a> {
     pub(super) services: &'a Services,
-    pub(super) served: &'a Served,
+    pub(super) catalog: &'a Catalog,
     pub(super) job: &'a ClaimedJob,
     pub(super) order: &'a CopyOrder,
     pub(super) reporter: &'a Reporter,
@@ -79,20 +79,20 @@ impl CopyJob<'_> {
         self.reporter
             .explain("looking for the backup and the storage".to_owned());
         let to = &self.order.to;
-        let config = self.served.storages.get(to).ok_or_else(|| {
+        let config = self.catalog.storages.get(to).ok_or_else(|| {
             Fault::transient(
                 Code::StorageUnknown,
                 format!("storage \"{to}\" is not configured here"),
             )
         });
-        let opened = self.served.known.open(to, config.in_step(Step::Prepare)?);
+        let opened = self.catalog.known.open(to, config.in_step(Step::Prepare)?);
         let storage = self
             .cancel
             .or_cancelled(in_time(self.limit(), opened))
             .await?;
         let storage = storage.in_step(Step::Prepare)?;
         // May be left off in the middle and repeated: hashing a large archive takes its time.
-        let adopted = recovery::adopt(self.job, self.served, &storage, self.limit());
+        let adopted = recovery::adopt(self.job, self.catalog, &storage, self.limit());
         if let Some((manifest, place)) = self
             .cancel
             .or_cancelled(adopted)
@@ -134,7 +134,7 @@ impl CopyJob<'_> {
                 Found::Deleted => continue,
                 Found::Unusable(fault) => passing(fault),
             };
-            self.tell(&held, &fault);
+            self.report(&held, &fault);
             faults.push(fault);
         }
         // What may pass is tried again: the copy that is damaged need not be the last one.
@@ -174,7 +174,7 @@ impl CopyJob<'_> {
         finished.in_step(Step::Prepare)
     }
 
-    fn tell(&self, held: &CopyRow, fault: &Fault) {
+    fn report(&self, held: &CopyRow, fault: &Fault) {
         if fault.is_transient() {
             warn!(
                 storage = held.storage,
@@ -358,7 +358,7 @@ impl CopyJob<'_> {
     }
 
     fn limit(&self) -> Duration {
-        let target = self.served.targets.get(&self.job.target);
+        let target = self.catalog.targets.get(&self.job.target);
         target.map_or(STALL_TIMEOUT, |target| target.stall_timeout)
     }
 

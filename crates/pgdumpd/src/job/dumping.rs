@@ -333,9 +333,10 @@ impl Dumping<'_> {
             .in_step(Step::Dump)?;
         for remark in &remarks {
             // A sealed backup's log must not name what is inside either.
-            match self.reporter.names_are_withheld() {
-                true => warn!("the backup has a warning that is in its manifest alone"),
-                false => warn!("{remark}"),
+            if self.reporter.names_are_withheld() {
+                warn!("the backup has a warning that is in its manifest alone")
+            } else {
+                warn!("{remark}")
             }
         }
         Ok(remarks)

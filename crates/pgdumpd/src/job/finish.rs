@@ -12,7 +12,7 @@ use crate::queue::{Finished, Lease, Outcome, Queue};
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(500);
 /// A write that is not answered by then is tried again: it may be repeated.
-const PATIENCE: Duration = Duration::from_secs(10);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two warnings of one end that cannot be written.
 const WARN_EVERY: Duration = Duration::from_secs(30);
 
@@ -25,7 +25,7 @@ pub(super) struct Unwritten {
     pub(super) hint: Option<&'static str>,
 }
 
-/// Tries for a whole lease (`limit`), at least once. A success is tried on until the daemon halts while the queue cannot be
+/// Tries for a whole lease (`limit`), at least once. A success is tried on until the daemon stops its jobs while the queue cannot be
 /// reached: its row may be the last attempt's, which nobody else would settle. Where the queue refuses it for a reason that
 /// does not pass, a lease is enough, and none is waited for by a daemon that stops: slot and target are not kept for ever,
 /// and whoever claims the job next finds the backup whole.
@@ -40,7 +40,7 @@ pub(super) async fn finish(
     let mut warned: Option<Instant> = None;
     loop {
         let (refused, unwritten) =
-            match tokio::time::timeout(PATIENCE, queue.finish(lease, outcome)).await {
+            match tokio::time::timeout(FINISH_TIMEOUT, queue.finish(lease, outcome)).await {
                 Ok(Ok(finished)) => return Ok(finished),
                 Ok(Err(error)) => (
                     !error.may_pass(),
@@ -69,7 +69,7 @@ pub(super) async fn finish(
             Outcome::Succeeded(_) | Outcome::Copied(_) if refused => {
                 !late && !lifecycle.drain.is_cancelled()
             }
-            Outcome::Succeeded(_) | Outcome::Copied(_) => !late || !lifecycle.halt.is_cancelled(),
+            Outcome::Succeeded(_) | Outcome::Copied(_) => !late || !lifecycle.stop.is_cancelled(),
             _ => !late,
         };
         if !kept {

@@ -188,7 +188,7 @@ impl HeartbeatTask {
     /// One beat; none when the queue did not acknowledge it in time.
     async fn beat(&self, deadline: Instant) -> Option<Beat> {
         let progress = self.reporter.progress();
-        let patience = self.timing.tick.max(PROGRESS_INTERVAL).min(
+        let timeout = self.timing.tick.max(PROGRESS_INTERVAL).min(
             deadline
                 .saturating_duration_since(Instant::now())
                 .max(SHORTEST_RETRY),
@@ -196,7 +196,7 @@ impl HeartbeatTask {
         let beat = self
             .queue
             .heartbeat(&self.lease, self.timing.lease, &progress);
-        match tokio::time::timeout(patience, beat).await {
+        match tokio::time::timeout(timeout, beat).await {
             Ok(Ok(beat)) => Some(beat),
             Ok(Err(error)) => {
                 // A refusal will not pass by itself, and costs the job its lease.

@@ -144,9 +144,10 @@ pub(super) fn of_copy(
 }
 
 fn hint(minimum: u16, encrypted: bool) -> String {
-    let restore = match encrypted {
-        true => "age --decrypt --identity IDENTITY FILE | pg_restore --dbname=EMPTY_DATABASE",
-        false => "pg_restore --dbname=EMPTY_DATABASE FILE",
+    let restore = if encrypted {
+        "age --decrypt --identity IDENTITY FILE | pg_restore --dbname=EMPTY_DATABASE"
+    } else {
+        "pg_restore --dbname=EMPTY_DATABASE FILE"
     };
     format!("{restore}, with pg_restore {minimum} or newer")
 }

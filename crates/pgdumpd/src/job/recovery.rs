@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::code::Code;
-use crate::context::Served;
+use crate::context::Catalog;
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, EarlierAttempt, Leftover, Noted, Queue, Work};
 use crate::readback::{compare_with_row, note_backup};
@@ -26,7 +26,7 @@ const SESSIONS_LIMIT: Duration = Duration::from_secs(10);
 /// gives no answer or has gone.
 pub(super) async fn adopt(
     job: &ClaimedJob,
-    served: &Served,
+    catalog: &Catalog,
     storage: &Storage,
     limit: Duration,
 ) -> Result<Option<(Manifest, Storage)>, Fault> {
@@ -42,7 +42,7 @@ pub(super) async fn adopt(
                 continue;
             }
         };
-        let Some(place) = open(name, earlier.storage_id, served, storage, limit).await else {
+        let Some(place) = open(name, earlier.storage_id, catalog, storage, limit).await else {
             continue;
         };
         let found = match place.find_backup(&key, limit).await {
@@ -118,7 +118,7 @@ fn not_made_by(manifest: &Manifest, what: &str) -> Fault {
 async fn open(
     name: &str,
     id: Option<uuid::Uuid>,
-    served: &Served,
+    catalog: &Catalog,
     present: &Storage,
     limit: Duration,
 ) -> Option<Storage> {
@@ -126,7 +126,7 @@ async fn open(
     if present.id() == id {
         return Some(present.clone());
     }
-    match in_time(limit, served.open_by_id(name, id)).await {
+    match in_time(limit, catalog.open_by_id(name, id)).await {
         Ok(place) => place,
         Err(fault) => {
             warn!(
@@ -180,8 +180,8 @@ pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
 ///
 /// # Errors
 /// When target, storage or queue could not be reached, or refused.
-pub async fn clear(left: &Leftover, served: &Served, queue: &Queue) -> Result<bool, Fault> {
-    let sessions = match served.targets.get(&left.target) {
+pub async fn clear(left: &Leftover, catalog: &Catalog, queue: &Queue) -> Result<bool, Fault> {
+    let sessions = match catalog.targets.get(&left.target) {
         _ if left.is_copy => 0,
         None => return Ok(false),
         Some(config) => {
@@ -191,7 +191,7 @@ pub async fn clear(left: &Leftover, served: &Served, queue: &Queue) -> Result<bo
         }
     };
     if let (Some(name), Some(id), Some(key)) = (&left.storage, left.storage_id, &left.object_key) {
-        let Some(storage) = served.open_by_id(name, id).await? else {
+        let Some(storage) = catalog.open_by_id(name, id).await? else {
             return Ok(false);
         };
         let key = ObjectKey::parse(key).map_err(|error| {

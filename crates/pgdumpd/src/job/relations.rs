@@ -178,9 +178,10 @@ impl<'a> Relations<'a> {
                 emptied.push(doubt.name);
             }
         }
-        match emptied.is_empty() {
-            true => Ok(()),
-            false => Err(self.replaced(EMPTIED, emptied)),
+        if emptied.is_empty() {
+            Ok(())
+        } else {
+            Err(self.replaced(EMPTIED, emptied))
         }
     }
 
@@ -203,9 +204,10 @@ impl<'a> Relations<'a> {
             })
             .map(|(_, name)| Text::escape(name).into_owned())
             .collect();
-        match renamed.is_empty() {
-            true => Ok(()),
-            false => Err(self.replaced(RENAMED, renamed)),
+        if renamed.is_empty() {
+            Ok(())
+        } else {
+            Err(self.replaced(RENAMED, renamed))
         }
     }
 
@@ -245,13 +247,11 @@ impl<'a> Relations<'a> {
         locked
             .doubts
             .extend(gone.into_iter().map(|entry| self.gone(entry)));
-        match moved.is_empty() {
-            true => Ok(locked),
-            false => {
-                let moved = moved.iter().map(|entry| entry.qualified_name()).collect();
-                Err(self.replaced(MOVED, moved))
-            }
+        if moved.is_empty() {
+            return Ok(locked);
         }
+        let moved = moved.iter().map(|entry| entry.qualified_name()).collect();
+        Err(self.replaced(MOVED, moved))
     }
 
     /// Whether the table has got another file that the dump's snapshot may not have seen.
@@ -311,9 +311,10 @@ impl<'a> Relations<'a> {
     }
 
     fn replaced(&self, what: &str, names: Vec<String>) -> Fault {
-        let named = match self.withholds_names {
-            true => names.len().to_string(),
-            false => list(names),
+        let named = if self.withholds_names {
+            names.len().to_string()
+        } else {
+            list(names)
         };
         Fault::transient(Code::TableReplaced, format!("{what}: {named}")).hint(HINT)
     }

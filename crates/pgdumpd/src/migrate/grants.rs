@@ -49,9 +49,12 @@ impl Grants {
         ];
         for (roles, grant, add) in parts {
             // A grant takes what it does not give: a role that is asked for twice at once has both.
-            calls.extend(roles.iter().map(|role| match granted.insert(role) {
-                true => call(grant, role),
-                false => call(add, role),
+            calls.extend(roles.iter().map(|role| {
+                if granted.insert(role) {
+                    call(grant, role)
+                } else {
+                    call(add, role)
+                }
             }));
         }
         calls.into_iter()

@@ -116,11 +116,11 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Replaced`] where the address leads to another queue by now; else the database's.
     pub async fn audit(&self, storage_id: Uuid, traces: &Traces) -> Result<Audit, QueueError> {
-        let link = &self.inner.link;
+        let connections = &self.inner.connections;
         let now = self.same_queue().await?;
         let tokens: Vec<Uuid> = traces.tokens.iter().copied().collect();
         let attempts = sqlx::query(ATTEMPTS).bind(tokens).bind(storage_id);
-        let attempts = link.fetch_all(attempts).await?;
+        let attempts = connections.fetch_all(attempts).await?;
         let attempts = attempts.iter().map(|row| {
             Ok(AuditedAttempt {
                 token: row.try_get("lease_token")?,
@@ -139,7 +139,7 @@ impl Queue {
         jobs.extend(&traces.jobs);
         let jobs: Vec<Uuid> = jobs.into_iter().collect();
         let copies = sqlx::query(COPIES).bind(storage_id).bind(jobs);
-        let copies = link.fetch_all(copies).await?;
+        let copies = connections.fetch_all(copies).await?;
         let copies = copies.iter().map(|row| {
             Ok(AuditedCopy {
                 job: row.try_get("job_id")?,
@@ -167,7 +167,7 @@ impl Queue {
         storages: &[Uuid],
     ) -> Result<Vec<(String, Uuid, i64)>, QueueError> {
         let statement = sqlx::query(STORED_ELSEWHERE).bind(storages);
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {
                 Ok((
@@ -183,7 +183,7 @@ impl Queue {
     async fn same_queue(&self) -> Result<DateTime<Utc>, QueueError> {
         let row = self
             .inner
-            .link
+            .connections
             .fetch_optional(sqlx::query(IDENTITY))
             .await?;
         let row = row.ok_or(QueueError::NoIdentity)?;
@@ -202,7 +202,7 @@ impl Queue {
     /// The database's.
     pub async fn attempt_is_in_use(&self, token: Uuid) -> Result<bool, QueueError> {
         let statement = sqlx::query(IS_IN_USE).bind(token).bind(self.id());
-        match self.inner.link.fetch_optional(statement).await? {
+        match self.inner.connections.fetch_optional(statement).await? {
             Some(row) => Ok(row.try_get("in_use")?),
             None => Err(QueueError::NoIdentity),
         }
@@ -214,7 +214,7 @@ impl Queue {
     /// The database's.
     pub async fn key_is_noted(&self, object_key: &str) -> Result<bool, QueueError> {
         let statement = sqlx::query(IS_NOTED).bind(object_key);
-        match self.inner.link.fetch_optional(statement).await? {
+        match self.inner.connections.fetch_optional(statement).await? {
             Some(row) => Ok(row.try_get("noted")?),
             None => Ok(true),
         }
@@ -239,6 +239,11 @@ impl Queue {
             .bind(storage_id)
             .bind(object_key)
             .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX));
-        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+        Ok(self
+            .inner
+            .connections
+            .fetch_optional(statement)
+            .await?
+            .is_some())
     }
 }

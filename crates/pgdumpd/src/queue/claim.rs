@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::link::Statement;
+use super::connections::Statement;
 use super::{ClaimedJob, CopyOrder, EarlierAttempt, Lease, Queue, QueueError, Work};
 use crate::spec::SPEC_VERSIONS;
 
@@ -25,11 +25,11 @@ const DEPTHS: [i64; 3] = [1, 50, 5_000];
 const TRIES: u32 = 3;
 
 /// How long a claim whose answer was lost may still come to light: the statement's limit, and then some.
-const DOUBT: Duration = Duration::from_secs(120);
+const UNANSWERED_LIMIT: Duration = Duration::from_secs(120);
 
 /// A claim whose answer was lost: perhaps it was made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Doubt {
+pub(super) struct UnansweredClaim {
     token: Uuid,
     since: Instant,
 }
@@ -122,7 +122,7 @@ impl Queue {
         &self,
         statement: Statement<'_>,
     ) -> Result<Option<Duration>, QueueError> {
-        let Some(row) = self.inner.link.fetch_optional(statement).await? else {
+        let Some(row) = self.inner.connections.fetch_optional(statement).await? else {
             return Ok(None);
         };
         let seconds: Option<f64> = row.try_get("seconds")?;
@@ -135,7 +135,7 @@ impl Queue {
         &self,
         statement: impl Fn(Uuid, i64) -> Statement<'q>,
     ) -> Result<Option<ClaimedJob>, QueueError> {
-        self.give_doubtful_claims_back().await?;
+        self.give_back_unanswered_claims().await?;
         let mut tries = 0;
         let mut depths = DEPTHS.iter();
         let mut depth = depths.next();
@@ -162,10 +162,10 @@ impl Queue {
         statement: &impl Fn(Uuid, i64) -> Statement<'q>,
         depth: i64,
     ) -> Result<Found, QueueError> {
-        let mut asked = Asked::new(self);
-        let statement = statement(asked.token, depth);
-        let result = self.inner.link.fetch_optional(statement).await;
-        asked.answered = match &result {
+        let mut guard = ClaimGuard::new(self);
+        let statement = statement(guard.token, depth);
+        let result = self.inner.connections.fetch_optional(statement).await;
+        guard.answered = match &result {
             Ok(_) => true,
             Err(error) => error.is_refusal(),
         };
@@ -173,7 +173,7 @@ impl Queue {
             return Ok(Found::Nothing);
         };
         if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
-            return Ok(Found::Job(Box::new(claimed_job(&row, asked.token)?)));
+            return Ok(Found::Job(Box::new(claimed_job(&row, guard.token)?)));
         }
         Ok(if row.try_get("found_heads")? {
             Found::Locked
@@ -182,25 +182,25 @@ impl Queue {
         })
     }
 
-    async fn give_doubtful_claims_back(&self) -> Result<(), QueueError> {
-        let doubts: Vec<Doubt> = {
-            let mut doubts = self
+    async fn give_back_unanswered_claims(&self) -> Result<(), QueueError> {
+        let unanswered: Vec<UnansweredClaim> = {
+            let mut unanswered = self
                 .inner
-                .doubts
+                .unanswered_claims
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            doubts.retain(|doubt| doubt.since.elapsed() < DOUBT);
-            doubts.clone()
+            unanswered.retain(|claim| claim.since.elapsed() < UNANSWERED_LIMIT);
+            unanswered.clone()
         };
-        for doubt in doubts {
-            if self.give_back(doubt.token).await? {
-                tracing::warn!(lease.token = %doubt.token, "gave a job back whose claim was not answered");
-                let mut doubts = self
+        for claim in unanswered {
+            if self.give_back(claim.token).await? {
+                tracing::warn!(lease.token = %claim.token, "gave a job back whose claim was not answered");
+                let mut unanswered = self
                     .inner
-                    .doubts
+                    .unanswered_claims
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
-                doubts.retain(|other| other.token != doubt.token);
+                unanswered.retain(|other| other.token != claim.token);
             }
         }
         Ok(())
@@ -214,14 +214,14 @@ enum Found {
     Nothing,
 }
 
-/// A claim under way. Dropped before its answer, it leaves a doubt.
-struct Asked<'a> {
+/// A claim under way. Dropped before its answer, it is remembered as unanswered.
+struct ClaimGuard<'a> {
     queue: &'a Queue,
     token: Uuid,
     answered: bool,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ClaimGuard<'a> {
     fn new(queue: &'a Queue) -> Self {
         Self {
             queue,
@@ -231,18 +231,18 @@ impl<'a> Asked<'a> {
     }
 }
 
-impl Drop for Asked<'_> {
+impl Drop for ClaimGuard<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            let doubt = Doubt {
+            let claim = UnansweredClaim {
                 token: self.token,
                 since: Instant::now(),
             };
-            let doubts = &self.queue.inner.doubts;
-            doubts
+            let unanswered = &self.queue.inner.unanswered_claims;
+            unanswered
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .push(doubt);
+                .push(claim);
         }
     }
 }

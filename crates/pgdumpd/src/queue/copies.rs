@@ -51,7 +51,7 @@ impl Queue {
     /// The database's.
     pub async fn copies_of(&self, job: Uuid) -> Result<Vec<CopyRow>, QueueError> {
         let statement = sqlx::query(COPIES).bind(job);
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {
                 Ok(CopyRow {
@@ -80,7 +80,11 @@ impl Queue {
             .bind(job)
             .bind(storage_id)
             .bind(object_key);
-        self.inner.link.fetch_optional(statement).await.map(drop)
+        self.inner
+            .connections
+            .fetch_optional(statement)
+            .await
+            .map(drop)
     }
 
     /// The copies of this job's backup that have not ended.
@@ -89,7 +93,7 @@ impl Queue {
     /// The database's.
     pub async fn open_copies(&self, job: Uuid) -> Result<Vec<OpenCopy>, QueueError> {
         let statement = sqlx::query(OPEN_COPIES).bind(job);
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {
                 Ok(OpenCopy {
@@ -108,7 +112,7 @@ impl Queue {
     /// The database's.
     pub async fn ask_for_copy(&self, job: Uuid, to: &str) -> Result<Option<Uuid>, QueueError> {
         let statement = sqlx::query(ASK_FOR_COPY).bind(job).bind(to);
-        let row = self.inner.link.fetch_optional(statement).await?;
+        let row = self.inner.connections.fetch_optional(statement).await?;
         row.map(|row| Ok(row.try_get("id")?)).transpose()
     }
 
@@ -118,6 +122,6 @@ impl Queue {
     /// The database's; may be repeated.
     pub async fn cancel_copies(&self, job: Uuid) -> Result<(), QueueError> {
         let statement = sqlx::query(CANCEL_COPIES).bind(job);
-        self.inner.link.fetch_all(statement).await.map(drop)
+        self.inner.connections.fetch_all(statement).await.map(drop)
     }
 }

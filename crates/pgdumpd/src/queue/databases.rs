@@ -30,7 +30,7 @@ impl Queue {
             .bind(lease.token)
             .bind(&database.name)
             .bind(&database.system_identifier);
-        self.inner.link.fetch_all(statement).await.map(drop)
+        self.inner.connections.fetch_all(statement).await.map(drop)
     }
 
     /// Which database the newest backup of a target is of; none where there is no backup, or nobody knows.
@@ -39,7 +39,7 @@ impl Queue {
     /// The database's.
     pub async fn last_database(&self, target: &str) -> Result<Option<DumpedDatabase>, QueueError> {
         let statement = sqlx::query(LAST).bind(target);
-        let Some(row) = self.inner.link.fetch_optional(statement).await? else {
+        let Some(row) = self.inner.connections.fetch_optional(statement).await? else {
             return Ok(None);
         };
         Ok(Some(DumpedDatabase {

@@ -61,7 +61,7 @@ impl Queue {
         write: bool,
     ) -> Result<Option<Deletable>, QueueError> {
         let statement = sqlx::query(REQUEST).bind(job).bind(write).bind(self.id());
-        let row = self.inner.link.fetch_optional(statement).await?;
+        let row = self.inner.connections.fetch_optional(statement).await?;
         row.map(|row| {
             Ok(Deletable {
                 target: row.try_get("target")?,
@@ -77,7 +77,7 @@ impl Queue {
     /// The database's.
     pub async fn places_of_backup(&self, job: Uuid) -> Result<Vec<Place>, QueueError> {
         let statement = sqlx::query(PLACES).bind(job);
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {
                 Ok(Place {
@@ -106,7 +106,7 @@ impl Queue {
             .bind(limit)
             .bind(without)
             .bind(self.id());
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {
                 Ok(Unfinished {

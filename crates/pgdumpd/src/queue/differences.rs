@@ -51,7 +51,7 @@ impl Queue {
         settings: &Value,
     ) -> Result<(), QueueError> {
         let statement = sqlx::query(SHOW).bind(worker).bind(settings);
-        self.inner.link.fetch_all(statement).await.map(drop)
+        self.inner.connections.fetch_all(statement).await.map(drop)
     }
 
     /// Where daemons that are alive differ: this one and others, or any two.
@@ -60,7 +60,7 @@ impl Queue {
     /// The database's.
     pub async fn differences(&self, worker: Option<Uuid>) -> Result<Vec<Difference>, QueueError> {
         let statement = sqlx::query(DIFFERENCES).bind(worker);
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         let differences = rows.iter().map(|row| {
             let daemon = |host: &str, pid: &str| -> Result<String, sqlx::Error> {
                 let (host, pid): (String, i32) = (row.try_get(host)?, row.try_get(pid)?);

@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::link::Statement;
+use super::connections::Statement;
 use super::text::{ERROR_BYTES, HINT_BYTES, LINE_BYTES, WORD_BYTES, fitted, fitted_warnings};
 use super::{Lease, Progress, Queue, QueueError};
 use crate::code::Code;
@@ -107,12 +107,12 @@ impl Queue {
             Outcome::Moot(why) => cancelled(lease, Some(why)),
             Outcome::Released => sqlx::query(RELEASED).bind(lease.job).bind(lease.token),
         };
-        let link = &self.inner.link;
-        if let Some(row) = link.fetch_optional(statement).await? {
+        let connections = &self.inner.connections;
+        if let Some(row) = connections.fetch_optional(statement).await? {
             return finished(&row);
         }
         let answer = sqlx::query(ANSWER).bind(lease.job).bind(lease.token);
-        match link.fetch_optional(answer).await? {
+        match connections.fetch_optional(answer).await? {
             Some(row) => finished(&row),
             None => Ok(Finished::LeaseLost),
         }
@@ -121,7 +121,12 @@ impl Queue {
     /// Releases whatever job this token holds. False: none.
     pub(super) async fn give_back(&self, token: Uuid) -> Result<bool, QueueError> {
         let statement = sqlx::query(RELEASED).bind(None::<Uuid>).bind(token);
-        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+        Ok(self
+            .inner
+            .connections
+            .fetch_optional(statement)
+            .await?
+            .is_some())
     }
 }
 

@@ -57,7 +57,12 @@ impl Queue {
     /// The database's.
     pub async fn cancel_requested(&self, lease: &Lease) -> Result<bool, QueueError> {
         let statement = sqlx::query(CANCEL_REQUESTED).bind(lease.job);
-        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+        Ok(self
+            .inner
+            .connections
+            .fetch_optional(statement)
+            .await?
+            .is_some())
     }
 
     /// Renews the lease, writes progress, and says whether to go on. Uses a connection of its own and gives
@@ -95,8 +100,11 @@ impl Queue {
             .bind(progress.bytes_dumped)
             .bind(progress.bytes_stored)
             .bind(remaining);
-        let link = &self.inner.heartbeats;
-        match link.fetch_optional_within(lasting / 3, statement).await? {
+        let connections = &self.inner.heartbeats;
+        match connections
+            .fetch_optional_within(lasting / 3, statement)
+            .await?
+        {
             Some(row) => Ok(Beat::Renewed {
                 cancel: row.try_get("cancel")?,
             }),

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::link::Link;
+use super::connections::Connections;
 use super::{Queue, QueueError};
 
 const IDENTITY: &str = include_str!("sql/identity.sql");
@@ -34,7 +34,7 @@ impl Queue {
     /// # Errors
     /// The database's.
     pub async fn server_address(&self) -> Result<String, QueueError> {
-        Ok(read(&self.inner.link).await?.address)
+        Ok(read(&self.inner.connections).await?.address)
     }
 
     /// Stamps a cloned queue with a new id, cancels what was queued, fails what was running (the original's
@@ -45,10 +45,13 @@ impl Queue {
     /// The database's; whether it happened is then unknown: connect again and look at the id.
     pub async fn reset_identity(&self) -> Result<Option<Adopted>, QueueError> {
         let statement = sqlx::query(RESET).bind(self.id()).bind(Uuid::new_v4());
-        let Some(row) = self.inner.link.fetch_optional(statement).await? else {
+        let Some(row) = self.inner.connections.fetch_optional(statement).await? else {
             return Ok(None);
         };
-        self.inner.link.fetch_all(sqlx::query(END_ATTEMPTS)).await?;
+        self.inner
+            .connections
+            .fetch_all(sqlx::query(END_ATTEMPTS))
+            .await?;
         Ok(Some(Adopted {
             id: row.try_get("id")?,
             cancelled: row.try_get::<i64, _>("cancelled")?.unsigned_abs(),
@@ -57,8 +60,8 @@ impl Queue {
     }
 }
 
-pub(super) async fn read(link: &Link) -> Result<Identity, QueueError> {
-    let row = link.fetch_optional(sqlx::query(IDENTITY)).await?;
+pub(super) async fn read(connections: &Connections) -> Result<Identity, QueueError> {
+    let row = connections.fetch_optional(sqlx::query(IDENTITY)).await?;
     let row = row.ok_or(QueueError::NoIdentity)?;
     let database: String = row.try_get("database")?;
     let address = match row.try_get::<Option<String>, _>("host")? {

@@ -48,7 +48,7 @@ impl Queue {
         let statement = sqlx::query(KEPT).bind(self.id()).bind(target);
         let rows = self
             .inner
-            .link
+            .connections
             .fetch_all(statement.bind(storage_id))
             .await?;
         rows.iter()
@@ -76,7 +76,7 @@ impl Queue {
         storage_id: Uuid,
     ) -> Result<HashMap<String, Noted>, QueueError> {
         let statement = sqlx::query(NOTED).bind(storage_id).bind(target);
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
             .map(|row| Ok((row.try_get("object_key")?, Noted::read(row)?)))
             .collect()
@@ -100,7 +100,12 @@ impl Queue {
             .bind(object_key)
             .bind(kept)
             .bind(i64::from(at_least));
-        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+        Ok(self
+            .inner
+            .connections
+            .fetch_optional(statement)
+            .await?
+            .is_some())
     }
 
     /// Notes that the copy under this key is gone from this storage. False: none was noted there.
@@ -113,7 +118,12 @@ impl Queue {
         object_key: &str,
     ) -> Result<bool, QueueError> {
         let statement = sqlx::query(MARK_DELETED).bind(storage_id).bind(object_key);
-        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+        Ok(self
+            .inner
+            .connections
+            .fetch_optional(statement)
+            .await?
+            .is_some())
     }
 
     /// Those of these attempts, by their lease tokens, whose jobs have not ended: what they stored may be noted yet.
@@ -122,7 +132,7 @@ impl Queue {
     /// The database's.
     pub async fn unfinished_attempts(&self, tokens: &[Uuid]) -> Result<Vec<Uuid>, QueueError> {
         let statement = sqlx::query(UNFINISHED).bind(tokens);
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
             .map(|row| Ok(row.try_get("lease_token")?))
             .collect()

@@ -54,7 +54,7 @@ impl Queue {
             .bind(names_of(storages))
             .bind(ids_of(storages))
             .bind(self.id());
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {
                 Ok(Leftover {
@@ -79,6 +79,11 @@ impl Queue {
     /// The database's; may be repeated.
     pub async fn mark_cleared(&self, token: Uuid) -> Result<bool, QueueError> {
         let statement = sqlx::query(MARK_CLEARED).bind(token);
-        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+        Ok(self
+            .inner
+            .connections
+            .fetch_optional(statement)
+            .await?
+            .is_some())
     }
 }

@@ -110,7 +110,7 @@ struct Connected {
     listener: PgListener,
     since: Instant,
     /// Whether the caller knows of it.
-    told: bool,
+    reported: bool,
 }
 
 impl Listener {
@@ -128,9 +128,9 @@ impl Listener {
                 self.connect().await;
                 continue;
             };
-            if !connection.told {
+            if !connection.reported {
                 // Armed before the caller looks at the queue, so nothing falls between.
-                connection.told = true;
+                connection.reported = true;
                 return Wake::Connected;
             }
             let heard = match timeout(SILENCE, connection.listener.try_recv()).await {
@@ -164,7 +164,7 @@ impl Listener {
                 self.connection = Some(Connected {
                     listener,
                     since: Instant::now(),
-                    told: false,
+                    reported: false,
                 });
                 return;
             }

@@ -23,7 +23,11 @@ impl Queue {
     /// # Errors
     /// The database's.
     pub async fn kept_quotas(&self) -> Result<Vec<KeptQuota>, QueueError> {
-        let rows = self.inner.link.fetch_all(sqlx::query(KEPT_QUOTAS)).await?;
+        let rows = self
+            .inner
+            .connections
+            .fetch_all(sqlx::query(KEPT_QUOTAS))
+            .await?;
         let quotas = rows.iter().map(|row| {
             Ok(KeptQuota {
                 role: row.try_get("requested_by")?,

@@ -30,7 +30,7 @@ impl Queue {
 
     async fn end_attempts_left_running(&self) -> Result<(), QueueError> {
         let statement = sqlx::query(ATTEMPTS).bind(self.id());
-        for row in self.inner.link.fetch_all(statement).await? {
+        for row in self.inner.connections.fetch_all(statement).await? {
             tracing::warn!(
                 job.id = %row.try_get::<Uuid, _>("job_id")?,
                 lease.token = %row.try_get::<Uuid, _>("lease_token")?,
@@ -49,8 +49,8 @@ impl Queue {
         self.count(sqlx::query(CANCELLED)).await
     }
 
-    async fn count(&self, statement: super::link::Statement<'_>) -> Result<u64, QueueError> {
-        match self.inner.link.fetch_optional(statement).await? {
+    async fn count(&self, statement: super::connections::Statement<'_>) -> Result<u64, QueueError> {
+        match self.inner.connections.fetch_optional(statement).await? {
             Some(row) => Ok(row.try_get::<i64, _>("jobs")?.unsigned_abs()),
             None => Ok(0),
         }

@@ -52,7 +52,7 @@ impl Queue {
     pub async fn may_rebuild(&self) -> Result<bool, QueueError> {
         match self
             .inner
-            .link
+            .connections
             .fetch_optional(sqlx::query(MAY_REBUILD))
             .await?
         {
@@ -67,7 +67,7 @@ impl Queue {
     /// The database's.
     pub async fn jobs_beside(&self, backups: &[Uuid]) -> Result<u64, QueueError> {
         let statement = sqlx::query(OTHERS).bind(backups);
-        match self.inner.link.fetch_optional(statement).await? {
+        match self.inner.connections.fetch_optional(statement).await? {
             Some(row) => Ok(row.try_get::<i64, _>("others")?.unsigned_abs()),
             None => Err(QueueError::NoIdentity),
         }
@@ -80,7 +80,12 @@ impl Queue {
     /// The database's; may be repeated.
     pub async fn become_queue(&self, id: Uuid, backups: &[Uuid]) -> Result<bool, QueueError> {
         let statement = sqlx::query(IDENTITY).bind(self.id()).bind(id).bind(backups);
-        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+        Ok(self
+            .inner
+            .connections
+            .fetch_optional(statement)
+            .await?
+            .is_some())
     }
 
     /// Makes the rows of these backups; what is there already stays. Says how many jobs and copies are new. Needs the
@@ -94,7 +99,7 @@ impl Queue {
         backups: &[KnownBackup],
     ) -> Result<(u64, u64), QueueError> {
         let statement = sqlx::query(REBUILD).bind(queue_id).bind(Json(backups));
-        match self.inner.link.fetch_optional(statement).await? {
+        match self.inner.connections.fetch_optional(statement).await? {
             Some(row) => Ok((
                 row.try_get::<i64, _>("jobs")?.unsigned_abs(),
                 row.try_get::<i64, _>("copies")?.unsigned_abs(),

@@ -46,7 +46,7 @@ impl Queue {
         schedules: &[Option<String>],
     ) -> Result<Vec<KeptSchedule>, QueueError> {
         let statement = sqlx::query(KEEP).bind(targets).bind(schedules);
-        let rows = self.inner.link.fetch_all(statement).await?;
+        let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
             .map(|row| {
                 Ok(KeptSchedule {
@@ -69,7 +69,7 @@ impl Queue {
         due_at: DateTime<Utc>,
     ) -> Result<Settled, QueueError> {
         let statement = sqlx::query(SETTLE).bind(target).bind(schedule).bind(due_at);
-        let Some(row) = self.inner.link.fetch_optional(statement).await? else {
+        let Some(row) = self.inner.connections.fetch_optional(statement).await? else {
             return Ok(Settled::Already);
         };
         if let Some(job) = row.try_get("job_id")? {

@@ -27,7 +27,7 @@ impl Queue {
         spec: &serde_json::Value,
     ) -> Result<Option<StoredSize>, QueueError> {
         let statement = sqlx::query(LAST).bind(target).bind(spec);
-        let Some(row) = self.inner.link.fetch_optional(statement).await? else {
+        let Some(row) = self.inner.connections.fetch_optional(statement).await? else {
             return Ok(None);
         };
         let stored: Option<i64> = row.try_get("size_bytes")?;

@@ -26,7 +26,7 @@ impl Queue {
     /// # Errors
     /// The database's.
     pub async fn remembered_storages(&self) -> Result<Vec<RememberedStorage>, QueueError> {
-        let rows = self.inner.link.fetch_all(sqlx::query(KNOWN)).await?;
+        let rows = self.inner.connections.fetch_all(sqlx::query(KNOWN)).await?;
         let storages = rows.iter().map(|row| {
             Ok(RememberedStorage {
                 name: row.try_get("storage")?,

@@ -26,6 +26,11 @@ impl Queue {
             .bind(storage_id)
             .bind(key)
             .bind(upload_id);
-        Ok(self.inner.link.fetch_optional(statement).await?.is_some())
+        Ok(self
+            .inner
+            .connections
+            .fetch_optional(statement)
+            .await?
+            .is_some())
     }
 }

@@ -89,7 +89,7 @@ impl Queue {
             .bind(worker.max_copies)
             .bind(settings)
             .bind(ids_of(storages));
-        let row = self.inner.link.fetch_optional(statement).await?;
+        let row = self.inner.connections.fetch_optional(statement).await?;
         let row = row.ok_or(QueueError::NoIdentity)?;
         let found: Uuid = row.try_get("queue_id")?;
         if found != self.id() {
@@ -109,7 +109,7 @@ impl Queue {
         checks: &serde_json::Value,
     ) -> Result<(), QueueError> {
         let statement = sqlx::query(RECORD_CHECKS).bind(worker).bind(checks);
-        self.inner.link.fetch_all(statement).await.map(drop)
+        self.inner.connections.fetch_all(statement).await.map(drop)
     }
 
     /// The daemons that were seen within their lease, the oldest first.
@@ -117,7 +117,7 @@ impl Queue {
     /// # Errors
     /// The database's.
     pub async fn live_workers(&self) -> Result<Vec<LiveWorker>, QueueError> {
-        let rows = self.inner.link.fetch_all(sqlx::query(LIVE)).await?;
+        let rows = self.inner.connections.fetch_all(sqlx::query(LIVE)).await?;
         let workers = rows.iter().map(|row| {
             Ok(LiveWorker {
                 id: row.try_get("id")?,
@@ -142,7 +142,7 @@ impl Queue {
     /// The database's; may be repeated.
     pub async fn unregister(&self, worker: Uuid) -> Result<(), QueueError> {
         let statement = sqlx::query(REMOVE).bind(worker);
-        self.inner.link.fetch_all(statement).await.map(drop)
+        self.inner.connections.fetch_all(statement).await.map(drop)
     }
 
     /// Forgets daemons that were not seen for a week. Returns how many.
@@ -150,7 +150,7 @@ impl Queue {
     /// # Errors
     /// The database's; may be repeated.
     pub async fn prune_workers(&self) -> Result<u64, QueueError> {
-        let gone = self.inner.link.fetch_all(sqlx::query(PRUNE)).await?;
+        let gone = self.inner.connections.fetch_all(sqlx::query(PRUNE)).await?;
         Ok(gone.len() as u64)
     }
 }

@@ -17,7 +17,7 @@ use crate::encryption::{
     CHUNK_BYTES, HEAD_BYTES, Identities, SEALED_CHUNK_BYTES, fault_of_reading, is_damage,
 };
 use crate::fault::Fault;
-use crate::store::Pieces;
+use crate::store::ByteStream;
 
 /// Decrypted pieces that wait to be taken, of a chunk each.
 const PIECES: usize = 16;
@@ -38,7 +38,7 @@ struct Encrypted {
 
 /// The bytes of a part, in order.
 pub(super) enum Part {
-    Plain(Pieces, Arc<AtomicU64>),
+    Plain(ByteStream, Arc<AtomicU64>),
     Decrypted(mpsc::Receiver<Bytes>, Option<JoinHandle<Result<(), Fault>>>),
 }
 

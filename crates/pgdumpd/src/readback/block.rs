@@ -27,13 +27,13 @@ pub(super) async fn read_block(
     };
     let mut part = match reader.read(range).await {
         Ok(part) => part,
-        Err(fault) => return told(fault),
+        Err(fault) => return as_damage(fault),
     };
     loop {
         let piece = match part.next().await {
             Ok(Some(piece)) => piece,
             Ok(None) => return Ok(check.finish().map_err(|damage| chain(&damage))),
-            Err(fault) => return told(fault),
+            Err(fault) => return as_damage(fault),
         };
         check = match checked(check, piece.clone()).await? {
             Ok(check) => check,
@@ -44,7 +44,7 @@ pub(super) async fn read_block(
 }
 
 /// An encrypted object that is damaged is no fault of who reads it.
-fn told(fault: Fault) -> Result<Result<(), String>, Fault> {
+fn as_damage(fault: Fault) -> Result<Result<(), String>, Fault> {
     damage_of(fault).map(Err)
 }
 
@@ -53,10 +53,12 @@ fn told(fault: Fault) -> Result<Result<(), String>, Fault> {
 /// # Errors
 /// The fault itself, where it tells of no damage.
 pub(super) fn damage_of(fault: Fault) -> Result<String, Fault> {
-    match is_damage(&fault) {
-        true if is_truncation(&fault) => Ok("is cut off".to_owned()),
-        true => Ok("cannot be decrypted: the stored bytes have changed".to_owned()),
-        false => Err(fault),
+    if !is_damage(&fault) {
+        Err(fault)
+    } else if is_truncation(&fault) {
+        Ok("is cut off".to_owned())
+    } else {
+        Ok("cannot be decrypted: the stored bytes have changed".to_owned())
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::encryption::SEALED_CHUNK_BYTES;
 use crate::fault::Fault;
 use crate::hex::hex;
-use crate::store::{ObjectKey, Pieces, Storage};
+use crate::store::{ByteStream, ObjectKey, Storage};
 
 /// Reads an object from its storage as it is asked for, in one request for each place that is sought.
 ///
@@ -27,7 +27,7 @@ pub(super) struct Ciphertext {
     at: u64,
     /// How far will be read: a request ends there.
     until: u64,
-    request: Option<Pieces>,
+    request: Option<ByteStream>,
     requested: u64,
     /// There is nothing at `at` or behind it.
     ended: bool,
@@ -110,10 +110,11 @@ impl Ciphertext {
         let request = match &mut self.request {
             Some(request) => request,
             None => {
-                self.requested = match self.until > self.at {
-                    true => self.until,
-                    // Nobody should have come here.
-                    false => self.at + SEALED_CHUNK_BYTES,
+                self.requested = if self.until > self.at {
+                    self.until
+                } else {
+                    // Not expected: nothing is read past `until`.
+                    self.at + SEALED_CHUNK_BYTES
                 };
                 let range = self.at..self.requested;
                 let read = self.storage.read_range(&self.key, range);

@@ -39,9 +39,9 @@ impl HeadContents {
     pub(super) fn differences(&self, manifest: &Manifest) -> Vec<String> {
         let archive = &manifest.archive;
         let mut found = Vec::new();
-        let mut compare = |field: &str, said: Option<&str>, read: &str| {
-            if said != Some(read) {
-                found.push(differs(field, said, read));
+        let mut compare = |field: &str, in_manifest: Option<&str>, read: &str| {
+            if in_manifest != Some(read) {
+                found.push(differs(field, in_manifest, read));
             }
         };
         let database = &manifest.database;
@@ -103,11 +103,11 @@ impl Contents {
     pub(super) fn differences(&self, manifest: &Manifest) -> Vec<String> {
         let mut found = self.head.differences(manifest);
         let differing = self.counts.differences(&manifest.archive);
-        found.extend(differing.into_iter().map(|(field, said, read)| {
+        found.extend(differing.into_iter().map(|(field, in_manifest, read)| {
             let text = |number: Option<u64>| number.map(|number| number.to_string());
             differs(
                 field,
-                text(said).as_deref(),
+                text(in_manifest).as_deref(),
                 text(read).as_deref().unwrap_or("not known"),
             )
         }));
@@ -116,9 +116,9 @@ impl Contents {
     }
 }
 
-fn differs(field: &str, said: Option<&str>, read: &str) -> String {
-    let said = said.unwrap_or("null");
-    format!("{field} is {said} in the manifest and {read} in the archive")
+fn differs(field: &str, in_manifest: Option<&str>, read: &str) -> String {
+    let in_manifest = in_manifest.unwrap_or("null");
+    format!("{field} is {in_manifest} in the manifest and {read} in the archive")
 }
 
 /// Whether the index has one block for each entry of the table of contents that owes data, under its name.

@@ -189,13 +189,13 @@ impl Indexed {
         if self.block.is_none() && self.block_damage.is_none() {
             match BlockCheck::new(entry, self.compression) {
                 Ok(check) => self.block = Some(check),
-                Err(damage) => self.block_damage = Some(told(&damage)),
+                Err(damage) => self.block_damage = Some(message_of(&damage)),
             }
         }
         if let Some(check) = &mut self.block
             && let Err(damage) = check.push(bytes)
         {
-            self.block_damage = Some(told(&damage));
+            self.block_damage = Some(message_of(&damage));
             self.block = None;
         }
     }
@@ -203,7 +203,11 @@ impl Indexed {
     fn end_block(&mut self) {
         let checked = self.block.take().map(BlockCheck::finish);
         let damage = self.block_damage.take();
-        let damage = damage.or_else(|| checked.and_then(Result::err).map(|damage| told(&damage)));
+        let damage = damage.or_else(|| {
+            checked
+                .and_then(Result::err)
+                .map(|damage| message_of(&damage))
+        });
         if let Some(entry) = self.index.entries.get(self.at) {
             match damage {
                 Some(what) => self.damaged.push(Damage {
@@ -245,6 +249,6 @@ impl Indexed {
     }
 }
 
-fn told(damage: &BlockDamage) -> String {
+fn message_of(damage: &BlockDamage) -> String {
     crate::fault::chain(damage)
 }

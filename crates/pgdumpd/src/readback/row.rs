@@ -50,7 +50,7 @@ pub fn compare_with_row(
     ))
 }
 
-/// Whether what is known, if it is, is what is said.
-fn fits<T, U: PartialEq<T>>(known: Option<T>, said: &U) -> bool {
-    known.is_none_or(|known| *said == known)
+/// Whether what is known, if it is, is what is found.
+fn fits<T, U: PartialEq<T>>(known: Option<T>, found: &U) -> bool {
+    known.is_none_or(|known| *found == known)
 }

@@ -11,7 +11,7 @@ use super::{Damage, Inspection, Stored, Verdict};
 use crate::code::Code;
 use crate::encryption::is_damage;
 use crate::fault::{Fault, chain};
-use crate::store::{ArchiveState, Pieces};
+use crate::store::{ArchiveState, ByteStream};
 
 /// Pieces that wait to be inspected, of 1 MiB at most.
 const PIECES: usize = 4;
@@ -95,7 +95,7 @@ pub(super) async fn read_through(
 }
 
 enum Source {
-    Stored(Pieces),
+    Stored(ByteStream),
     Decrypted(Whole),
 }
 
@@ -108,7 +108,7 @@ impl Source {
     }
 }
 
-async fn object(stored: &Stored) -> Result<Pieces, Fault> {
+async fn object(stored: &Stored) -> Result<ByteStream, Fault> {
     let everything = 0..i64::MAX.unsigned_abs();
     let key = &stored.manifest.object.key;
     stored.storage.read_range(key, everything).await

@@ -53,9 +53,10 @@ impl FromRow<'_, PgRow> for Server {
 impl Refused {
     /// How many, and which.
     fn objects(&self) -> String {
-        let more = match self.total > self.examples.len() as i64 {
-            true => ", ...",
-            false => "",
+        let more = if self.total > self.examples.len() as i64 {
+            ", ..."
+        } else {
+            ""
         };
         format!("{} ({}{more})", self.total, self.examples.join(", "))
     }

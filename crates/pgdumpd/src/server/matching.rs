@@ -108,15 +108,16 @@ impl Target {
         pattern: &str,
     ) -> Result<Vec<(u32, u8)>, Fault> {
         let encoding = Encoding::of_database(&self.encoding);
-        let (compiled, sql) = match filter.of_schemas {
-            true => (
+        let (compiled, sql) = if filter.of_schemas {
+            (
                 Pattern::of_schemas(pattern, encoding),
                 include_str!("sql/match_schemas.sql"),
-            ),
-            false => (
+            )
+        } else {
+            (
                 Pattern::of_tables(pattern, encoding, self.url.database()),
                 include_str!("sql/match_tables.sql"),
-            ),
+            )
         };
         let compiled = compiled.map_err(|error| refused(filter, pattern, error))?;
         let matching = sqlx::query_as(sql)
@@ -158,8 +159,8 @@ fn idle(filter: &Filter<'_>, pattern: &str, found: &[(u32, u8)]) -> Option<Strin
 }
 
 fn is_unusable(error: &sqlx::Error) -> bool {
-    let said = error.as_database_error().and_then(|said| said.code());
-    said.is_some_and(|code| UNUSABLE.contains(&&*code))
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| UNUSABLE.contains(&&*code))
 }
 
 fn refused(

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::marker::MISSING_HINT;
-use super::remote::error::LinkError;
+use super::remote::error::RequestError;
 use super::room::no_room;
 use crate::code::Code;
 use crate::fault::Fault;
@@ -37,8 +37,8 @@ pub(super) fn of_io(what: impl Into<String>, path: &Path, error: io::Error) -> F
 /// Turns an error of object_store into a fault, by the operating system's error inside it where there is one.
 pub(super) fn of_object_store(what: impl Into<String>, error: object_store::Error) -> Fault {
     let what = what.into();
-    if let Some(link) = LinkError::inside(&error) {
-        return link.fault(what);
+    if let Some(request) = RequestError::inside(&error) {
+        return request.fault(what);
     }
     let kind = io_kind(&error);
     match (&error, kind) {

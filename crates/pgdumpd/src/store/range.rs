@@ -17,7 +17,7 @@ use super::key::ObjectKey;
 use super::local::directory::Root;
 use super::local::read::Entry;
 use super::remote::Remote;
-use super::remote::error::LinkError;
+use super::remote::error::RequestError;
 use super::{Place, Storage, blocking, faults};
 use crate::code::Code;
 use crate::fault::Fault;
@@ -26,7 +26,7 @@ use crate::fault::Fault;
 const PIECE_BYTES: u64 = 1 << 20;
 
 /// The bytes of a range, in order.
-pub struct Pieces {
+pub struct ByteStream {
     what: String,
     from: From,
 }
@@ -35,19 +35,19 @@ enum From {
     File {
         file: Arc<File>,
         path: PathBuf,
-        left: Range<u64>,
+        remaining: Range<u64>,
     },
-    Store(Box<Remainder>),
+    Store(Box<ResumableRead>),
 }
 
 /// What is left to read of an object in a store.
 ///
 /// object_store goes on by itself where a connection breaks, but only for as long after the first byte as a request is
 /// tried again: a large object takes longer.
-struct Remainder {
+struct ResumableRead {
     remote: Arc<Remote>,
     path: Path,
-    left: Range<u64>,
+    remaining: Range<u64>,
     /// Of the object that the reading began with: the end of another is not its end.
     e_tag: Option<String>,
     stream: Option<BoxStream<'static, object_store::Result<Bytes>>>,
@@ -66,7 +66,11 @@ impl Storage {
     ///
     /// # Errors
     /// `object_missing` where there is none, or something else in its place; the storage's.
-    pub async fn read_range(&self, key: &ObjectKey, range: Range<u64>) -> Result<Pieces, Fault> {
+    pub async fn read_range(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> Result<ByteStream, Fault> {
         let what = format!("cannot read {key}");
         let from = match &self.place {
             Place::Local { root, .. } => {
@@ -76,26 +80,26 @@ impl Storage {
                 From::File {
                     file: Arc::new(self.unless_away(opened).await?),
                     path,
-                    left: range,
+                    remaining: range,
                 }
             }
             Place::Remote(remote) => {
-                let mut remainder = Remainder {
+                let mut read = ResumableRead {
                     remote: Arc::clone(remote),
                     path: key.path(),
-                    left: range,
+                    remaining: range,
                     e_tag: None,
                     stream: None,
                 };
-                let opened = remainder.open().await.map_err(|error| match error {
+                let opened = read.open().await.map_err(|error| match error {
                     object_store::Error::NotFound { .. } => missing(key),
                     error => faults::of_object_store(what.clone(), error),
                 });
                 self.unless_away(opened).await?;
-                From::Store(Box::new(remainder))
+                From::Store(Box::new(read))
             }
         };
-        Ok(Pieces { what, from })
+        Ok(ByteStream { what, from })
     }
 
     /// An object is missing only where its storage is there.
@@ -130,13 +134,13 @@ pub(super) fn open(root: &Root, key: &ObjectKey) -> Result<File, Fault> {
     }
 }
 
-impl Remainder {
+impl ResumableRead {
     async fn open(&mut self) -> object_store::Result<()> {
-        if self.left.is_empty() {
+        if self.remaining.is_empty() {
             return Ok(());
         }
         let options = GetOptions {
-            range: Some(GetRange::Bounded(self.left.clone())),
+            range: Some(GetRange::Bounded(self.remaining.clone())),
             if_match: self.e_tag.clone(),
             ..GetOptions::default()
         };
@@ -146,7 +150,7 @@ impl Remainder {
                 self.stream = Some(found.into_stream());
             }
             Err(error) if self.begins_behind_the_end(&error).await => {
-                self.left.start = self.left.end;
+                self.remaining.start = self.remaining.end;
             }
             Err(error) => return Err(error),
         }
@@ -155,12 +159,12 @@ impl Remainder {
 
     /// Whether a store refused a range because the object ends before it: that is damage, and not the store's fault.
     async fn begins_behind_the_end(&mut self, error: &object_store::Error) -> bool {
-        let passing = LinkError::inside(error).is_some_and(LinkError::may_pass);
+        let passing = RequestError::inside(error).is_some_and(RequestError::may_pass);
         if passing || matches!(error, object_store::Error::NotFound { .. }) {
             return false;
         }
         let found = self.remote.size_of(&self.path).await;
-        found.is_ok_and(|size| size.is_some_and(|size| size <= self.left.start))
+        found.is_ok_and(|size| size.is_some_and(|size| size <= self.remaining.start))
     }
 
     async fn next(&mut self) -> object_store::Result<Option<Bytes>> {
@@ -185,39 +189,43 @@ impl Remainder {
         };
         let piece = stream.try_next().await?;
         match &piece {
-            Some(piece) => self.left.start += piece.len() as u64,
+            Some(piece) => self.remaining.start += piece.len() as u64,
             // The object ends before the range does.
-            None => self.left.start = self.left.end,
+            None => self.remaining.start = self.remaining.end,
         }
         Ok(piece)
     }
 }
 
-impl Pieces {
+impl ByteStream {
     /// The next bytes; none at the end.
     ///
     /// # Errors
     /// The storage's.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         match &mut self.from {
-            From::Store(remainder) => {
-                let next = remainder.next().await;
+            From::Store(read) => {
+                let next = read.next().await;
                 next.map_err(|e| faults::of_object_store(self.what.clone(), e))
             }
-            From::File { file, path, left } => {
-                if left.is_empty() {
+            From::File {
+                file,
+                path,
+                remaining,
+            } => {
+                if remaining.is_empty() {
                     return Ok(None);
                 }
-                let count = PIECE_BYTES.min(left.end - left.start);
-                let (from, at) = (Arc::clone(file), left.start);
+                let count = PIECE_BYTES.min(remaining.end - remaining.start);
+                let (from, at) = (Arc::clone(file), remaining.start);
                 let (path, what) = (path.clone(), self.what.clone());
                 let piece = blocking(move || {
                     read_at(&from, at, count).map_err(|e| faults::of_io(what, &path, e))
                 })
                 .await?;
-                left.start += piece.len() as u64;
+                remaining.start += piece.len() as u64;
                 if piece.is_empty() {
-                    left.start = left.end;
+                    remaining.start = remaining.end;
                     return Ok(None);
                 }
                 Ok(Some(piece.into()))

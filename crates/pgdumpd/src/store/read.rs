@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::key::ObjectKey;
 use super::manifest::{Manifest, Object, invalid, text as manifest_text};
-use super::moved::Moved;
 use super::small::Small;
+use super::stall::BytesMoved;
 use super::stall::in_time;
 use super::{Place, Storage, blocking, faults, range};
 use crate::code::Code;
@@ -215,7 +215,7 @@ impl Storage {
     }
 
     /// The backup of an earlier attempt, if it checks out: its manifest is readable, and its object has that size
-    /// and, read again, that SHA-256. Reads the whole object; `patience` is for each answer of the storage, however
+    /// and, read again, that SHA-256. Reads the whole object; `timeout` is for each answer of the storage, however
     /// long the whole takes. May be dropped at any point: the reading ends then, too.
     ///
     /// # Errors
@@ -223,9 +223,9 @@ impl Storage {
     pub async fn find_backup(
         &self,
         key: &ObjectKey,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Option<Manifest>, Fault> {
-        let manifest = match in_time(patience, self.read_manifest(key)).await {
+        let manifest = match in_time(timeout, self.read_manifest(key)).await {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(None),
             Err(fault) if fault.code().is_of_a_manifest() => {
@@ -234,7 +234,7 @@ impl Storage {
             }
             Err(fault) => return Err(fault),
         };
-        match in_time(patience, self.expect_object(&manifest)).await {
+        match in_time(timeout, self.expect_object(&manifest)).await {
             Ok(()) => {}
             Err(fault) if fault.code() == Code::ObjectMissing => {
                 tracing::warn!(object.key = %key, error = %fault.report(), "a manifest has no object");
@@ -242,7 +242,7 @@ impl Storage {
             }
             Err(fault) => return Err(fault),
         }
-        let sha256 = self.sha256(&manifest.object, patience).await?;
+        let sha256 = self.sha256(&manifest.object, timeout).await?;
         if sha256 != manifest.object.sha256 {
             tracing::warn!(object.key = %key, sha256, "an object is not what its manifest says");
             return Ok(None);
@@ -280,24 +280,24 @@ impl Storage {
     }
 
     /// Reads an object again, from the store, and hashes it.
-    async fn sha256(&self, object: &Object, patience: Duration) -> Result<String, Fault> {
+    async fn sha256(&self, object: &Object, timeout: Duration) -> Result<String, Fault> {
         let key = &object.key;
         if let Place::Local { root, .. } = &self.place {
             let (root, key) = (root.clone(), key.clone());
             let reading = Reading::default();
-            let _leave = reading.left.clone().drop_guard();
+            let _leave = reading.abandoned.clone().drop_guard();
             let read = reading.clone();
             let hashing = blocking(move || {
                 let file = range::open(&root, &key)?;
                 let what = || format!("cannot read {key}");
                 sha256_of_file(file, &read).map_err(|e| faults::of_io(what(), root.path(), e))
             });
-            return reading.bytes.in_time(patience, hashing).await;
+            return reading.bytes.in_time(timeout, hashing).await;
         }
         let pieces = self.read_range(key, 0..object.size_bytes);
-        let mut pieces = in_time(patience, pieces).await?;
+        let mut pieces = in_time(timeout, pieces).await?;
         let mut hash = Sha256::new();
-        while let Some(chunk) = in_time(patience, pieces.next()).await? {
+        while let Some(chunk) = in_time(timeout, pieces.next()).await? {
             // What one read from a network brought: short enough for the runtime.
             hash.update(&chunk);
         }
@@ -330,8 +330,8 @@ impl Depth {
 /// How far a thread has read, and whether anybody still wants to know.
 #[derive(Debug, Clone, Default)]
 struct Reading {
-    bytes: Moved,
-    left: CancellationToken,
+    bytes: BytesMoved,
+    abandoned: CancellationToken,
 }
 
 fn sha256_of_file(mut file: File, reading: &Reading) -> io::Result<String> {
@@ -340,7 +340,7 @@ fn sha256_of_file(mut file: File, reading: &Reading) -> io::Result<String> {
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(hex(&hash.finalize())),
-            Ok(_) if reading.left.is_cancelled() => {
+            Ok(_) if reading.abandoned.is_cancelled() => {
                 return Err(io::Error::other("nobody waits for the hash any more"));
             }
             Ok(read) => {

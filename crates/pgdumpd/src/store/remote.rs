@@ -16,12 +16,12 @@ use std::time::Duration;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 
 use self::part_size::Parts;
-use self::provider::{Clients, Once};
+use self::provider::{Clients, NoRetryStore};
 use self::retry::Retry;
 use self::uploads::UploadList;
 use super::faults;
 use super::key::ObjectKey;
-use super::moved::Moved;
+use super::stall::BytesMoved;
 use crate::config::{Provider, RemoteConfig, UploadLimits};
 use crate::fault::Fault;
 
@@ -39,9 +39,9 @@ pub(super) struct Remote {
     /// As the operator knows it.
     pub(super) address: String,
     /// For what [`Retry`] tries again.
-    pub(super) once: Arc<dyn Once>,
+    pub(super) once: Arc<dyn NoRetryStore>,
     /// What was sent.
-    pub(super) moved: Moved,
+    pub(super) moved: BytesMoved,
     /// For a look at what an upload has left.
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) list: Option<UploadList>,
@@ -67,12 +67,12 @@ impl Remote {
     }
 
     /// The same over a store that the caller has.
-    pub(super) fn over(address: &str, store: Arc<impl Once>) -> Self {
+    pub(super) fn over(address: &str, store: Arc<impl NoRetryStore>) -> Self {
         let clients = Clients {
             objects: Arc::clone(&store) as Arc<dyn ObjectStore>,
             once: store,
             list: None,
-            moved: Moved::default(),
+            moved: BytesMoved::default(),
         };
         Self {
             is_marked: false,

@@ -10,7 +10,7 @@ use pgdumpd::finding::Severity;
 use pgdumpd::store::{ObjectKey, Storage};
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, back_up, content, local, manifest_of, new_key, store};
+use crate::support::{TIMEOUT, back_up, content, local, manifest_of, new_key, store};
 
 async fn what_is_committed_reads_back(storage: &Storage) {
     for size in [0, 1, 3_000_000, 40_000_000] {
@@ -22,7 +22,7 @@ async fn what_is_committed_reads_back(storage: &Storage) {
         let manifest = manifest_of(&key, &content);
         storage.write_manifest(&manifest, None).await.unwrap();
         assert_eq!(
-            storage.find_backup(&key, PATIENCE).await.unwrap(),
+            storage.find_backup(&key, TIMEOUT).await.unwrap(),
             Some(manifest.clone())
         );
         assert_eq!(storage.read_manifest(&key).await.unwrap(), Some(manifest));
@@ -34,7 +34,7 @@ async fn nothing_is_a_backup_without_its_manifest(storage: &Storage) {
     let key = new_key();
     store(storage, &key, &content(1000)).await;
     assert!(storage.list().await.unwrap().is_empty());
-    assert_eq!(storage.find_backup(&key, PATIENCE).await.unwrap(), None);
+    assert_eq!(storage.find_backup(&key, TIMEOUT).await.unwrap(), None);
     assert_eq!(storage.read_manifest(&key).await.unwrap(), None);
     storage.remove_partial(&key, None).await.unwrap();
 }
@@ -73,7 +73,7 @@ async fn remove_partial_leaves_backups_alone_and_may_be_repeated(storage: &Stora
     let key = &backup.object.key;
     storage.remove_partial(key, None).await.unwrap();
     assert_eq!(
-        storage.find_backup(key, PATIENCE).await.unwrap().as_ref(),
+        storage.find_backup(key, TIMEOUT).await.unwrap().as_ref(),
         Some(&backup)
     );
 
@@ -119,12 +119,12 @@ async fn a_changed_object_is_no_backup(storage: &Storage, objects: &dyn ObjectSt
     let mut changed = content(100_000).to_vec();
     changed[50_000] ^= 1;
     put(objects, key.as_str(), &changed).await;
-    assert_eq!(storage.find_backup(key, PATIENCE).await.unwrap(), None);
+    assert_eq!(storage.find_backup(key, TIMEOUT).await.unwrap(), None);
     put(objects, key.as_str(), &changed[1..]).await;
-    assert_eq!(storage.find_backup(key, PATIENCE).await.unwrap(), None);
+    assert_eq!(storage.find_backup(key, TIMEOUT).await.unwrap(), None);
     put(objects, key.as_str(), &content(100_000)).await;
     assert_eq!(
-        storage.find_backup(key, PATIENCE).await.unwrap().as_ref(),
+        storage.find_backup(key, TIMEOUT).await.unwrap().as_ref(),
         Some(&backup)
     );
     storage.delete_backup(key).await.unwrap();
@@ -160,7 +160,7 @@ async fn a_broken_manifest_spoils_no_list(storage: &Storage, objects: &dyn Objec
             code
         );
         assert_eq!(listed[2].key, key);
-        assert_eq!(storage.find_backup(&key, PATIENCE).await.unwrap(), None);
+        assert_eq!(storage.find_backup(&key, TIMEOUT).await.unwrap(), None);
         storage.delete_backup(&key).await.unwrap();
     }
     storage.delete_backup(&older.object.key).await.unwrap();
@@ -202,7 +202,7 @@ async fn uploads_at_once_do_not_mix(storage: &Storage) {
         let content = content(n * 1_000_003);
         let manifest = back_up(storage, &content).await;
         let found = storage
-            .find_backup(&manifest.object.key, PATIENCE)
+            .find_backup(&manifest.object.key, TIMEOUT)
             .await
             .unwrap();
         assert_eq!(found, Some(manifest));

@@ -470,7 +470,7 @@ async fn a_sealed_manifest_tells_nothing_of_what_is_inside_until_it_is_opened() 
     assert_eq!(told.label.as_deref(), Some("before 4.2"));
     // What stands outside is enough to adopt and to check it.
     let found = storage
-        .find_backup(&backup.key, crate::support::PATIENCE)
+        .find_backup(&backup.key, crate::support::TIMEOUT)
         .await
         .unwrap();
     assert_eq!(found.as_ref(), Some(told));

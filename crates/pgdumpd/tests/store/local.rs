@@ -13,7 +13,7 @@ use pgdumpd_testkit::HungMount;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, back_up, content, local, manifest_of, new_key, store};
+use crate::support::{TIMEOUT, back_up, content, local, manifest_of, new_key, store};
 
 struct Directory {
     _keep: TempDir,
@@ -273,7 +273,7 @@ async fn what_a_killed_daemon_left_is_removed_and_its_neighbours_are_not() {
     assert_eq!(directory.files().len(), 2, "{:?}", directory.files());
     assert_eq!(
         storage
-            .find_backup(&backup.object.key, PATIENCE)
+            .find_backup(&backup.object.key, TIMEOUT)
             .await
             .unwrap(),
         Some(backup)
@@ -529,7 +529,7 @@ async fn a_directory_on_a_disk_that_is_away_is_not_told_as_empty_nor_as_deleted(
             storage.has_manifest(&key).await.map(drop).unwrap_err(),
             storage.read_manifest(&key).await.map(drop).unwrap_err(),
             storage
-                .find_backup(&key, PATIENCE)
+                .find_backup(&key, TIMEOUT)
                 .await
                 .map(drop)
                 .unwrap_err(),
@@ -613,13 +613,13 @@ async fn a_fifo_in_the_place_of_an_object_is_damage_and_hangs_nobody() {
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let looked = async {
-            let found = storage.find_backup(key, PATIENCE).await;
+            let found = storage.find_backup(key, TIMEOUT).await;
             let manifest = storage.read_manifest(key).await;
             let listed = storage.list().await.unwrap();
             let read = storage.read_range(key, 0..10).await.map(drop);
             (found, manifest, listed, read)
         };
-        let looked = tokio::time::timeout(PATIENCE, looked).await;
+        let looked = tokio::time::timeout(TIMEOUT, looked).await;
         let (found, manifest, listed, read) = looked.unwrap();
         assert_eq!(found.unwrap(), None, "{part}");
         if part == "archive" {

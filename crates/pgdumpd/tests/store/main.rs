@@ -8,6 +8,7 @@
 mod any_manifest;
 mod archive;
 mod azure;
+mod compress;
 mod conformance;
 mod counting;
 mod encryption;
@@ -15,7 +16,6 @@ mod full;
 mod inspection;
 mod local;
 mod manifest;
-mod press;
 mod s3;
 mod s3_faults;
 mod speed;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::conformance::conforms;
 use crate::s3::{objects, remote, storage_config};
-use crate::support::{PATIENCE, content, manifest_of, new_key, store};
+use crate::support::{TIMEOUT, content, manifest_of, new_key, store};
 
 /// Five parts, the last one shorter.
 const SIZE: usize = 23_000_001;
@@ -68,7 +68,7 @@ impl Stage {
         assert_eq!(stored.size, content.len() as u64);
         let manifest = manifest_of(key, content);
         self.faulty.write_manifest(&manifest, None).await?;
-        let found = self.faulty.find_backup(key, PATIENCE).await?;
+        let found = self.faulty.find_backup(key, TIMEOUT).await?;
         assert_eq!(found, Some(manifest));
         Ok(())
     }
@@ -237,9 +237,9 @@ async fn what_is_damaged_on_its_way_back_is_no_backup() {
     stage
         .faults
         .fail(S3Operation::Get, 1, S3Fault::FlipAnswerBit);
-    let found = stage.faulty.find_backup(&key, PATIENCE).await;
+    let found = stage.faulty.find_backup(&key, TIMEOUT).await;
     assert_eq!(found.unwrap(), None);
-    let found = stage.faulty.find_backup(&key, PATIENCE).await;
+    let found = stage.faulty.find_backup(&key, TIMEOUT).await;
     assert!(found.unwrap().is_some());
 }
 

@@ -139,10 +139,12 @@ impl Judging<'_> {
             Standing::Lost
         };
         let database = database_of(&manifest);
-        let filters = match manifest.is_sealed() {
-            // It does not say them to whom has no identity; the job's row does, unless it was rebuilt from the manifest.
-            true => Filters::from(&spec::parse(&noted.spec)?),
-            false => manifest.spec,
+        let filters = if manifest.is_sealed() {
+            // A sealed manifest shows them only with an identity; the job's row has them, unless it was rebuilt from
+            // the manifest.
+            Filters::from(&spec::parse(&noted.spec)?)
+        } else {
+            manifest.spec
         };
         if manifest.partial && filters == Filters::default() {
             warn!(object.key = %listed.key, "a backup is neither counted nor deleted: its filters are sealed, and its row does not have them");

@@ -65,7 +65,7 @@ proptest! {
     ) {
         let (queue_id, other, storage_id) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-        let mut shelf = Shelf {
+        let mut contents = StorageContents {
             name: "local".to_owned(),
             id: storage_id,
             objects: Vec::new(),
@@ -81,7 +81,7 @@ proptest! {
             let modified_at = now - TimeDelta::hours(trace.age_hours);
             let mut put = |there: bool, key: String| {
                 if there {
-                    shelf.objects.push(FoundObject { key, size_bytes: 5, modified_at });
+                    contents.objects.push(FoundObject { key, size_bytes: 5, modified_at });
                 }
             };
             put(trace.archive, key.to_string());
@@ -90,9 +90,9 @@ proptest! {
             put(trace.temporary, format!("{key}#1"));
             if trace.manifest && trace.own {
                 let unread = Fault::permanent(Code::ManifestInvalid, "unreadable");
-                shelf.manifests.insert(key.clone(), Err(unread));
+                contents.manifests.insert(key.clone(), Err(unread));
             }
-            if trace.upload && let Some(uploads) = &mut shelf.uploads {
+            if trace.upload && let Some(uploads) = &mut contents.uploads {
                 uploads.push(UnfinishedUpload {
                     key: key.to_string(),
                     upload_id: "u".to_owned(),
@@ -126,8 +126,8 @@ proptest! {
             kept.insert(key.to_string(), trace.clone());
         }
         let age = Age { now, safe: TimeDelta::hours(SAFE_HOURS) };
-        let judged = judge(queue_id, &shelf, &audit, age);
-        for finding in &judged.findings {
+        let report = judge(queue_id, &contents, &audit, age);
+        for finding in &report.findings {
             let trace = &kept[&finding.key];
             match &finding.remedy {
                 Some(Remedy::RemoveAttempt { .. }) => {
@@ -168,7 +168,7 @@ proptest! {
             let useless = trace.own && trace.archive && !trace.manifest && trace.copy != Some(CopyState::Stored)
                 && !in_use && trace.age_hours >= SAFE_HOURS;
             if useless {
-                let found = judged.findings.iter().any(|f| f.key == *key && f.remedy.is_some());
+                let found = report.findings.iter().any(|f| f.key == *key && f.remedy.is_some());
                 prop_assert!(found, "{key} is overlooked: {trace:?}");
             }
         }
@@ -176,7 +176,7 @@ proptest! {
 }
 
 /// A backup's row and, where it is there, its archive.
-fn seen(archive: bool) -> Judged {
+fn seen(archive: bool) -> StorageReport {
     let (queue_id, storage_id, job) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
     let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
     let key = ObjectKey::new(queue_id, "shop", job, Uuid::from_u128(4), now);
@@ -185,7 +185,7 @@ fn seen(archive: bool) -> Judged {
         size_bytes: 5,
         modified_at: now,
     };
-    let shelf = Shelf {
+    let contents = StorageContents {
         name: "local".to_owned(),
         id: storage_id,
         objects: archive.then_some(object).into_iter().collect(),
@@ -207,12 +207,13 @@ fn seen(archive: bool) -> Judged {
         copies: vec![copy],
     };
     let safe = TimeDelta::hours(SAFE_HOURS);
-    judge(queue_id, &shelf, &audit, Age { now, safe })
+    judge(queue_id, &contents, &audit, Age { now, safe })
 }
 
 #[test]
 fn what_was_stored_between_two_looks_is_no_finding_and_what_is_found_twice_is_one() {
-    let codes = |judged: &Judged| -> Vec<&str> { judged.findings.iter().map(|f| f.code).collect() };
+    let codes =
+        |report: &StorageReport| -> Vec<&str> { report.findings.iter().map(|f| f.code).collect() };
     // A backup that came to be while the storage was listed, as the first look saw it, and the second.
     assert_eq!(codes(&seen(false)), ["row_without_object"]);
     assert_eq!(codes(&seen(true)), ["row_without_manifest"]);

@@ -12,7 +12,7 @@ use crate::code::Code;
 use crate::fault::Fault;
 use crate::hex::hex;
 use crate::job::publish::Proof;
-use crate::store::{Manifest, Moved, Object, ObjectKey, Pieces, Storage, Upload, in_time};
+use crate::store::{ByteStream, BytesMoved, Manifest, Object, ObjectKey, Storage, Upload, in_time};
 
 /// Pieces that were read and wait to be stored: so that reading and writing go on side by side. As many may wait to be
 /// hashed, and they are the same.
@@ -87,7 +87,7 @@ pub(super) struct Flow<'a> {
     /// How long each side may give no answer.
     pub(super) limit: Duration,
     /// What moves into the storage that is written: a large part on a slow link takes longer.
-    pub(super) moved: Moved,
+    pub(super) moved: BytesMoved,
     /// Bytes that were stored so far, of all objects.
     pub(super) passed: u64,
     /// Is told of each change of that.
@@ -139,7 +139,7 @@ impl Flow<'_> {
 }
 
 async fn read(
-    mut pieces: Pieces,
+    mut pieces: ByteStream,
     limit: Duration,
     to_hash: mpsc::Sender<Bytes>,
     to_store: mpsc::Sender<Bytes>,

@@ -49,7 +49,7 @@ impl CopyJob<'_> {
             Fault::transient(Code::CopySourceAway, what)
                 .hint("A daemon that has both storages in its configuration makes the copy.")
         };
-        let opened = self.served.open_by_id(name, held.storage_id);
+        let opened = self.catalog.open_by_id(name, held.storage_id);
         let storage = in_time(self.limit(), opened).await?;
         let storage = storage.ok_or_else(|| away(held.storage_id))?;
         let key = ObjectKey::parse(&held.object_key).map_err(|error| {

@@ -110,9 +110,10 @@ impl Costs {
         };
         let is_their_zlib = self.compressor == Compressor::PgDump
             && self.codec.compression() == pgdump_archive::Compression::Gzip;
-        match is_their_zlib {
-            true => ZLIB_SEARCH * tried.seconds_per_byte + ZLIB_OUTPUT_BYTE * tried.packed_share,
-            false => tried.seconds_per_byte,
+        if is_their_zlib {
+            ZLIB_SEARCH * tried.seconds_per_byte + ZLIB_OUTPUT_BYTE * tried.packed_share
+        } else {
+            tried.seconds_per_byte
         }
     }
 }

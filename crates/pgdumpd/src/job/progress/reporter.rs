@@ -89,7 +89,7 @@ pub(in crate::job) struct Reporter {
 struct State {
     phase: Phase,
     /// Instead of the phase's own words.
-    said: Option<String>,
+    message: Option<String>,
     percent: f32,
     counts: Counts,
     remaining: Option<Duration>,
@@ -101,7 +101,7 @@ impl Reporter {
     pub(in crate::job) fn new(job: Uuid) -> Self {
         let state = State {
             phase: Phase::Preparing,
-            said: None,
+            message: None,
             percent: 0.0,
             counts: Counts::default(),
             remaining: None,
@@ -133,7 +133,7 @@ impl Reporter {
             return;
         }
         state.phase = phase;
-        state.said = None;
+        state.message = None;
         state.percent = state.percent.max(phase.range().0);
         if phase > Phase::Data {
             state.counts.current_table = None;
@@ -166,9 +166,9 @@ impl Reporter {
     }
 
     /// Reports what a job does in the present phase that the phase's own words do not fit.
-    pub(in crate::job) fn explain(&self, said: String) {
+    pub(in crate::job) fn explain(&self, message: String) {
         let mut state = self.lock();
-        state.said = Some(said);
+        state.message = Some(message);
         self.say(&mut state, false);
     }
 
@@ -178,7 +178,7 @@ impl Reporter {
             bytes_stored: i64::try_from(done).ok(),
             ..Counts::default()
         };
-        self.lock().said = Some(format!("copying to {to} ({})", done_of(done, total)));
+        self.lock().message = Some(format!("copying to {to} ({})", done_of(done, total)));
         let share = if total == 0 {
             1.0
         } else {
@@ -255,8 +255,8 @@ fn done_of(done: u64, total: u64) -> String {
 }
 
 fn message(state: &State) -> String {
-    if let Some(said) = &state.said {
-        return said.clone();
+    if let Some(message) = &state.message {
+        return message.clone();
     }
     match state.phase {
         Phase::CopyJob => "copying to another storage".to_owned(),
@@ -304,10 +304,10 @@ mod tests {
         assert!(reporter.progress().message.contains("app.secret"));
         reporter.withhold_names();
         reporter.advance(0.2, None, counts());
-        let told = reporter.progress();
-        assert_eq!(told.message, "dumping data (2 of 20 tables done)");
-        assert_eq!(told.current_table, None);
-        assert_eq!(told.tables_done, Some(2));
+        let progress = reporter.progress();
+        assert_eq!(progress.message, "dumping data (2 of 20 tables done)");
+        assert_eq!(progress.current_table, None);
+        assert_eq!(progress.tables_done, Some(2));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::fault::Fault;
 use crate::pipeline::{Meter, Snapshot, Waiting};
 use crate::server::guard::{LockGuard, StallGuard};
 use crate::server::{SessionLook, Sizes, Target};
-use crate::store::Moved;
+use crate::store::BytesMoved;
 
 /// Between two looks at the session and the meter.
 const LOOK: Duration = Duration::from_millis(500);
@@ -36,7 +36,7 @@ pub(in crate::job) struct Watch<'a> {
     pub(in crate::job) application_name: &'a str,
     pub(in crate::job) output: OutputMeter,
     /// What moves into the storage: a large part on a slow link takes its time.
-    pub(in crate::job) moved: Moved,
+    pub(in crate::job) moved: BytesMoved,
     pub(in crate::job) meter: Arc<Meter>,
     pub(in crate::job) reporter: &'a Reporter,
     /// Whether filters leave out a part of the database.
@@ -135,9 +135,10 @@ impl Watch<'_> {
     /// What the tables weigh; nothing known is no reason to end a dump.
     async fn sample(&self, found: mpsc::Sender<Measured>) {
         if self.config.progress_sample {
-            let dumped = match self.partial {
-                true => Some(self.dumped_tables().await),
-                false => None,
+            let dumped = if self.partial {
+                Some(self.dumped_tables().await)
+            } else {
+                None
             };
             weigh(self.target, self.sizes, dumped.as_ref(), self.costs, &found).await;
         }

@@ -242,9 +242,10 @@ impl Root {
     /// Opens a directory below the root, or with an empty key the root, with a position of its own in the listing.
     pub(in crate::store) fn directory(&self, key: impl AsRef<Path>) -> io::Result<OwnedFd> {
         let key = key.as_ref();
-        let key = match key.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => key,
+        let key = if key.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            key
         };
         Ok(rustix::fs::openat(self, key, DIRECTORY, Mode::empty())?)
     }

@@ -45,9 +45,10 @@ impl Root {
             Err(Errno::NOENT) => return Ok(Entry::None),
             Err(error) => return Err(error.into()),
         };
-        Ok(match file.metadata()?.is_file() {
-            true => Entry::File(file),
-            false => Entry::Special,
+        Ok(if file.metadata()?.is_file() {
+            Entry::File(file)
+        } else {
+            Entry::Special
         })
     }
 

@@ -126,9 +126,10 @@ fn object(key: &Path, stat: &Stat) -> FoundObject {
     let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
     FoundObject {
         key: key.to_string_lossy().into_owned(),
-        size_bytes: match is_file {
-            true => stat.st_size.try_into().unwrap_or_default(),
-            false => 0,
+        size_bytes: if is_file {
+            stat.st_size.try_into().unwrap_or_default()
+        } else {
+            0
         },
         modified_at: DateTime::from_timestamp(stat.st_mtime, nanoseconds).unwrap_or_default(),
     }

@@ -33,13 +33,13 @@ pub(in crate::store) fn text_or_null<'de, D: Deserializer<'de>>(
 }
 
 fn within<E: Error>(text: &str, longest: usize) -> Result<(), E> {
-    match text.len() <= longest {
-        true => Ok(()),
-        false => Err(E::custom(format!(
-            "a text has {} bytes, not at most {longest}",
-            text.len()
-        ))),
+    if text.len() <= longest {
+        return Ok(());
     }
+    Err(E::custom(format!(
+        "a text has {} bytes, not at most {longest}",
+        text.len()
+    )))
 }
 
 /// Reads patterns, arguments or public keys.

@@ -52,7 +52,7 @@ impl Counts {
             ("archive.raw_bytes", archive.raw_bytes, self.raw_bytes),
         ]
         .into_iter()
-        .filter(|(_, said, counted)| said != counted)
+        .filter(|(_, noted, counted)| noted != counted)
         .collect()
     }
 }

@@ -78,18 +78,18 @@ impl Manifest {
                 self.recipients()?.encrypt_to_text(&secrets)?
             }
         };
-        let mut told = self.clone();
-        told.pg_dump.arguments = Vec::new();
-        told.spec = Filters::default();
-        let archive = &mut told.archive;
+        let mut public = self.clone();
+        public.pg_dump.arguments = Vec::new();
+        public.spec = Filters::default();
+        let archive = &mut public.archive;
         archive.entries = None;
         archive.tables = None;
         archive.rows = None;
         archive.large_objects = None;
         archive.raw_bytes = None;
-        told.warnings = Vec::new();
-        told.sealed = Some(Sealed(Some(part)));
-        Ok(told)
+        public.warnings = Vec::new();
+        public.sealed = Some(Sealed(Some(part)));
+        Ok(public)
     }
 
     /// Fills in what the sealed part holds. The index, if it holds one, or why that is of no use.
@@ -106,9 +106,10 @@ impl Manifest {
         };
         let what = format!("the sealed part of {}", key.manifest());
         let opened = identities.decrypt_text(&what, part).map_err(|fault| {
-            match fault.code() == Code::IdentityMismatch {
-                true => fault,
-                false => invalid(key, "has a sealed part that is damaged").caused_by(fault),
+            if fault.code() == Code::IdentityMismatch {
+                fault
+            } else {
+                invalid(key, "has a sealed part that is damaged").caused_by(fault)
             }
         })?;
         let secrets: Secrets<Box<RawValue>> = serde_json::from_slice(&opened).map_err(|error| {

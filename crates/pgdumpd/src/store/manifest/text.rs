@@ -142,12 +142,11 @@ impl Manifest {
     fn write(&self, index: Option<&Index>) -> Result<Vec<u8>, Fault> {
         let key = &self.object.key;
         let sealed;
-        let (manifest, index) = match self.is_sealed() {
-            true => {
-                sealed = self.seal(index)?;
-                (&sealed, None)
-            }
-            false => (self, index),
+        let (manifest, index) = if self.is_sealed() {
+            sealed = self.seal(index)?;
+            (&sealed, None)
+        } else {
+            (self, index)
         };
         let object = serde_json::to_vec_pretty(&Written { manifest, index })
             .map_err(|error| invalid(key, "cannot be written").caused_by(error))?;

@@ -12,13 +12,13 @@ use crate::fault::Fault;
 use crate::store::room::no_room;
 
 /// A server's own words are cut after so many characters.
-const LONGEST_WORDS: usize = 300;
+const LONGEST_TEXT: usize = 300;
 
 /// What happened to a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::store) enum LinkError {
+pub(in crate::store) enum RequestError {
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] ErrorResponse),
     #[error("no byte was sent or received for {}", humantime::format_duration(*.0))]
     Stalled(Duration),
     /// No connection came about.
@@ -34,8 +34,8 @@ pub(in crate::store) enum LinkError {
 
 /// An answer that says no.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the server answered {}", self.status_and_words())]
-pub(in crate::store) struct Refusal {
+#[error("the server answered {}", self.status_and_message())]
+pub(in crate::store) struct ErrorResponse {
     pub(in crate::store) status: u16,
     /// Such as `NoSuchBucket`.
     pub(in crate::store) code: Option<String>,
@@ -47,16 +47,16 @@ pub(in crate::store) struct Refusal {
 /// S3's, Google's and Azure's form of an error.
 #[derive(Deserialize)]
 #[serde(rename = "Error")]
-struct Words {
+struct ErrorBody {
     #[serde(rename = "Code")]
     code: String,
     #[serde(rename = "Message", default)]
     message: Option<String>,
 }
 
-/// What a refusal means, whoever it comes from.
+/// What a response means, whoever it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+enum ErrorKind {
     /// Not known, or wrong: keys, tokens, signatures.
     Credentials,
     /// Known, and not allowed to.
@@ -73,19 +73,19 @@ enum Meaning {
     Other,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// From an answer whose status says no. Nothing of its body is kept but code and message: some repeat what was
     /// sent to them.
     pub(in crate::store) fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let azure = headers
             .get("x-ms-error-code")
             .and_then(|code| code.to_str().ok());
-        let words = parse(body);
-        let code = words.as_ref().map(|words| words.code.as_str()).or(azure);
+        let body = parse(body);
+        let code = body.as_ref().map(|body| body.code.as_str()).or(azure);
         Self {
             status,
             code: code.map(cut),
-            message: words.and_then(|words| words.message).as_deref().map(cut),
+            message: body.and_then(|body| body.message).as_deref().map(cut),
             // As seconds: the form with a date nobody uses here.
             retry_after: headers
                 .get(http::header::RETRY_AFTER)
@@ -96,31 +96,31 @@ impl Refusal {
 
     /// From an answer whose status says yes, where its body says no.
     pub(in crate::store) fn in_success(status: u16, body: &[u8]) -> Option<Self> {
-        let words = parse(body)?;
+        let body = parse(body)?;
         Some(Self {
             status,
-            code: Some(cut(&words.code)),
-            message: words.message.as_deref().map(cut),
+            code: Some(cut(&body.code)),
+            message: body.message.as_deref().map(cut),
             retry_after: None,
         })
     }
 
     /// Whether it is the bucket, not an object, that is missing.
     pub(in crate::store) fn is_of_the_bucket(&self) -> bool {
-        self.meaning() == Meaning::Bucket
+        self.kind() == ErrorKind::Bucket
     }
 
     /// Whether it is known who asks, and not allowed.
     pub(in crate::store) fn is_of_rights(&self) -> bool {
-        self.meaning() == Meaning::Rights
+        self.kind() == ErrorKind::Rights
     }
 
     /// Whether the same request may be answered otherwise in a moment.
     fn may_pass(&self) -> bool {
-        matches!(self.meaning(), Meaning::Passing | Meaning::Damaged)
+        matches!(self.kind(), ErrorKind::Passing | ErrorKind::Damaged)
     }
 
-    fn meaning(&self) -> Meaning {
+    fn kind(&self) -> ErrorKind {
         match self.code.as_deref().unwrap_or_default() {
             "InvalidAccessKeyId"
             | "SignatureDoesNotMatch"
@@ -130,7 +130,7 @@ impl Refusal {
             | "AuthenticationFailed"
             | "InvalidAuthenticationInfo"
             | "NoAuthenticationInformation"
-            | "InvalidSecurity" => Meaning::Credentials,
+            | "InvalidSecurity" => ErrorKind::Credentials,
             // Garage's words for keys that it does not know.
             "AccessDenied"
                 if self.message.as_ref().is_some_and(|message| {
@@ -139,48 +139,48 @@ impl Refusal {
                         .any(|words| message.contains(words))
                 }) =>
             {
-                Meaning::Credentials
+                ErrorKind::Credentials
             }
             "AccessDenied"
             | "AllAccessDisabled"
             | "AccountProblem"
             | "AuthorizationFailure"
             | "AuthorizationPermissionMismatch"
-            | "InsufficientAccountPermissions" => Meaning::Rights,
-            "RequestTimeTooSkewed" => Meaning::Clock,
+            | "InsufficientAccountPermissions" => ErrorKind::Rights,
+            "RequestTimeTooSkewed" => ErrorKind::Clock,
             "NoSuchBucket" | "ContainerNotFound" | "InvalidBucketName" | "ContainerDisabled" => {
-                Meaning::Bucket
+                ErrorKind::Bucket
             }
             "PermanentRedirect"
             | "AuthorizationHeaderMalformed"
             | "IllegalLocationConstraintException"
-            | "InvalidRegion" => Meaning::Region,
+            | "InvalidRegion" => ErrorKind::Region,
             "InternalError" | "SlowDown" | "ServiceUnavailable" | "RequestTimeout"
             | "ServerBusy" | "OperationTimedOut" | "OperationAborted" | "TooManyRequests"
-            | "Throttling" => Meaning::Passing,
+            | "Throttling" => ErrorKind::Passing,
             "BadDigest"
             | "XAmzContentSHA256Mismatch"
             | "XAmzContentChecksumMismatch"
             | "IncompleteBody"
             | "Md5Mismatch"
-            | "InvalidDigest" => Meaning::Damaged,
+            | "InvalidDigest" => ErrorKind::Damaged,
             "QuotaExceeded" | "XMinioStorageFull" | "EntityTooLarge" | "InsufficientStorage" => {
-                Meaning::Full
+                ErrorKind::Full
             }
             _ => match self.status {
-                401 => Meaning::Credentials,
-                403 => Meaning::Rights,
-                408 | 409 | 429 => Meaning::Passing,
-                507 => Meaning::Full,
-                300..=399 => Meaning::Region,
-                501 => Meaning::Other,
-                500.. => Meaning::Passing,
-                _ => Meaning::Other,
+                401 => ErrorKind::Credentials,
+                403 => ErrorKind::Rights,
+                408 | 409 | 429 => ErrorKind::Passing,
+                507 => ErrorKind::Full,
+                300..=399 => ErrorKind::Region,
+                501 => ErrorKind::Other,
+                500.. => ErrorKind::Passing,
+                _ => ErrorKind::Other,
             },
         }
     }
 
-    fn status_and_words(&self) -> String {
+    fn status_and_message(&self) -> String {
         let mut text = self.status.to_string();
         for words in [&self.code, &self.message].into_iter().flatten() {
             if words.is_empty() {
@@ -193,19 +193,19 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for HttpError {
-    fn from(refusal: Refusal) -> Self {
+impl From<ErrorResponse> for HttpError {
+    fn from(response: ErrorResponse) -> Self {
         // By the kind object_store decides whether to try again.
-        let kind = if refusal.may_pass() {
+        let kind = if response.may_pass() {
             HttpErrorKind::Request
         } else {
             HttpErrorKind::Unknown
         };
-        Self::new(kind, LinkError::Refused(refusal))
+        Self::new(kind, RequestError::Refused(response))
     }
 }
 
-impl LinkError {
+impl RequestError {
     /// The one inside an error of object_store.
     pub(in crate::store) fn inside(error: &object_store::Error) -> Option<&Self> {
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
@@ -221,7 +221,7 @@ impl LinkError {
     /// Whether the same request may succeed in a moment.
     pub(in crate::store) fn may_pass(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.may_pass(),
+            Self::Refused(response) => response.may_pass(),
             Self::NoRole(_) => false,
             Self::Stalled(_) | Self::Unreachable(_) | Self::Broken(_) => true,
         }
@@ -230,7 +230,7 @@ impl LinkError {
     /// How long the server wants to be left alone.
     pub(in crate::store) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused(refusal) => refusal.retry_after,
+            Self::Refused(response) => response.retry_after,
             _ => None,
         }
     }
@@ -238,7 +238,7 @@ impl LinkError {
     /// As a job's row will say it; `what` says what failed, and names the thing.
     pub(in crate::store) fn fault(&self, what: String) -> Fault {
         let fault = match self {
-            Self::Refused(refusal) => refusal.fault(what),
+            Self::Refused(response) => response.fault(what),
             Self::Stalled(_) => Fault::transient(Code::StorageStalled, what)
                 .hint("Check the server and the network to it: no byte was sent or received."),
             Self::Unreachable(_) => Fault::transient(Code::StorageUnreachable, what).hint(
@@ -254,34 +254,34 @@ impl LinkError {
     }
 }
 
-impl Refusal {
+impl ErrorResponse {
     fn fault(&self, what: String) -> Fault {
-        match self.meaning() {
-            Meaning::Credentials => Fault::permanent(Code::StorageDenied, what).hint(
+        match self.kind() {
+            ErrorKind::Credentials => Fault::permanent(Code::StorageDenied, what).hint(
                 "Correct the storage's credentials: access_key_id and secret_access_key for s3://, access_key for \
                  az://, service_account_file for gs://, or what the environment or the machine's role gives.",
             ),
-            Meaning::Rights => Fault::permanent(Code::StorageDenied, what).hint(
+            ErrorKind::Rights => Fault::permanent(Code::StorageDenied, what).hint(
                 "Let these credentials read, write, delete and list below the storage's url; OPERATIONS.md has the \
                  policy.",
             ),
-            Meaning::Clock => Fault::transient(Code::StorageDenied, what)
+            ErrorKind::Clock => Fault::transient(Code::StorageDenied, what)
                 .hint("Correct this host's clock: a signature is valid for minutes only."),
-            Meaning::Bucket => Fault::permanent(Code::BucketMissing, what).hint(
+            ErrorKind::Bucket => Fault::permanent(Code::BucketMissing, what).hint(
                 "Correct the bucket or container in the storage's url, or create it: pgdumpd does not.",
             ),
-            Meaning::Region => Fault::permanent(Code::StorageMisdirected, what).hint(
+            ErrorKind::Region => Fault::permanent(Code::StorageMisdirected, what).hint(
                 "Correct the storage's region, or its endpoint: the bucket is elsewhere.",
             ),
-            Meaning::Full => no_room(what),
-            Meaning::Passing | Meaning::Damaged => Fault::transient(Code::StorageFailed, what),
+            ErrorKind::Full => no_room(what),
+            ErrorKind::Passing | ErrorKind::Damaged => Fault::transient(Code::StorageFailed, what),
             // A server says why in its own words; whether it will say so tomorrow, nobody knows.
-            Meaning::Other => Fault::transient(Code::StorageFailed, what),
+            ErrorKind::Other => Fault::transient(Code::StorageFailed, what),
         }
     }
 }
 
-fn parse(body: &[u8]) -> Option<Words> {
+fn parse(body: &[u8]) -> Option<ErrorBody> {
     let text = std::str::from_utf8(body).ok()?;
     if !text.contains("<Error") {
         return None;
@@ -291,10 +291,5 @@ fn parse(body: &[u8]) -> Option<Words> {
 
 fn cut(words: &str) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
-    words
-        .trim()
-        .chars()
-        .take(LONGEST_WORDS)
-        .map(plain)
-        .collect()
+    words.trim().chars().take(LONGEST_TEXT).map(plain).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! object_store's own client has one limit for a whole request, which a large part on a slow link outlasts although all
 //! is well. Here a request may take its time for as long as it gets on. What a server refuses comes back as a
-//! [`LinkError`] with the server's own words, which object_store keeps to itself.
+//! [`RequestError`] with the server's own words, which object_store keeps to itself.
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,9 +23,9 @@ use object_store::{ClientConfigKey, ClientOptions};
 use reqwest::{StatusCode, header};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::error::{LinkError, Refusal};
+use super::error::{ErrorResponse, RequestError};
 use crate::bandwidth::Bandwidth;
-use crate::store::moved::Moved;
+use crate::store::stall::BytesMoved;
 
 /// What is handed to the connection at once: small enough that progress shows on a slow link.
 const SLICE: usize = 64 << 10;
@@ -48,7 +48,7 @@ pub(in crate::store) struct Connector {
     certificates: Vec<reqwest::Certificate>,
     bandwidth: Option<Bandwidth>,
     deadline: Duration,
-    moved: Moved,
+    moved: BytesMoved,
     /// Whether the machine has told its role before.
     role_known: Arc<AtomicBool>,
 }
@@ -63,13 +63,13 @@ impl Connector {
             certificates,
             bandwidth,
             deadline,
-            moved: Moved::default(),
+            moved: BytesMoved::default(),
             role_known: Arc::default(),
         }
     }
 
     /// Counts the bytes of requests that its clients send.
-    pub(in crate::store) fn moved(&self) -> Moved {
+    pub(in crate::store) fn moved(&self) -> BytesMoved {
         self.moved.clone()
     }
 
@@ -126,7 +126,7 @@ struct Connection {
     asks_for_role: bool,
     role_known: Arc<AtomicBool>,
     bandwidth: Option<Bandwidth>,
-    moved: Moved,
+    moved: BytesMoved,
     stall: Duration,
     answer: Duration,
     slow_answer: Duration,
@@ -189,13 +189,16 @@ impl Connection {
     fn failed(&self, error: reqwest::Error) -> HttpError {
         // A machine that has told it once will tell it again.
         if self.asks_for_role && !self.role_known.load(Ordering::Relaxed) {
-            return HttpError::new(HttpErrorKind::Unknown, LinkError::NoRole(innermost(&error)));
+            return HttpError::new(
+                HttpErrorKind::Unknown,
+                RequestError::NoRole(innermost(&error)),
+            );
         }
         broken(error)
     }
 }
 
-/// Passes on what object_store must see to do its work, and turns every other refusal into a [`LinkError`].
+/// Passes on what object_store must see to do its work, and turns every other refusal into a [`RequestError`].
 async fn judge(
     answer: HttpResponse,
     puts_together: bool,
@@ -211,26 +214,26 @@ async fn judge(
         };
     }
     let (parts, body) = answer.into_parts();
-    let refusal = Refusal::read(status.as_u16(), &parts.headers, &words(body).await);
+    let response = ErrorResponse::read(status.as_u16(), &parts.headers, &words(body).await);
     // What object_store tells from one another by the status alone. A missing bucket is no missing object.
     let is_known = match status {
         StatusCode::NOT_MODIFIED | StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => {
             conditional
         }
-        StatusCode::NOT_FOUND => !refusal.is_of_the_bucket(),
+        StatusCode::NOT_FOUND => !response.is_of_the_bucket(),
         _ => false,
     };
     if is_known {
         return Ok(HttpResponse::from_parts(parts, Bytes::new().into()));
     }
-    Err(refusal.into())
+    Err(response.into())
 }
 
 async fn judge_body(answer: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (parts, body) = answer.into_parts();
     let body = body.bytes().await?;
-    match Refusal::in_success(parts.status.as_u16(), &body) {
-        Some(refusal) => Err(refusal.into()),
+    match ErrorResponse::in_success(parts.status.as_u16(), &body) {
+        Some(response) => Err(response.into()),
         None => Ok(HttpResponse::from_parts(parts, body.into())),
     }
 }
@@ -250,18 +253,18 @@ async fn words(body: HttpResponseBody) -> Vec<u8> {
 }
 
 fn stalled(limit: Duration) -> HttpError {
-    HttpError::new(HttpErrorKind::Timeout, LinkError::Stalled(limit))
+    HttpError::new(HttpErrorKind::Timeout, RequestError::Stalled(limit))
 }
 
 /// Every way a connection may break is tried again where the request may be repeated.
 fn broken(error: reqwest::Error) -> HttpError {
     let innermost = innermost(&error);
     if error.is_connect() {
-        HttpError::new(HttpErrorKind::Connect, LinkError::Unreachable(innermost))
+        HttpError::new(HttpErrorKind::Connect, RequestError::Unreachable(innermost))
     } else if error.is_builder() {
-        HttpError::new(HttpErrorKind::Unknown, LinkError::Broken(innermost))
+        HttpError::new(HttpErrorKind::Unknown, RequestError::Broken(innermost))
     } else {
-        HttpError::new(HttpErrorKind::Interrupted, LinkError::Broken(innermost))
+        HttpError::new(HttpErrorKind::Interrupted, RequestError::Broken(innermost))
     }
 }
 
@@ -302,7 +305,7 @@ struct Paced {
     /// Until the next slice, which is reserved then, may go.
     waiting: Option<Pin<Box<Sleep>>>,
     pulse: Arc<Pulse>,
-    moved: Moved,
+    moved: BytesMoved,
 }
 
 impl Paced {
@@ -310,7 +313,7 @@ impl Paced {
         body: HttpRequestBody,
         bandwidth: Option<Bandwidth>,
         pulse: Arc<Pulse>,
-        moved: Moved,
+        moved: BytesMoved,
     ) -> Self {
         Self {
             left: body.content_length() as u64,
@@ -418,7 +421,7 @@ mod tests {
 
     use super::*;
 
-    async fn ask(client: &HttpClient, address: &str) -> Result<(), LinkError> {
+    async fn ask(client: &HttpClient, address: &str) -> Result<(), RequestError> {
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.uri_mut() = address.parse().unwrap();
         let answer = client.execute(request).await;
@@ -427,7 +430,7 @@ mod tests {
                 store: "test",
                 source: Box::new(error),
             };
-            LinkError::inside(&error).unwrap().clone()
+            RequestError::inside(&error).unwrap().clone()
         })
     }
 
@@ -442,7 +445,7 @@ mod tests {
         let nobody = "http://127.0.0.1:9/";
         let none = ask(&client, nobody).await.unwrap_err();
         assert!(
-            matches!(none, LinkError::NoRole(_)) && !none.may_pass(),
+            matches!(none, RequestError::NoRole(_)) && !none.may_pass(),
             "{none:?}"
         );
 
@@ -460,7 +463,7 @@ mod tests {
         // One that does not answer for a moment is no machine without a role.
         let busy = ask(&client, nobody).await.unwrap_err();
         assert!(
-            matches!(busy, LinkError::Unreachable(_)) && busy.may_pass(),
+            matches!(busy, RequestError::Unreachable(_)) && busy.may_pass(),
             "{busy:?}"
         );
     }

@@ -14,7 +14,7 @@ use futures_util::TryStreamExt as _;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, path::Path};
 use uuid::Uuid;
 
-use super::error::LinkError;
+use super::error::RequestError;
 use crate::code::Code;
 use crate::fault::Fault;
 use crate::store::faults;
@@ -106,7 +106,7 @@ async fn write(remote: &Remote, marker: &Marker) -> Result<(), Fault> {
             return Ok(());
         }
         // Some servers refuse what they do not know. Whoever may not write is refused again.
-        Err(error) if !LinkError::inside(&error).is_some_and(LinkError::may_pass) => {
+        Err(error) if !RequestError::inside(&error).is_some_and(RequestError::may_pass) => {
             put(PutMode::Overwrite).await
         }
         written => written,

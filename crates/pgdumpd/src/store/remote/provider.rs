@@ -20,7 +20,7 @@ use super::uploads::UploadList;
 use crate::code::Code;
 use crate::config::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3};
 use crate::fault::Fault;
-use crate::store::moved::Moved;
+use crate::store::stall::BytesMoved;
 
 /// The region that a server takes which has none.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -30,17 +30,17 @@ pub(in crate::store) struct Clients {
     /// For what reads; tries again by itself.
     pub(in crate::store) objects: Arc<dyn ObjectStore>,
     /// For uploads and deletions; does not.
-    pub(in crate::store) once: Arc<dyn Once>,
+    pub(in crate::store) once: Arc<dyn NoRetryStore>,
     /// Lists unfinished uploads, where the store can.
     pub(in crate::store) list: Option<UploadList>,
     /// Counts what they send.
-    pub(in crate::store) moved: Moved,
+    pub(in crate::store) moved: BytesMoved,
 }
 
 /// A client that asks once.
-pub(in crate::store) trait Once: ObjectStore + MultipartStore {}
+pub(in crate::store) trait NoRetryStore: ObjectStore + MultipartStore {}
 
-impl<S: ObjectStore + MultipartStore> Once for S {}
+impl<S: ObjectStore + MultipartStore> NoRetryStore for S {}
 
 /// Makes the clients of a storage. Nothing is sent yet.
 pub(in crate::store) fn clients(name: &str, config: &RemoteConfig) -> Result<Clients, Fault> {
@@ -114,11 +114,11 @@ pub(in crate::store) fn clients(name: &str, config: &RemoteConfig) -> Result<Cli
 }
 
 /// The same over any store: without a list of uploads.
-pub(in crate::store) fn below_prefix<S: Once>(
+pub(in crate::store) fn below_prefix<S: NoRetryStore>(
     prefix: &str,
     objects: S,
     once: S,
-    moved: Moved,
+    moved: BytesMoved,
 ) -> Clients {
     Clients {
         objects: Arc::new(PrefixStore::new(objects, prefix)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::{Instant, sleep};
 
-use super::error::LinkError;
+use super::error::RequestError;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -37,8 +37,8 @@ impl Retry {
     }
 
     /// The same for a caller who asks by himself.
-    pub(in crate::store) fn tries(&self) -> Tries {
-        Tries {
+    pub(in crate::store) fn tries(&self) -> RetryState {
+        RetryState {
             deadline: self.deadline,
             failing_since: None,
             pause: FIRST_PAUSE,
@@ -47,20 +47,20 @@ impl Retry {
 }
 
 /// The failures of one request so far.
-pub(in crate::store) struct Tries {
+pub(in crate::store) struct RetryState {
     deadline: Duration,
     failing_since: Option<Instant>,
     pause: Duration,
 }
 
-impl Tries {
+impl RetryState {
     /// Waits until it is time to try again; gives the error back where it will not pass, or has lasted too long.
     pub(in crate::store) async fn again(
         &mut self,
         what: &str,
         error: object_store::Error,
     ) -> object_store::Result<()> {
-        let Some(cause) = LinkError::inside(&error).filter(|cause| cause.may_pass()) else {
+        let Some(cause) = RequestError::inside(&error).filter(|cause| cause.may_pass()) else {
             return Err(error);
         };
         let since = *self.failing_since.get_or_insert_with(Instant::now);

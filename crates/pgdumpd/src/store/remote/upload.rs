@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::error::LinkError;
+use super::error::RequestError;
 use super::part_size::Parts;
 use crate::code::Code;
 use crate::fault::Fault;
@@ -296,7 +296,7 @@ impl MultipartUpload {
         let what = format!("{what} {}", self.key);
         if matches!(error, object_store::Error::NotFound { .. }) {
             return Fault::transient(Code::StorageFailed, what)
-                .caused_by(LinkError::Broken("the server does not know the upload any more".to_owned()))
+                .caused_by(RequestError::Broken("the server does not know the upload any more".to_owned()))
                 .hint("Someone aborted it, or a lifecycle rule did: give unfinished uploads more days than a dump takes.");
         }
         faults::of_object_store(what, error)

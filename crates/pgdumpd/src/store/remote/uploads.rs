@@ -13,7 +13,7 @@ use object_store::signer::{Method, SignedUrlOptions, Signer as _};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::error::LinkError;
+use super::error::RequestError;
 use super::retry::Retry;
 use crate::code::Code;
 use crate::fault::Fault;
@@ -241,8 +241,8 @@ impl UploadList {
 
 /// A server that does not have the list, or does not give it to us, says so in one of these ways.
 fn unless_unknown(error: object_store::Error) -> Result<Option<Vec<UnfinishedUpload>>, Fault> {
-    let unknown = match LinkError::inside(&error) {
-        Some(LinkError::Refused(refusal)) => {
+    let unknown = match RequestError::inside(&error) {
+        Some(RequestError::Refused(refusal)) => {
             refusal.is_of_rights() || [400, 405, 501].contains(&refusal.status)
         }
         _ => matches!(error, object_store::Error::NotSupported { .. }),

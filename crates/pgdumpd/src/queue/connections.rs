@@ -19,7 +19,7 @@ pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// Runs single statements, each within a limit.
 #[derive(Debug, Clone)]
-pub(super) struct Link {
+pub(super) struct Connections {
     pool: PgPool,
     pooled: bool,
     limit: Duration,
@@ -27,7 +27,7 @@ pub(super) struct Link {
     session: Option<Session>,
 }
 
-impl Link {
+impl Connections {
     /// `pooled`: behind a transaction pooler.
     pub(super) fn new(pool: PgPool, pooled: bool, limit: Duration) -> Self {
         Self {

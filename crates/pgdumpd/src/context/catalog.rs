@@ -20,7 +20,7 @@ const AT_ONCE: usize = 8;
 
 /// Targets and storages by name.
 #[derive(Debug, Clone, Default)]
-pub struct Served {
+pub struct Catalog {
     /// Each is one database.
     pub targets: BTreeMap<String, TargetConfig>,
     /// By name.
@@ -33,7 +33,7 @@ pub struct Served {
     pub servers: Arc<KnownServers>,
 }
 
-impl Served {
+impl Catalog {
     /// Finds the storage with this id: first under the name that it had when something was stored there, which is a hint
     /// alone, then under any other. None where none of the storages here has it.
     ///
@@ -79,7 +79,11 @@ impl Served {
 }
 
 /// Unfolds the configuration. Where a server cannot be asked for its databases, those known `before` stay.
-pub async fn serve(config: &Config, before: Option<&Served>, known: Arc<KnownStorages>) -> Served {
+pub async fn resolve_targets(
+    config: &Config,
+    before: Option<&Catalog>,
+    known: Arc<KnownStorages>,
+) -> Catalog {
     let mut targets = BTreeMap::new();
     let mut unlisted = BTreeSet::new();
     let mut asking = Vec::new();
@@ -117,7 +121,7 @@ pub async fn serve(config: &Config, before: Option<&Served>, known: Arc<KnownSto
             }
             Err(fault) => {
                 let reason = fault.report();
-                if before.is_some_and(|served| served.unlisted.contains(name)) {
+                if before.is_some_and(|catalog| catalog.unlisted.contains(name)) {
                     debug!(
                         target = name,
                         reason, "the server's databases cannot be listed yet"
@@ -130,7 +134,7 @@ pub async fn serve(config: &Config, before: Option<&Served>, known: Arc<KnownSto
                 }
                 unlisted.insert(name.clone());
                 let prefix = format!("{name}/");
-                let known = before.into_iter().flat_map(|served| &served.targets);
+                let known = before.into_iter().flat_map(|catalog| &catalog.targets);
                 targets.extend(
                     known
                         .filter(|(known, _)| known.starts_with(&prefix))
@@ -139,7 +143,7 @@ pub async fn serve(config: &Config, before: Option<&Served>, known: Arc<KnownSto
             }
         }
     }
-    Served {
+    Catalog {
         targets,
         storages: config.storages.clone(),
         unlisted,
