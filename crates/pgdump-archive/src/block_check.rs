@@ -155,7 +155,7 @@ fn damage(error: IndexError) -> BlockDamage {
     }
 }
 
-/// As much of the entry that owns the block as the parser looks at.
+/// The part of the block's entry that the parser reads.
 fn owner(entry: &IndexEntry) -> TocEntry {
     let text = |text: &str| Text::from_escaped(&text.replace('\0', "\u{fffd}"));
     let description = match entry.kind {

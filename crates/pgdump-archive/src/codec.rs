@@ -81,8 +81,8 @@ impl Codec {
         }
     }
 
-    /// The memory that compressing one piece takes at most beside the piece and its packed form, in bytes: what the codec
-    /// itself keeps from piece to piece.
+    /// The memory that compressing one piece takes at most beside the piece and its packed form, in bytes: what the
+    /// codec itself keeps from piece to piece.
     #[must_use]
     pub fn memory_bytes(self) -> usize {
         match (self.compression, self.level) {

@@ -9,7 +9,8 @@ pub enum CopyDamage {
     /// `\.` and two empty lines, on lines of their own, do not end it.
     #[error("its data does not end as COPY data does")]
     NoEnd,
-    /// There are more or fewer tabs than so many rows have between so many columns: a row is cut, or two run together.
+    /// There are more or fewer tabs than this many rows have between this many columns: a row is cut, or two run
+    /// together.
     #[error(
         "its {rows} rows are not whole: {columns} columns need {expected} tabs, {found} are there"
     )]

@@ -18,7 +18,7 @@ const OUT_BYTES: usize = 128 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The bytes are no stream of this compression, or its own checksum does not fit.
+    /// The bytes are not a stream of this compression, or its own checksum does not fit.
     #[error("the {compression} data is damaged: {what}")]
     Corrupt {
         /// The compression.

@@ -28,17 +28,17 @@ pub enum Event<'a> {
         /// The object's oid.
         oid: u32,
     },
-    /// Bytes of the block (or large object) at hand as they are stored, perhaps compressed; never
+    /// Bytes of the current block (or large object) as they are stored, perhaps compressed; never
     /// empty, and a slice of what was pushed.
     Data(&'a [u8]),
-    /// The large object at hand is complete.
+    /// The current large object is complete.
     LargeObjectEnd {
         /// The object's oid.
         oid: u32,
         /// The bytes that [`Event::Data`] gave for it.
         stored_bytes: u64,
     },
-    /// The data block at hand is complete.
+    /// The current data block is complete.
     DataEnd {
         /// The entry whose data this was.
         dump_id: DumpId,

@@ -36,7 +36,7 @@ pub struct IndexEntry {
     pub kind: DataKind,
     /// The rows of COPY data that ends as COPY data does; unknown for INSERT commands.
     pub rows: Option<u64>,
-    /// How many large objects there are; none for a table.
+    /// How many large objects there are; `None` for a table.
     pub large_objects: Option<u64>,
     /// The size of the data without compression, in bytes: COPY's end marker included.
     pub raw_bytes: u64,

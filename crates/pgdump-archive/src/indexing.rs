@@ -180,7 +180,7 @@ impl IndexingParser {
         self.parser.position()
     }
 
-    /// What has been counted of the block at hand, which is not among the [entries](Self::entries) yet.
+    /// What has been counted of the current block, which is not among the [entries](Self::entries) yet.
     #[must_use]
     pub fn so_far(&self) -> SoFar {
         let open = self.watch.at.is_some();
@@ -208,9 +208,9 @@ struct Watch {
     decoder: Option<Decoder>,
     tally: Tally,
     signs: Signs,
-    /// The entry whose block is at hand, and what it holds.
+    /// The entry whose block is being read, and what it holds.
     at: Option<(DumpId, DataKind)>,
-    /// The stored bytes of the block at hand, so far.
+    /// The stored bytes of the current block, so far.
     block: Checksummer,
     block_start: u64,
     /// Where the bytes that are read now begin in the archive, and how many of them were hashed.
@@ -309,7 +309,7 @@ impl Watch {
     }
 
     fn end_block(&mut self, input: &[u8], stored_bytes: u64, end_offset: u64) {
-        // The block's last byte is in the input at hand, or the block would have ended before.
+        // The block's last byte is in the current input, or the block would have ended before.
         let used = usize::try_from(end_offset.saturating_sub(self.input_start));
         self.hash(input, used.unwrap_or(input.len()).min(input.len()));
         let offset = mem::replace(&mut self.block_start, end_offset);

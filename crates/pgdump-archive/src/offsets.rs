@@ -11,7 +11,7 @@ pub enum FillOffsetsError {
     /// The bytes are not those that the index was made of.
     #[error("the header and table of contents are not those of the index")]
     OtherHead,
-    /// The bytes are no header and table of contents.
+    /// The bytes are not a header and table of contents.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// An offset does not fit the archive.

@@ -84,7 +84,7 @@ impl Parser {
     ///
     /// # Errors
     ///
-    /// Whatever shows that this is no archive that can be read. The events before it were given
+    /// Whatever shows that this is not a readable archive. The events before it were given
     /// to `sink`. Every later call returns the same error.
     pub fn push(
         &mut self,

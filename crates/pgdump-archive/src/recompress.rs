@@ -24,7 +24,7 @@ mod piece;
 /// What a step of a piece counts for beside its raw bytes: many small streams fill a piece too.
 const STEP_BYTES: usize = 128;
 
-/// Why an archive cannot be compressed anew.
+/// Why an archive cannot be compressed again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecompressError {
@@ -42,7 +42,7 @@ pub enum RecompressError {
     },
 }
 
-/// How to compress an archive anew.
+/// How to compress an archive again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recompression {
@@ -119,7 +119,7 @@ impl Recompressor {
     ///
     /// # Errors
     ///
-    /// Whatever shows that this is no archive that can be read, or that it cannot be compressed
+    /// Whatever shows that this is not a readable archive, or that it cannot be compressed
     /// so. Every later call returns the same error.
     pub fn push(
         &mut self,
@@ -193,13 +193,13 @@ struct Splitter {
     ready: VecDeque<Piece>,
     sequence: u64,
     piece: Piece,
-    /// The stream at hand, if there is one.
+    /// The current stream, if there is one.
     open: Option<Stream>,
     tally: Tally,
     failed: Option<RecompressError>,
 }
 
-/// The part of a stream that is in the piece at hand.
+/// The part of a stream that is in the current piece.
 struct Stream {
     /// Where in the piece's raw bytes it begins.
     start: usize,
@@ -226,7 +226,7 @@ impl Splitter {
         }
     }
 
-    /// Adds data that goes beyond the piece at hand.
+    /// Adds data that does not fit into the current piece.
     #[cold]
     fn fill(&mut self, mut bytes: &[u8]) {
         if self.failed.is_some() {
@@ -319,7 +319,7 @@ impl Splitter {
         self.open = Some(Stream { start, first: true });
     }
 
-    /// Ends the fragment at hand, if there is one, and says whether the next one of its stream
+    /// Ends the current fragment, if there is one, and says whether the next one of its stream
     /// would be the first.
     fn end_fragment(&mut self, last: bool) -> bool {
         let Some(Stream { start, first }) = self.open.take() else {
@@ -342,7 +342,7 @@ impl Splitter {
         }
     }
 
-    /// The piece at hand is ready.
+    /// The current piece is ready.
     fn cut(&mut self) {
         let next = Piece::new(self.how.codec.piece_bytes());
         let mut piece = mem::replace(&mut self.piece, next);

@@ -128,8 +128,8 @@ impl Toc {
     /// by a function, be it through a view.
     ///
     /// A cast between PostgreSQL's own types comes with every table, or if a function of the archive
-    /// makes it, with every function. With an expression come the functions, types, sequences and text search objects that its constants name with
-    /// their schemas: `nextval(('shop.numbers'::text)::regclass)`.
+    /// makes it, with every function. With an expression come the functions, types, sequences and text search objects
+    /// that its constants name with their schemas: `nextval(('shop.numbers'::text)::regclass)`.
     ///
     /// The index behind a key or an exclusion has no entry of its own. With the constraint come the
     /// functions, operators, operator classes, collations and types that its definition names, and

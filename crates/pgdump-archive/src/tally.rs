@@ -7,7 +7,7 @@ use crate::{Checksum, DataKind, TocEntry};
 
 /// The end of COPY data: its marker, which ends a row before it, and pg_dump's two empty lines.
 const COPY_END: &[u8] = b"\n\\.\n\n\n";
-/// The newlines of the marker and the empty lines, which are no rows.
+/// The newlines of the marker and the empty lines, which are not rows.
 const COPY_END_NEWLINES: u64 = 3;
 
 /// What can be counted while raw data passes in order.
@@ -59,7 +59,7 @@ impl Tally {
         self.raw_bytes
     }
 
-    /// The large object at hand ends.
+    /// The current large object ends.
     pub(crate) fn end_object(&mut self) {
         self.checksum.add(&self.object_bytes.to_le_bytes());
         self.large_objects += 1;
@@ -77,7 +77,7 @@ impl Tally {
 }
 
 impl Totals {
-    /// The rows of a table's data with so many newlines; `None` where they cannot be known.
+    /// The rows of a table's data with this many newlines; `None` where they cannot be known.
     fn rows(&self, is_copy: bool, newlines: u64) -> Option<u64> {
         // COPY writes a newline inside a value as \n.
         let known = is_copy && self.ends_as_copy;

@@ -47,8 +47,8 @@ pub async fn enqueue(
     })
 }
 
-/// Names the id where it is taken. By the function's own words, which are never translated (the server's language changes
-/// only the server's own messages).
+/// Names the id where it is taken. By the function's own words, which are never translated (the server's language
+/// changes only the server's own messages).
 fn refine(error: sqlx::Error, request: &BackupRequest) -> ClientError {
     let taken = error.as_database_error().is_some_and(|server| {
         server.is_unique_violation() && server.message().starts_with("a backup job with the id")

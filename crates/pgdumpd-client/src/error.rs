@@ -17,8 +17,8 @@ pub enum ClientError {
     #[error("this database has no pgdumpd queue, or one of an older version")]
     NotMigrated(#[source] sqlx::Error),
 
-    /// The database refused the request: a value is against one of its rules, the role has as many queued jobs as it may
-    /// have, or another transaction cancels the same job and has not ended.
+    /// The database refused the request: a value is against one of its rules, the role has as many queued jobs as it
+    /// may have, or another transaction cancels the same job and has not ended.
     #[error("the queue refused the request: {message}")]
     Refused {
         /// What the server said.

@@ -55,7 +55,7 @@ impl fmt::Display for JobKind {
     }
 }
 
-/// A word that is no kind of job that this version knows.
+/// A word that is not a kind of job that this version knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown kind of job \"{0}\": known are backup and copy")]
 pub struct UnknownKind(String);
@@ -113,7 +113,7 @@ impl fmt::Display for JobState {
     }
 }
 
-/// A word that is no state.
+/// A word that is not a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown state \"{0}\": known are queued, running, succeeded, failed and cancelled")]
 pub struct UnknownState(String);
@@ -183,7 +183,7 @@ pub struct JobStatus {
     pub bytes_stored: Option<i64>,
     /// When the attempt will probably end.
     pub estimated_end: Option<DateTime<Utc>>,
-    /// 1 for the next job of its target; none unless the job is queued and due.
+    /// 1 for the next job of its target; `None` unless the job is queued and due.
     pub queue_position: Option<i64>,
     /// Why a queued job waits.
     pub waits_because: Option<String>,

@@ -85,10 +85,10 @@ impl Watch {
     /// one, last the one that says how the job ended. None after that, and at once where no job of this id
     /// is visible to the session's user, or no longer is.
     ///
-    /// The future may be dropped: no change is lost, and the next call goes on.
+    /// The future may be dropped: no change is lost, and the next call continues.
     ///
     /// # Errors
-    /// See [`ClientError`]. The watch can go on after an error.
+    /// See [`ClientError`]. The watch can continue after an error.
     pub async fn next(&mut self) -> Result<Option<JobStatus>, ClientError> {
         while !self.over {
             self.listen().await;
@@ -132,12 +132,12 @@ impl Watch {
                 return;
             };
             match tokio::time::timeout_at(ask_at, listener.try_recv()).await {
-                // Those that follow are read meanwhile, and are no further reason to ask.
+                // Those that follow are read meanwhile, and are not a further reason to ask.
                 Ok(Ok(Some(_))) => {
                     let soonest = self.heed_at.max(Instant::now());
                     self.ask_at = self.ask_at.min(soonest);
                 }
-                // The connection is lost: what it would have told may have happened already.
+                // The connection is lost: what it would have reported may have happened already.
                 Ok(Ok(None) | Err(_)) => {
                     self.listener = None;
                     self.ask_at = Instant::now();
@@ -156,7 +156,7 @@ impl Watch {
         self.listen_after = Instant::now() + LISTEN_AGAIN;
         let listener = tokio::time::timeout(LISTEN_TIMEOUT, open_listener(&self.pool)).await;
         self.listener = listener.ok().and_then(Result::ok);
-        // What changed before it listened, nobody tells.
+        // Changes from before it listened are not reported.
         self.ask_at = Instant::now();
     }
 

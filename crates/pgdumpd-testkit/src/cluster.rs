@@ -152,28 +152,43 @@ impl Cluster {
         let sql = |sql: String| AssertSqlSafe(sql);
         // Ends with this connection, also where the preparation panics.
         let lock = format!("SELECT pg_advisory_lock(hashtext('{template}'))");
-        connection.execute(sql(lock)).await.unwrap();
+        connection
+            .execute(sql(lock))
+            .await
+            .expect("the cluster answers");
         let is_ready =
             format!("SELECT FROM pg_database WHERE datname = '{template}' AND datistemplate");
-        let ready = connection.fetch_optional(sql(is_ready)).await.unwrap();
+        let ready = connection
+            .fetch_optional(sql(is_ready))
+            .await
+            .expect("the cluster answers");
         if ready.is_none() {
             for statement in [
                 format!("DROP DATABASE IF EXISTS {template} WITH (FORCE)"),
                 format!("CREATE DATABASE {template} TEMPLATE template0"),
             ] {
-                connection.execute(sql(statement)).await.unwrap();
+                connection
+                    .execute(sql(statement))
+                    .await
+                    .expect("the cluster answers");
             }
             prepare(&Database::existing(self, &template)).await;
             let done =
                 format!("ALTER DATABASE {template} IS_TEMPLATE true ALLOW_CONNECTIONS false");
-            connection.execute(sql(done)).await.unwrap();
+            connection
+                .execute(sql(done))
+                .await
+                .expect("the cluster answers");
             // Nothing may be connected to what is copied.
             let end = format!(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{template}'"
             );
-            connection.execute(sql(end)).await.unwrap();
+            connection
+                .execute(sql(end))
+                .await
+                .expect("the cluster answers");
         }
-        connection.close().await.unwrap();
+        connection.close().await.expect("the cluster answers");
         self.database_of(&template).await
     }
 

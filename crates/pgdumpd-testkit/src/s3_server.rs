@@ -35,7 +35,7 @@ pub struct S3Server {
     pub region: String,
     /// Who may read, write and list.
     pub keys: S3Keys,
-    /// Who is known and may do nothing; none where the server is another's.
+    /// Who is known and may do nothing; `None` if the server is another's.
     pub poor_keys: Option<S3Keys>,
     buckets: Buckets,
 }

@@ -25,7 +25,7 @@ impl Bandwidth {
         self.bytes_per_second
     }
 
-    /// Reserves the next so many bytes: how long to wait before they are sent.
+    /// Reserves the next bytes, and returns how long to wait before they are sent.
     pub(crate) fn take(&self, bytes: u64) -> Duration {
         self.take_at(bytes, Instant::now())
     }

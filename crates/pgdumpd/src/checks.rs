@@ -15,10 +15,10 @@ use crate::former_database;
 use crate::queue::{KeptQuota, Queue};
 use crate::server::Target;
 
-/// One subject that does not answer must not keep the others from being told.
+/// One subject that does not answer must not keep the others from being reported.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Subjects looked at at once: those that do not answer must not add up to hours.
+/// Subjects checked concurrently: those that do not answer must not add up to hours.
 const AT_ONCE: usize = 8;
 
 /// What was found, subject by subject.

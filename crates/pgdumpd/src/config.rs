@@ -45,7 +45,7 @@ pub use remote::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3, U
 pub use secrets::Secret;
 pub use sources::{DEFAULT_FILE, Sources};
 
-/// Everything that the daemon was told.
+/// The daemon's whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where the queue lives.
@@ -188,7 +188,8 @@ pub struct TargetConfig {
     pub schedule: Option<Schedule>,
     /// How many backups of each set of filters stay, at least 1; all, if none.
     pub keep_last: Option<u32>,
-    /// How many partial backups stay over all sets of filters, of each producer; none: as [`crate::retention::Rules`] says.
+    /// How many partial backups stay over all sets of filters, of each producer; none: as [`crate::retention::Rules`]
+    /// says.
     pub keep_partial: Option<u32>,
     /// Who can read its backups; whoever can read the storage, if none.
     pub encryption: Option<EncryptionConfig>,
@@ -207,7 +208,7 @@ impl TargetConfig {
 pub struct EncryptionConfig {
     /// The public keys.
     pub encrypt_to: Recipients,
-    /// Whether the manifest tells what is in a backup.
+    /// Whether the manifest shows what is in a backup.
     pub manifest: ManifestForm,
 }
 

@@ -32,10 +32,10 @@ use watchdog::Pulse;
 
 /// Between two tries to reach the queue at the start.
 const RECONNECT: Duration = Duration::from_secs(3);
-/// How often it is said that the queue is still not reached.
+/// How often a warning reports that the queue is still not reached.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is stopped.
 ///
 /// `reload` is the configuration file to read again at SIGHUP.
 ///
@@ -56,7 +56,8 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         catalog,
     ));
     introduce(&services).await;
-    // Before the first check, which would else find that no daemon is alive. The task that goes on from here logs failures.
+    // Before the first check, which would otherwise find that no daemon is alive. The task that takes over from here
+    // logs failures.
     let _ = registration::register(&services, false).await;
 
     let claiming = Arc::new(Pulse::new());
@@ -106,7 +107,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Connects to the queue and asks which storages it knows, waiting while it cannot be reached; none when told to stop
+/// Connects to the queue and asks which storages it knows, waiting while it cannot be reached; `None` if stopped
 /// meanwhile.
 ///
 /// # Errors

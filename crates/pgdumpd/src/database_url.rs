@@ -53,7 +53,7 @@ enum TlsMode {
     VerifyFull,
 }
 
-/// A text that is no database address. Its text never contains a value from the address, only names.
+/// A text that is not a database address. Its text never contains a value from the address, only names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DatabaseUrlError(String);
@@ -102,8 +102,8 @@ impl DatabaseUrl {
         }
     }
 
-    /// The same address, whose password is read from this file at each connect. Where the file cannot be read, or holds more
-    /// than one line, the password that is known is used.
+    /// The same address, whose password is read from this file at each connect. Where the file cannot be read, or holds
+    /// more than one line, the password that is known is used.
     #[must_use]
     pub fn with_password_file(self, path: PathBuf) -> Self {
         Self {

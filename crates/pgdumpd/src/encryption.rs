@@ -18,7 +18,7 @@ pub const CHUNK_BYTES: u64 = 64 << 10;
 /// The same chunk as it is stored: with its tag.
 pub const SEALED_CHUNK_BYTES: u64 = CHUNK_BYTES + 16;
 
-/// Whether the manifest of an encrypted backup tells what is in the backup.
+/// Whether the manifest of an encrypted backup shows what is in the backup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ManifestForm {

@@ -105,7 +105,7 @@ impl Error for Fault {
     }
 }
 
-/// An error's text with its causes, outermost first, separated by `: `. What a server said is told once, in its
+/// An error's text with its causes, outermost first, separated by `: `. What a server said is included once, in its
 /// own words alone.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();

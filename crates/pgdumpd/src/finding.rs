@@ -12,13 +12,13 @@ use crate::fault::Fault;
 pub enum Severity {
     /// As it should be.
     Ok,
-    /// Works, but a person should look.
+    /// Works, but a person should check it.
     Warning,
     /// A backup would fail, or leave something out.
     Error,
 }
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// How bad.
@@ -47,7 +47,7 @@ impl Finding {
         Self::new(Severity::Ok, "ok".into(), what.into())
     }
 
-    /// Works, but a person should look.
+    /// Works, but a person should check it.
     pub fn warning(code: impl Into<Cow<'static, str>>, what: impl Into<String>) -> Self {
         Self::new(Severity::Warning, code.into(), what.into())
     }

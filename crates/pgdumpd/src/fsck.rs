@@ -1,9 +1,9 @@
 //! The check of everything: rows against objects against manifests against unfinished uploads.
 //!
 //! A storage is listed first and the queue asked after that: an attempt notes its key before it stores anything, so
-//! whatever was listed is known by then. What was stored or deleted between the two looks like a fault, so whatever is
-//! found is looked at twice. `judge` holds the rules, `repair` looks at each thing once more before it touches it,
-//! `rebuild` makes the rows of a lost queue anew.
+//! whatever was listed is known by then. What was stored or deleted between the two looks like a fault, so every
+//! finding is checked twice. `judge` holds the rules, `repair` checks each object once more before it touches it,
+//! `rebuild` recreates the rows of a lost queue.
 
 mod finding;
 mod judge;
@@ -24,21 +24,21 @@ use crate::finding::Severity;
 use crate::queue::{Queue, QueueError};
 use crate::store::{Listed, Name, PartKind, Storage};
 
-/// Why a storage was not judged.
+/// Why a storage was not checked.
 #[derive(Debug, thiserror::Error)]
 pub enum ExamineError {
     /// The storage cannot be listed or read.
     #[error(transparent)]
     Storage(#[from] Fault),
-    /// The queue cannot be asked, so that no storage can be judged.
+    /// The queue cannot be queried, so no storage can be checked.
     #[error(transparent)]
     Queue(#[from] QueueError),
 }
 
-/// Looks at a storage and judges it; what is younger than `safe_age` is on its way.
+/// Checks a storage; what is younger than `safe_age` counts as in progress.
 ///
-/// What is found is looked at again, with all else: a daemon may have stored or deleted a backup between the look at
-/// the storage and the one at the queue. Found twice, it is told.
+/// If there are findings, everything is read a second time: a daemon may have stored or deleted a backup after the
+/// storage was read and before the queue was. Only findings of both readings are reported.
 ///
 /// # Errors
 /// See [`ExamineError`].
@@ -69,7 +69,7 @@ async fn examine_once(
     Ok(judge(queue.id(), &contents, &audit, age))
 }
 
-/// Looks at everything in a storage, and reads the manifests of one queue.
+/// Lists everything in a storage, and reads the manifests of one queue.
 ///
 /// # Errors
 /// The storage's.

@@ -10,7 +10,7 @@ pub enum Globals {
 }
 
 impl Globals {
-    /// Those of this name; none for `none`.
+    /// Those of this name; `None` for `none`.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "without-passwords" => Some(Self::WithoutPasswords),

@@ -1,6 +1,6 @@
 //! One job, from its claim to its end.
 //!
-//! `backup` takes the steps in order; `heartbeat` renews the lease beside it and throws the `cancel` cancel;
+//! `backup` takes the steps in order; `heartbeat` renews the lease beside it and requests the `cancel`;
 //! whatever happens, the job ends here with one outcome written to its row.
 
 mod abort;

@@ -1,4 +1,4 @@
-//! Signals, the two stages of stopping, and what systemd is told.
+//! Signals, the two stages of stopping, and notifications to systemd.
 //!
 //! The first SIGTERM or SIGINT drains: nothing more is claimed and what runs may finish. The second, or
 //! the end of `drain_timeout`, stops: dumps are stopped and their jobs are returned. SIGHUP reloads.
@@ -78,7 +78,7 @@ impl Lifecycle {
     }
 }
 
-/// Tells systemd (where it listens) what the daemon does. A lost notification harms nothing.
+/// Notifies systemd (if it listens) of what the daemon does. A lost notification harms nothing.
 pub fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         warn!(%error, "systemd could not be notified");

@@ -26,7 +26,7 @@ use ownership::Schema;
 /// behind a waiting ALTER TABLE waits no longer than this.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// Of the transaction, not of the session: what others created in `public` must neither run nor be bound for ever.
+/// Of the transaction, not of the session: what others created in `public` must neither run nor be bound forever.
 const SAFE_PATH: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
 
 /// How often, and with which pauses, that is tried again.

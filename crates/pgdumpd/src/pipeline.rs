@@ -1,5 +1,5 @@
 //! The stages between dump and storage: what comes from pg_dump is parsed, counted and hashed on a thread of
-//! its own, compressed on more and encrypted where that is asked for, and goes on to the storage, with back-pressure
+//! its own, compressed on more and encrypted where that is asked for, and is sent to the storage, with back-pressure
 //! all the way.
 //!
 //! ```text
@@ -166,7 +166,7 @@ pub async fn run(
     }
 }
 
-/// What the reading thread receives. A channel that closes without `End` is no end.
+/// What the reading thread receives. A channel that closes without `End` does not count as an end.
 enum Message {
     Bytes(Bytes),
     End,

@@ -37,11 +37,11 @@ use crate::store::{Manifest, ObjectKey, Storage};
 /// A backup with what its manifest says of it.
 #[derive(Debug)]
 pub struct Stored {
-    /// Where it lies.
+    /// Where it is.
     pub storage: Storage,
     /// What it is.
     pub manifest: Manifest,
-    /// Where its tables lie; none where the manifest does not say.
+    /// Where its tables are; `None` if the manifest does not say.
     pub index: Option<Index>,
     /// Why the index that the manifest has is of no use.
     pub index_damage: Option<Fault>,
@@ -49,7 +49,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The backup whose archive lies under this key; none if there is no manifest.
+    /// The backup whose archive is under this key; `None` if there is no manifest.
     ///
     /// # Errors
     /// The storage's, and `manifest_invalid` or `manifest_newer`.
@@ -94,7 +94,7 @@ impl Stored {
         self.manifest.encryption.is_some() && self.identities.is_none()
     }
 
-    /// What decrypts it; none where it is not encrypted.
+    /// What decrypts it; `None` if it is not encrypted.
     fn needed_identities(&self) -> Result<Option<Arc<Identities>>, Fault> {
         let Some(encryption) = &self.manifest.encryption else {
             return Ok(None);
@@ -115,8 +115,8 @@ impl Stored {
         self.identities.clone().ok_or_else(needed).map(Some)
     }
 
-    /// The newest backup of this id that the storage holds and that can be read, and why others cannot be: one of them may
-    /// be newer.
+    /// The newest backup of this id that the storage holds and that can be read, and why others cannot be: one of them
+    /// may be newer.
     ///
     /// # Errors
     /// When the storage cannot be listed.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::store::Filters;
 
-/// Backups that can stand for one another: of one database, with the same filters, asked for by the same producer. A part of
-/// a database never pushes out a backup of the whole, nor does anybody's backup that of somebody else.
+/// Backups that can stand for one another: of one database, with the same filters, asked for by the same producer. A
+/// part of a database never pushes out a backup of the whole, nor does anybody's backup that of somebody else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
     owner: Owner,
@@ -17,7 +17,7 @@ pub struct Scope {
 /// Whose backup, and of what.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owner {
-    /// The role that asked for it; none for the roles that act for all jobs, and the schedules with them.
+    /// The role that asked for it; `None` for the roles that act for all jobs, and the schedules with them.
     pub producer: Option<String>,
     /// What was dumped.
     pub database: DumpedDatabase,
@@ -70,16 +70,16 @@ pub enum Standing {
 pub struct Rules {
     /// How many good backups of each scope stay; 0 means 1.
     pub keep_last: u32,
-    /// How many partial ones stay of each owner, whatever their filters. None: [`DEFAULT_PARTIAL`] times `keep_last` of a
-    /// producer, which could fill the storage with one set of filters after another, and all of the others.
+    /// How many partial ones stay of each owner, whatever their filters. None: [`DEFAULT_PARTIAL`] times `keep_last` of
+    /// a producer, which could fill the storage with one set of filters after another, and all of the others.
     pub keep_partial: Option<u32>,
 }
 
 /// How many times `keep_last` partial backups of a producer stay, if nothing else is said.
 const DEFAULT_PARTIAL: u32 = 10;
 
-/// Why a backup may go: these, which are newer, are kept in its place, by their indices. It goes only while all of them are
-/// still stored.
+/// Why a backup may go: these, which are newer, are kept in its place, by their indices. It goes only while all of them
+/// are still stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grounds {
     /// As many as the rule demands.
@@ -97,8 +97,8 @@ impl Rules {
     /// Says for each backup why it may go, if it may. `newest_first` holds everything that may be deleted, and nothing
     /// else, in the queue's order.
     ///
-    /// The newest good whole backup of a scope always stays, and so does the newest partial one of an owner; nothing goes
-    /// that is newer than the last that is kept for it.
+    /// The newest good whole backup of a scope always stays, and so does the newest partial one of an owner; nothing
+    /// goes that is newer than the last that is kept for it.
     pub fn expired(self, newest_first: &[(Scope, Standing)]) -> Vec<Option<Grounds>> {
         let mut of_scopes: BTreeMap<&Scope, Kept> = BTreeMap::new();
         let mut of_parts: BTreeMap<&Owner, Kept> = BTreeMap::new();

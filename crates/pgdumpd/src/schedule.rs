@@ -29,7 +29,7 @@ pub struct Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Zone(Tz);
 
-/// A text that is no schedule, or one that is never due.
+/// A text that is not a schedule, or one that is never due.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSchedule {
     /// Not an expression.
@@ -92,18 +92,19 @@ impl Schedule {
         }
     }
 
-    /// The last due time that is not after `now`; none if there was none.
+    /// The last due time that is not after `now`; `None` if there was none.
     pub fn latest_due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let now = now.with_timezone(&self.zone.0);
         let due = self.cron.find_previous_occurrence(&now, true).ok()?;
         Some(due.to_utc())
     }
 
-    /// The first due time after `now`; none if there is none.
+    /// The first due time after `now`; `None` if there is none.
     pub fn next_due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let from = now.with_timezone(&self.zone.0);
         let mut next = self.cron.find_next_occurrence(&from, false).ok()?.to_utc();
-        // The search forward steps over an hour that some zones have twice, such as Casablanca's; the one back does not.
+        // The search forward steps over an hour that some zones have twice, such as Casablanca's; the one back does
+        // not.
         while let Some(earlier) = self.latest_due(next - TimeDelta::milliseconds(1))
             && now < earlier
             && earlier < next

@@ -32,7 +32,7 @@ use crate::fault::Fault;
 
 use connection::Connections;
 
-/// The oldest server that is dumped: its views tell how far a COPY is, and since when a lock is waited for.
+/// The oldest server that is dumped: its views show how far a COPY is, and since when a lock is waited for.
 pub const OLDEST_MAJOR: u32 = 14;
 
 /// By what name the session of the attempt with this lease token is known on the server.
@@ -125,7 +125,7 @@ impl Target {
         self.major
     }
 
-    /// The server's version as it tells it, such as `15.19 (Debian 15.19-1)`.
+    /// The server's version as it reports it, such as `15.19 (Debian 15.19-1)`.
     pub fn server_version(&self) -> &str {
         &self.version
     }

@@ -157,7 +157,7 @@ impl Storage {
         })
     }
 
-    /// A storage over anything that object_store knows. Its caller has settled its id: no marker is asked for it.
+    /// A storage over anything that object_store knows. Its caller has chosen its id: no marker is read for it.
     pub fn over(name: &str, id: Uuid, objects: Arc<impl ObjectStore + MultipartStore>) -> Self {
         Self::of_remote(name, id, Remote::over(name, objects))
     }
@@ -188,7 +188,7 @@ impl Storage {
         }
     }
 
-    /// Bytes that may still be written; none where there is no such limit, or none that can be asked for.
+    /// Bytes that may still be written; `None` if there is no such limit, or none that can be asked for.
     pub async fn free_space(&self) -> Option<u64> {
         let Place::Local { root, .. } = &self.place else {
             return None;
@@ -202,7 +202,7 @@ impl Storage {
         free.await.ok()
     }
 
-    /// Looks whether a dump of about this many bytes fits and leaves what the configuration reserves.
+    /// Checks that a dump of about this many bytes fits and leaves what the configuration reserves.
     ///
     /// # Errors
     /// A transient `storage_full`.
@@ -220,8 +220,9 @@ impl Storage {
         )))
     }
 
-    /// Begins an upload, in a storage that is still there. Nothing is visible under `key` until its commit. From the expected bytes an object store's
-    /// parts get their size: an upload that comes to more than twice as much may be refused before its end.
+    /// Begins an upload, in a storage that is still there. Nothing is visible under `key` until its commit. From the
+    /// expected bytes an object store's parts get their size: an upload of more than twice as much may be refused
+    /// before its end.
     ///
     /// # Errors
     /// As [`Storage::confirm`] and [`Upload::write`].
@@ -251,14 +252,14 @@ impl Storage {
 
     /// Makes a backup of a stored object: from here on it exists.
     ///
-    /// The object is looked at before and after: a daemon that lost its job without noticing may find that the
-    /// next attempt has just removed it, and then no manifest may stay. The storage, too, is confirmed before and after:
-    /// a backup in a directory that is not the storage's path any more is found by nobody.
+    /// The object is checked before and after: a daemon that lost its job without noticing may find that the
+    /// next attempt has just removed it, and then no manifest may stay. The storage, too, is confirmed before and
+    /// after: a backup in a directory that is not the storage's path any more is found by nobody.
     ///
     /// # Errors
-    /// `object_missing` when no object of that size lies under the manifest's key; `manifest_invalid`; and as
-    /// [`Storage::confirm`] and [`Upload::write`]. After an error, or a cancelled call, it is unknown whether the manifest exists:
-    /// [`Storage::find_backup`] tells.
+    /// `object_missing` when no object of that size is under the manifest's key; `manifest_invalid`; and as
+    /// [`Storage::confirm`] and [`Upload::write`]. After an error, or a cancelled call, it is unknown whether the
+    /// manifest exists: [`Storage::find_backup`] finds out.
     pub async fn write_manifest(
         &self,
         manifest: &Manifest,

@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::LogConfig;
 
-/// The value of `event` on the lines that tell a backup's progress.
+/// The value of `event` on the lines that report a backup's progress.
 ///
 /// Written `event = %BACKUP_PROGRESS`: without the `%`, text would put it in quotes.
 pub const BACKUP_PROGRESS: &str = "BACKUP_PROGRESS";
@@ -40,7 +40,7 @@ pub enum TelemetryError {
     Twice(#[from] TryInitError),
 }
 
-/// How lines look.
+/// The format of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Json,

@@ -33,10 +33,10 @@ enum At {
     /// The magic number and the two bytes that say how long the header is.
     #[default]
     Start,
-    /// The rest of the header: so many bytes.
+    /// The rest of the header, of this many bytes.
     Header(usize),
     BlockSize,
-    /// A block of so many bytes, which may be stored as it is.
+    /// A block of this many bytes, which may be stored as it is.
     Block {
         bytes: usize,
         stored: bool,

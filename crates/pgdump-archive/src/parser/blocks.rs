@@ -39,12 +39,12 @@ enum At {
     Data(usize),
 }
 
-/// The block at hand, or the one before.
+/// The current block, or the one before.
 #[derive(Default)]
 struct Block {
     entry: usize,
     stored_bytes: u64,
-    /// The oid of the large object at hand and its stored bytes.
+    /// The oid of the current large object and its stored bytes.
     object: Option<(u32, u64)>,
 }
 

@@ -4,7 +4,7 @@ use crate::{ArchiveError, Bound};
 
 /// Why a value could not be read.
 pub(super) enum Stop {
-    /// The bytes at hand end too early: read again when there are this many, and not before.
+    /// The buffered bytes end too early: read again when there are this many, and not before.
     Need(usize),
     /// No more bytes will help.
     Fail(ArchiveError),
@@ -16,7 +16,7 @@ impl From<ArchiveError> for Stop {
     }
 }
 
-/// A place in the bytes at hand. Values are borrowed, so that nothing is allocated before all
+/// A place in the buffered bytes. Values are borrowed, so that nothing is allocated before all
 /// values of a group are there.
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
@@ -40,7 +40,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Lets no more than `room` bytes be read: so many are left of `limit`.
+    /// Lets no more than `room` bytes be read: what is left of `limit`.
     pub(super) fn with_room(mut self, room: usize, limit: usize) -> Self {
         self.room = (room, limit);
         self

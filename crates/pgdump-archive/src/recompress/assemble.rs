@@ -184,7 +184,7 @@ impl Assembler {
         self.archive_bytes
     }
 
-    /// What has been counted of the block at hand, which is not among the [entries](Self::entries) yet.
+    /// What has been counted of the current block, which is not among the [entries](Self::entries) yet.
     #[must_use]
     pub fn so_far(&self) -> SoFar {
         let open = self.at.is_some();

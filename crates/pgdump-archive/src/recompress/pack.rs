@@ -43,7 +43,7 @@ impl Packer {
         Ok(Self { codec })
     }
 
-    /// Compresses a text by itself and gives the size that it came to: to see what a codec makes of
+    /// Compresses a text by itself and returns its compressed size: to see what a codec makes of
     /// a sample, and how long it takes.
     ///
     /// # Errors

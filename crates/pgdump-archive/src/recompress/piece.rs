@@ -19,7 +19,7 @@ pub struct Piece {
     pub(super) steps: Vec<Step>,
     /// What the steps count for, in bytes.
     pub(super) weight: usize,
-    /// What raw bytes and steps may come to together.
+    /// The most that raw bytes and steps may take together.
     pub(super) limit: usize,
 }
 

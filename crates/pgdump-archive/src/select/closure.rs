@@ -23,7 +23,7 @@ pub(super) struct Closure<'a> {
     classes: Vec<OperatorClass>,
     kept: Vec<bool>,
     wanted: Vec<bool>,
-    /// Entries that are kept, and whose neighbours have not been looked at.
+    /// Entries that are kept, and whose neighbours have not been visited.
     pending: Vec<usize>,
     looked_up: LookedUp<'a>,
     /// Operators that are not kept and that a text may mean, if values of their operands' types are there.

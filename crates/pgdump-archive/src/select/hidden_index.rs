@@ -1,4 +1,4 @@
-//! The index behind a key or an exclusion: it has no entry of its own, and pg_dump tells nothing of what it needs.
+//! The index behind a key or an exclusion: it has no entry of its own, and pg_dump does not say what it needs.
 
 use std::collections::HashMap;
 

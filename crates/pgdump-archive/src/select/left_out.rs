@@ -45,7 +45,7 @@ pub enum Reason {
     Rule,
     /// A table that inherits from a selected one, which is read together with it.
     Child,
-    /// It would publish the table anew.
+    /// It would publish the table again.
     Publication,
     /// It would connect to another server.
     Subscription,

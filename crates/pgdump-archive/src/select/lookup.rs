@@ -1,4 +1,4 @@
-//! Finds a table by its name, or tells what else there is.
+//! Finds a table by its name, or returns what else there is.
 
 use super::{SelectError, TableName, role};
 use crate::{Text, Toc, TocEntry};

@@ -12,7 +12,7 @@ use super::role;
 use super::tokens::{Token, after, is_word, tokens};
 use crate::TocEntry;
 
-/// Strings within strings within … that are looked into.
+/// Strings within strings within … that are read.
 const MAX_DEPTH: usize = 4;
 
 /// A function whose search path has more schemas is taken for one without a search path.
@@ -248,8 +248,8 @@ fn nearest<'n>(
     (!found.is_empty()).then_some(found)
 }
 
-/// The schemas in which the function's names are looked for first: its own, and those of its `SET search_path`. None
-/// where its text may set another.
+/// The schemas in which the function's names are looked for first: its own, and those of its `SET search_path`. `None`
+/// if its text may set another.
 fn scope<'t>(function: &'t TocEntry, tokens: &'t [Token<'_>]) -> Vec<&'t [u8]> {
     let setting = after(tokens, &["set", "search_path"]);
     let text = function.definition_bytes();

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::tokens::Token;
 
-/// Brackets within brackets that are told apart.
+/// Brackets within brackets that are distinguished.
 const MAX_DEPTH: usize = 256;
 
 /// The positions of words that name relations, in order, if there are any of these names. A word that a period follows

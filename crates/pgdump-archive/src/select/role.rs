@@ -12,13 +12,13 @@ pub(super) fn is_note(entry: &TocEntry) -> bool {
     matches!(text(entry), "COMMENT" | "SECURITY LABEL" | "ACL")
 }
 
-/// Whether it has a text that PostgreSQL does not look into.
+/// Whether it has a text that PostgreSQL does not parse.
 pub(super) fn has_text(entry: &TocEntry) -> bool {
     matches!(text(entry), "FUNCTION" | "PROCEDURE")
 }
 
-/// Whether its text names what it needs, each name with its schema, and pg_dump says nothing of that: the index behind a
-/// key or an exclusion, an operator's commutator and negator.
+/// Whether its text names what it needs, each name with its schema, and pg_dump says nothing of that: the index behind
+/// a key or an exclusion, an operator's commutator and negator.
 pub(super) fn names_its_needs(entry: &TocEntry) -> bool {
     matches!(text(entry), "CONSTRAINT" | "OPERATOR")
 }

@@ -1,6 +1,6 @@
 //! The words of an SQL text, as PostgreSQL's own lexer splits it.
 //!
-//! Any bytes are taken: what has no end goes on to the end of the text.
+//! Any bytes are taken: what has no end extends to the end of the text.
 
 use std::borrow::Cow;
 

@@ -41,7 +41,7 @@ impl Head {
     }
 }
 
-/// Reads a request's head; none where the client closes before one.
+/// Reads a request's head; `None` if the client closes before one.
 pub(super) async fn read_head(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Head>> {
     let mut text = Vec::new();
     while !text.ends_with(b"\r\n\r\n") {

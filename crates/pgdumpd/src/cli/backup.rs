@@ -83,11 +83,11 @@ impl Which {
     }
 }
 
-/// What became of a look at a backup.
+/// The result of working with a backup.
 pub(super) enum Looked {
-    /// What was asked for was done, or cannot be.
+    /// The request was done, or cannot be.
     Done(Exit),
-    /// It is damaged in this storage, which was told.
+    /// It is damaged in this storage, which was reported.
     Damaged,
 }
 
@@ -99,13 +99,13 @@ fn report_gone(stored: &Stored, error: &anyhow::Error) {
     ));
 }
 
-/// Where a backup is stored, and was not looked for yet.
+/// Where a backup is stored, and was not tried yet.
 struct Copies {
     id: Uuid,
     queue: Option<Queue>,
     storage: Option<Storage>,
     rows: VecDeque<CopyRow>,
-    /// Whether the backup is damaged in a storage that was looked at.
+    /// Whether the backup is damaged in a storage that was read.
     is_damaged: bool,
     first_error: Option<anyhow::Error>,
 }
@@ -158,7 +158,7 @@ impl Copies {
         None
     }
 
-    /// What is noted, and has no manifest where it should lie: deleted a moment ago, or damaged.
+    /// What is noted, and has no manifest where it should be: deleted a moment ago, or damaged.
     async fn missing(&mut self, row: &CopyRow) {
         let noted = match &self.queue {
             Some(queue) => queue.copies_of(self.id).await,
@@ -181,7 +181,7 @@ impl Copies {
         }
     }
 
-    /// Goes on to the next one, because of this error; of several the first one counts.
+    /// Continues with the next one, because of this error; of several the first one counts.
     fn pass_over(&mut self, storage: &str, error: anyhow::Error) {
         watch::eprintln_line(&format!("storage \"{storage}\": {}", chain(error.as_ref())));
         let is_first_damage = is_damage(&error) && !self.is_damaged;
@@ -202,7 +202,7 @@ impl Copies {
         }
     }
 
-    /// How the command ends where no storage is left, and the best of them came to this.
+    /// How the command ends if no storage is left, given the best result of them.
     fn end(self, done: Option<Exit>) -> anyhow::Result<Exit> {
         match (done, self.first_error) {
             (None, Some(error)) if !self.is_damaged || is_damage(&error) => Err(error),

@@ -37,7 +37,7 @@ const STOPPING: Duration = Duration::from_secs(30);
 struct Found {
     storage: Storage,
     key: ObjectKey,
-    /// The queue that has a row of it; none where it was not asked.
+    /// The queue that has a row of it; `None` if it was not asked.
     queue: Option<Queue>,
 }
 
@@ -86,7 +86,7 @@ impl Found {
     }
 }
 
-/// From every storage. The request is written first: what is stored of this backup later, and what lies in a storage that
+/// From every storage. The request is written first: what is stored of this backup later, and what is in a storage that
 /// is away, is deleted by the daemons.
 async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit> {
     let queue = queue_pool::queue(&config.queue).await?;
@@ -127,7 +127,7 @@ async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit
     })
 }
 
-/// Every place where a backup may lie.
+/// Every place where a backup may be.
 struct Search<'a> {
     config: &'a Config,
     queue: &'a Queue,
@@ -215,7 +215,7 @@ impl Search<'_> {
     }
 }
 
-/// Says what stays for now, on standard error.
+/// Reports what stays for now, on standard error.
 fn report_left(storage: &str, noted: bool, yes: bool, why: &str) {
     let may = if noted {
         "it stays"

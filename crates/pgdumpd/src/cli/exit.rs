@@ -1,4 +1,4 @@
-//! Exit codes, and how an error is told.
+//! Exit codes, and how an error is printed.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ pub(super) enum Exit {
     CheckFailed = 6,
     /// Some of it is done or checked, all of that is good, and some could not be.
     Incomplete = 7,
-    /// Ctrl-C ended a wait; the job goes on.
+    /// Ctrl-C ended a wait; the job continues.
     Interrupted = 130,
 }
 
@@ -65,13 +65,13 @@ pub(super) fn is_damage(error: &anyhow::Error) -> bool {
     faults.any(|fault| DAMAGE.contains(&fault.code()))
 }
 
-/// Tells an error on standard error, with its causes and the advice that any of them has.
+/// Prints an error on standard error, with its causes and the advice that any of them has.
 pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_closed_output) {
         return ExitCode::from(1);
     }
     let mut stderr = std::io::stderr().lock();
-    // Nobody is left to be told when standard error is closed.
+    // Nobody reads it if standard error is closed.
     let why = crate::fault::chain(error.as_ref());
     let _ = writeln!(stderr, "pgdumpd: {}", printable(&why));
     if let Some(hint) = error.chain().find_map(hint_of) {

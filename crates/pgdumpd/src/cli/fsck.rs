@@ -98,7 +98,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     })
 }
 
-/// What is said in the end.
+/// What is printed at the end.
 #[derive(Default)]
 struct Report {
     storages: Vec<(String, StorageReport)>,
@@ -106,7 +106,7 @@ struct Report {
     away: Vec<(String, String)>,
     /// Backups in storages that are not in this configuration, by the storages' names.
     elsewhere: BTreeMap<String, i64>,
-    /// What came of each finding's remedy, by its place.
+    /// The result of each finding's repair, by its place.
     repaired: BTreeMap<(usize, usize), Result<Repaired, Fault>>,
 }
 

@@ -15,8 +15,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long one statement of a command may take, by the server's watch: a person has given up by then.
 const STATEMENT_TIMEOUT: &str = "30s";
 
-/// How often the server looks whether a command that waits for it is still there. PostgreSQL knows this on Linux alone, hence not
-/// as a start-up parameter, which would be refused elsewhere.
+/// How often the server checks whether a command that waits for it is still connected. PostgreSQL knows this on Linux
+/// alone, hence not as a start-up parameter, which would be refused elsewhere.
 const CHECK_CONNECTION: &str =
     "SELECT pg_catalog.set_config('client_connection_check_interval', '1s', false)";
 
@@ -30,8 +30,8 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
         options
             .options([
                 ("statement_timeout", STATEMENT_TIMEOUT),
-                // Lists show few rows, which lie in a cache: with the default, meant for discs that turn, the planner rather
-                // reads and sorts all rows of a large target than follow the index.
+                // Lists show few rows, which are in a cache: with the default, meant for rotating disks, the planner
+                // reads and sorts all rows of a large target instead of using the index.
                 ("random_page_cost", "1.1"),
             ])
             .options(SAFE_SESSION)

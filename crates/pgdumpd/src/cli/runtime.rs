@@ -21,8 +21,8 @@ pub(super) fn new() -> io::Result<Runtime> {
         .build()
 }
 
-/// Each thread is made when something that blocks finds none idle. Were there fewer than may block, parts that are being
-/// sent could hold all of them, and wait for one that looks up their server's name.
+/// Each thread is made when something that blocks finds none idle. Were there fewer than may block, parts that are
+/// being sent could hold all of them, and wait for one that looks up their server's name.
 fn most_blocking_threads() -> usize {
     let of_a_job = THREADS_OF_A_JOB + pieces_in_flight(Codec::NONE);
     // Backups, and copies.

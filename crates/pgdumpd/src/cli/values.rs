@@ -19,8 +19,8 @@ pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     })
 }
 
-/// A table's name with its schema, as SQL writes it: what is not in double quotes folds to lower case, of which PostgreSQL
-/// in UTF-8 knows the letters of ASCII alone.
+/// A table's name with its schema, as SQL writes it: what is not in double quotes folds to lower case, of which
+/// PostgreSQL in UTF-8 knows the letters of ASCII alone.
 pub(super) fn table_name(text: &str) -> Result<TableName, String> {
     let refuse = || {
         format!(

@@ -69,7 +69,7 @@ pub(super) async fn follow(
     Ok(exit_of(&status))
 }
 
-/// The exit code that tells a job's state.
+/// The exit code for a job's state.
 pub(super) fn exit_of(status: &JobStatus) -> Exit {
     match status.state {
         JobState::Failed => Exit::Failed,
@@ -80,6 +80,6 @@ pub(super) fn exit_of(status: &JobStatus) -> Exit {
 
 pub(super) fn eprintln_line(text: &str) {
     use std::io::Write;
-    // Nobody is left to be told when standard error is closed.
+    // Nobody reads it if standard error is closed.
     let _ = writeln!(std::io::stderr(), "pgdumpd: {}", out::printable(text));
 }

@@ -13,7 +13,7 @@ use super::origin::Origin;
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// The file that was read; none if there was none.
+    /// The file that was read; `None` if there was none.
     pub file: Option<PathBuf>,
     /// Every effective value, without secrets.
     pub entries: Vec<Entry>,

@@ -14,9 +14,9 @@ pub struct ConfigError {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The key, such as `daemon.lease`; empty if no single key is to blame.
+    /// The key, such as `daemon.lease`; empty if the problem is not of a single key.
     pub key: String,
-    /// Where the offending value came from; none if there is no value.
+    /// Where the offending value came from; `None` if there is no value.
     pub origin: Option<Origin>,
     /// What is wrong with it and what is allowed; with the value, unless it is secret.
     pub text: String,

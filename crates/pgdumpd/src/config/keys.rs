@@ -1,5 +1,5 @@
-//! Every key of the configuration: what it holds, its default, and what is allowed. The one truth for the
-//! reader, for the unknown-key check, and for the tests of the documents.
+//! Every key of the configuration: what it holds, its default, and what is allowed. The only list for the reader, for
+//! the unknown-key check, and for the tests of the documents.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub struct Key {
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
-    /// As it would be written in a string; none where the key may be missing or is required.
+    /// As it would be written in a string; `None` if the key may be missing or is required.
     pub default: Option<&'static str>,
 }
 
@@ -237,7 +237,7 @@ pub(super) fn sections() -> Vec<&'static str> {
     sections
 }
 
-/// Whether the section's keys lie one level deeper, under a name.
+/// Whether the section's keys are one level deeper, under a name.
 pub(super) fn has_names(section: &str) -> bool {
     KEYS.iter()
         .any(|key| key.section.strip_suffix(".*") == Some(section))

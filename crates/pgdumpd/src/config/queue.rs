@@ -6,7 +6,7 @@ use super::reader::{Reader, Section};
 use super::{secrets, targets, values};
 use crate::database_url::DatabaseUrl;
 
-/// Variables that sqlx obeys and offers no way to forget, while pg_dump's environment is built anew.
+/// Variables that sqlx obeys and offers no way to forget, while pg_dump's environment is built from nothing.
 const STRAY: &[&str] = &["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"];
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<QueueConfig> {

@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Looks a value up without noting it; the default does not count.
+    /// Reads a value without recording its use; the default does not count.
     pub(super) fn find(&self, section: &Section, name: &str) -> Option<Found> {
         let value = section.values.get(name)?;
         Some(Found {
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
         .unwrap_or_default()
     }
 
-    /// An id; none if not set.
+    /// An id; `None` if not set.
     pub(super) fn uuid(&mut self, section: &Section, name: &str) -> Option<Uuid> {
         self.read(section, name, |_, value| {
             let text = values::text(value).ok_or("is not in quotes")?;
@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A text, or one of the allowed words; none if not set.
+    /// A text, or one of the allowed words; `None` if not set.
     pub(super) fn text(&mut self, section: &Section, name: &str) -> Option<String> {
         self.read(section, name, |kind, value| {
             let text = values::text(value).ok_or("is not in quotes")?;

@@ -46,7 +46,7 @@ const COMMON: &[&str] = &[
     "request_deadline",
 ];
 
-/// The variables by which a program on Amazon's machines is told who it is, in Amazon's own words.
+/// The variables by which a program on Amazon's machines learns its identity, by Amazon's own names.
 const AMAZON: &[&str] = &[
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -108,7 +108,7 @@ pub enum Provider {
 pub struct S3 {
     /// Its name.
     pub bucket: String,
-    /// Where it lies.
+    /// Where it is.
     pub region: Option<String>,
     /// Whether the bucket is named in the path, and not in the host's name.
     pub path_style: bool,
@@ -158,7 +158,7 @@ pub enum Credentials {
     Ambient(Ambient),
 }
 
-/// What a provider's own variables say, by name, as far as they tell who we are.
+/// What a provider's own variables say, by name, if they are about credentials.
 pub type Ambient = BTreeMap<&'static str, Secret>;
 
 /// How an upload is cut into parts.

@@ -15,7 +15,7 @@ use crate::database_url::DatabaseUrl;
 /// More than any password or address; less than a file named by mistake.
 const SECRET_MAX: u64 = 16 * 1024;
 
-/// Reads `url` or `url_file`, with `password` or `password_file` if there is one. None if there is no
+/// Reads `url` or `url_file`, with `password` or `password_file` if there is one. `None` if there is no
 /// address, which is the caller's to judge, or if a problem was noted.
 pub(super) fn connection(reader: &mut Reader<'_>, section: &Section) -> Option<DatabaseUrl> {
     let address = secret(reader, section, "url", "url_file");
@@ -101,7 +101,7 @@ pub(super) fn optional(
     Some(Secret(text))
 }
 
-/// A file named by a key, where such files lie, which must be there.
+/// A file named by a key, where such files are, which must be there.
 pub(super) fn file(
     reader: &mut Reader<'_>,
     section: &Section,

@@ -130,7 +130,7 @@ fn key_of_variable(name: &str, file: &Dict) -> Result<Option<Vec<String>>, Strin
     };
     let rest = rest.to_ascii_lowercase();
     let Some((section, key)) = rest.split_once("__") else {
-        // PGDUMPD_CONFIG and the like are no keys, PGDUMPD_QUEUE_URL is a slip.
+        // PGDUMPD_CONFIG and the like are not keys; PGDUMPD_QUEUE_URL is a mistake.
         let section = keys::sections().into_iter().find(|section| {
             rest.strip_prefix(section)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))

@@ -17,7 +17,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> BTreeMap<String, StorageConfig> {
     for (name, section) in reader.named_sections("storages", "storages.*") {
         targets::check_name(reader, &section, &name);
         let storage_id = reader.uuid(&section, "storage_id");
-        // Something harmless where it is wrong, so that its targets are not told of too.
+        // A harmless value if it is wrong, so that its targets are not reported, too.
         let place = place(reader, &section).unwrap_or(PlaceConfig::Local {
             path: PathBuf::new(),
             min_free: 0,

@@ -34,8 +34,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Finds the storage with this id: first under the name that it had when something was stored there, which is a hint
-    /// alone, then under any other. None where none of the storages here has it.
+    /// Finds the storage with this id: first under the name that it had when something was stored there, which is a
+    /// hint alone, then under any other. `None` if none of the storages here has it.
     ///
     /// # Errors
     /// As [`KnownStorages::open`], where a storage that may be the one cannot be opened.

@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::queue::RememberedStorage;
 use crate::store::Storage;
 
-/// How long after its caller has left an opening may still go on without being taken for one that hangs.
+/// How long an opening may continue after its caller has abandoned it before it counts as hanging.
 const SLOW: Duration = Duration::from_secs(5);
 
 /// The ids of the storages of one configuration, by name. A reload makes another one: whoever still works with the old
@@ -59,7 +59,7 @@ impl KnownStorages {
         }
     }
 
-    /// For commands that look: they make no storage, which would be their user's and not the daemon's.
+    /// For commands that only read: they create no storage, which would be their user's and not the daemon's.
     pub fn only_existing(remembered: Vec<RememberedStorage>) -> Self {
         Self {
             only_existing: true,
@@ -67,8 +67,8 @@ impl KnownStorages {
         }
     }
 
-    /// Of a configuration that was read again: what it says as before is what it was. Where the queue could not be queried
-    /// now, what it `remembered` before counts.
+    /// Of a configuration that was read again: what it says as before is what it was. Where the queue could not be
+    /// queried now, what it `remembered` before counts.
     #[must_use]
     pub fn reloaded(
         &self,
@@ -87,14 +87,14 @@ impl KnownStorages {
         }
     }
 
-    /// Opens a storage. It is made where it is new: neither this process nor the queue knows one of this name. From then
-    /// on it must be there, and the same.
+    /// Opens a storage. It is made where it is new: neither this process nor the queue knows one of this name. From
+    /// then on it must be there, and the same.
     ///
     /// # Errors
     /// As [`Storage::open`] and [`Storage::open_existing`].
     ///
-    /// A transient `storage_stalled` where an earlier call, which its caller has given up, still hangs: each would hold a
-    /// thread for as long.
+    /// A transient `storage_stalled` where an earlier call, which its caller has given up, still hangs: each would hold
+    /// a thread for as long.
     pub async fn open(&self, name: &str, config: &StorageConfig) -> Result<Storage, Fault> {
         if self.hangs(name) {
             let what = format!("storage \"{name}\" has not answered an earlier request yet");
@@ -155,7 +155,7 @@ impl KnownStorages {
             .is_some_and(|(since, running)| since.elapsed() > SLOW && running.strong_count() > 0)
     }
 
-    /// The id that a name has turned out to have; none where it was not opened yet.
+    /// The id that a name has turned out to have; `None` if it was not opened yet.
     pub fn id_of(&self, name: &str) -> Option<Uuid> {
         lock(&self.ids).get(name).copied()
     }

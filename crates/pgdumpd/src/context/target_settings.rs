@@ -56,8 +56,8 @@ fn of_one(catalog: &Catalog, name: &str, config: &TargetConfig) -> Map<String, V
     settings
 }
 
-/// The id of a storage, from the configuration or once it was opened. Its path says nothing: hosts mount one file system
-/// in different places.
+/// The id of a storage, from the configuration or once it was opened. Its path says nothing: hosts mount one file
+/// system in different places.
 fn storage_id(catalog: &Catalog, name: &str) -> Option<Uuid> {
     let configured = catalog.storages.get(name)?.storage_id;
     configured.or_else(|| catalog.known.id_of(name))

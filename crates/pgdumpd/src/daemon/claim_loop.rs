@@ -18,7 +18,7 @@ use crate::queue::{ClaimedJob, QueueError};
 
 /// A claim that is not answered by then has failed; the lease of what it may have claimed will expire.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(20);
-/// After a job that could not be claimed because two daemons met: try again at once, this often.
+/// How many backups, and then how many copies, one round claims at most.
 const RUNS_OF_CLAIMS: usize = 1000;
 
 /// Why no job could be claimed.
@@ -59,7 +59,7 @@ impl Running {
         }
     }
 
-    /// Waits for the end of any; none where nothing runs.
+    /// Waits for the end of any; `None` if nothing runs.
     async fn join_next(&mut self) -> Option<Result<(), JoinError>> {
         tokio::select! {
             Some(ended) = self.backups.join_next() => Some(ended),

@@ -1,6 +1,6 @@
-//! Cleans up after attempts whose jobs have ended and that nobody could clean up: their daemons died, or could not reach
-//! target or storage at the end. A job that runs again does so itself. And finishes deletions that were requested while a
-//! storage was away, or before a daemon had stored what was to be deleted, and those whose daemon died.
+//! Cleans up after attempts whose jobs have ended and that nobody could clean up: their daemons died, or could not
+//! reach target or storage at the end. A job that runs again does so itself. And finishes deletions that were requested
+//! while a storage was away, or before a daemon had stored what was to be deleted, and those whose daemon died.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::queue::{Leftover, Unfinished};
 use crate::store::{ObjectKey, in_time};
 use crate::telemetry::BACKUP_DELETED;
 
-/// Attempts cleared in one round; more wait for the next.
+/// Attempts cleaned up in one round; others wait for the next.
 const A_ROUND: i64 = 20;
-/// What could not be cleared is tried again after this long: its target or its storage is away, or served by
+/// What could not be cleaned up is tried again after this long: its target or its storage is away, or served by
 /// another daemon alone.
 const TRY_AGAIN: Duration = Duration::from_secs(300);
 
-/// How long the clearing of one attempt may take.
+/// How long the cleanup of one attempt may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Looks for something to clear every heartbeat, until `shutdown` is cancelled.
+/// Looks for something to clean up every heartbeat, until `shutdown` is cancelled.
 pub(super) async fn run(services: Arc<Services>, shutdown: CancellationToken) {
     let mut tried: HashMap<Uuid, Instant> = HashMap::new();
     let mut deletions_tried: HashMap<Uuid, Instant> = HashMap::new();
@@ -89,8 +89,8 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     }
 }
 
-/// Deletes backups whose deletion was requested and that a storage got, or that came back with it, after that; and those
-/// that a daemon began to delete. May be dropped at any point: each step can be repeated.
+/// Deletes backups whose deletion was requested and that a storage got, or that came back with it, after that; and
+/// those that a daemon began to delete. May be dropped at any point: each step can be repeated.
 async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
     let storages = services.catalog().storages_for_copies();
@@ -141,8 +141,8 @@ async fn finish_deletion(services: &Services, backup: &Unfinished) -> Result<(),
             .caused_by(error)
     })?;
     if backup.requested {
-        // Also what no row notes: an attempt whose daemon died may have stored another one. The row comes last: until it
-        // says so, this is tried again.
+        // Also what no row notes: an attempt whose daemon died may have stored another one. The row comes last: until
+        // it says so, this is tried again.
         let queue = services.queue.id();
         let keys = storage.keys_of_target(queue, &backup.target, backup.job);
         for key in keys.await? {

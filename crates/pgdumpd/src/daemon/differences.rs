@@ -15,7 +15,7 @@ pub(super) struct Differences {
 }
 
 impl Differences {
-    /// Looks for differences, and logs those that are new and those that are gone.
+    /// Reads the differences, and logs those that are new and those that are gone.
     pub(super) async fn report(&mut self, services: &Services) {
         let now: BTreeSet<Difference> = match agreement::differences(services).await {
             Ok(differences) => differences.into_iter().collect(),

@@ -138,7 +138,7 @@ mod tests {
         let at = |seconds| DateTime::UNIX_EPOCH + Duration::from_secs(seconds);
         assert!((0..6).all(|beat| !writing.succeeded(at(beat * 10))));
         assert!(writing.succeeded(at(60)));
-        // An outage starts the lease anew.
+        // An outage restarts the lease.
         writing.interrupted();
         assert!(!writing.succeeded(at(70)));
         assert!((8..13).all(|beat| !writing.succeeded(at(beat * 10))));

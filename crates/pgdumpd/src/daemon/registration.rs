@@ -23,7 +23,7 @@ const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Renews the daemon's row and reaps, every heartbeat, until `shutdown` is cancelled.
 ///
 /// # Errors
-/// The queue is another one by now: the daemon was told to stop everything, and has.
+/// The queue is another one by now: the daemon has stopped everything.
 pub(super) async fn run(
     services: Arc<Services>,
     lifecycle: Lifecycle,

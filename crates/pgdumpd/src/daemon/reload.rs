@@ -15,9 +15,9 @@ use crate::lifecycle::Lifecycle;
 /// How soon a server is asked again that could not be asked for its databases.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 
-/// Reads targets and storages again at SIGHUP. Runs the checks at the start, at each reload, when daemons begin or cease
-/// to differ and every `check_interval`. A server's list of databases is read again before each check, and soon where it
-/// could not be read.
+/// Reads targets and storages again at SIGHUP. Runs the checks at the start, at each reload, when daemons begin or
+/// cease to differ and every `check_interval`. A server's list of databases is read again before each check, and soon
+/// where it could not be read.
 pub(super) async fn run(
     services: Arc<Services>,
     mut config: Config,

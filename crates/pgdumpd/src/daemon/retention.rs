@@ -2,9 +2,10 @@
 //! delays no job's end, and fails no job. What could not be deleted is tried again after the next success, and what was
 //! begun by the cleanup.
 //!
-//! The queue says in which order backups were taken, the same for every daemon, and a storage which of them are good. What
-//! either of them does not know is neither counted nor deleted. `judging` finds out what there is, `crate::retention` has
-//! the rules, and `deleting` asks the queue once more before each deletion: what was listed may be long out of date.
+//! The queue says in which order backups were taken, the same for every daemon, and a storage which of them are good.
+//! What either of them does not know is neither counted nor deleted. `judging` finds out what there is,
+//! `crate::retention` has the rules, and `deleting` asks the queue once more before each deletion: what was listed may
+//! be long out of date.
 
 mod deleting;
 mod judging;
@@ -148,8 +149,8 @@ impl Application<'_> {
         Ok(Applied::Done)
     }
 
-    /// The storage that the success was stored in: nothing is made, and nothing deleted, where another one is mounted or
-    /// configured by now.
+    /// The storage that the success was stored in: nothing is made, and nothing deleted, where another one is mounted
+    /// or configured by now.
     async fn open(&self) -> Result<Storage, String> {
         let name = &self.due.storage;
         let Some(config) = self.catalog.storages.get(name) else {

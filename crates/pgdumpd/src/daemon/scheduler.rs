@@ -33,7 +33,7 @@ pub(super) async fn run(services: Arc<Services>, drain: CancellationToken) {
         changes.mark_unchanged();
         let round = tokio::select! {
             () = drain.cancelled() => return,
-            // May be dropped: what was settled is settled, the rest is another daemon's, or the next start's.
+            // May be dropped: what was enqueued is recorded; another daemon, or the next start, does the others.
             round = round(&services, &mut reported) => round,
         };
         let wait = match round {
@@ -107,12 +107,12 @@ async fn round(
         }
         known.insert(name);
     }
-    // One that comes back is told again.
+    // One that comes back is reported again.
     *reported = known;
     Ok(wait.saturating_sub(asked.elapsed()).max(PAUSE))
 }
 
-/// The last due time, if it is not settled. Earlier ones that were missed are settled with it.
+/// The last due time, if it has not been handled. Earlier ones that were missed count as handled with it.
 fn due(schedule: &Schedule, kept: &KeptSchedule) -> Option<DateTime<Utc>> {
     let latest = schedule.latest_due(kept.now)?;
     (latest > kept.due_at).then_some(latest)

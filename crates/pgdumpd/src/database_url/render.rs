@@ -1,6 +1,6 @@
 //! One address, two dialects: sqlx's options and libpq's environment.
 //!
-//! Where the two differ by default, both are told the same: `sslmode=require` with an authority's certificate
+//! Where the two differ by default, both get the same setting: `sslmode=require` with an authority's certificate
 //! verifies in both (sqlx would not), sockets carry no TLS in both (sqlx would insist on it), and libpq is
 //! kept from the files of a home directory that sqlx does not read.
 
@@ -12,11 +12,12 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::{DatabaseUrl, TlsMode};
 
-/// A path that is not there: stops libpq from looking in `~/.postgresql` and at `~/.pgpass`.
+/// A path that does not exist: stops libpq from reading `~/.postgresql` and `~/.pgpass`.
 const NOWHERE: &str = "/nonexistent/pgdumpd";
 
 impl DatabaseUrl {
-    /// Options for sqlx, with the password as its file has it now, without statement logging, with this application_name.
+    /// Options for sqlx, with the password as its file has it now, without statement logging, with this
+    /// application_name.
     ///
     /// sqlx takes `PGOPTIONS`, `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY` from the process's environment where
     /// the address has none, and offers no way to forget them: loading the configuration warns of them.

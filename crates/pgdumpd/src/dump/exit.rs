@@ -1,6 +1,6 @@
 //! How pg_dump ended, and what that means.
 //!
-//! pg_dump exits with 1 for every failure and tells no SQLSTATE; the server's messages are in the server's
+//! pg_dump exits with 1 for every failure and reports no SQLSTATE; the server's messages are in the server's
 //! language. So what we did ourselves decides first, then the signal, and the text last.
 
 use std::os::unix::process::ExitStatusExt;

@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::process::{PgDump, STOP_GRACE};
 use super::program::Program;
 
-/// No server has so many roles: 64 MiB are several hundred thousand.
+/// No server has that many roles: 64 MiB are several hundred thousand.
 const LARGEST: usize = 64 << 20;
 /// The last line of whole output, but for what pg_dumpall 17 and newer add about restricting psql.
 const LAST_LINE: &[u8] = b"-- PostgreSQL database cluster dump complete";

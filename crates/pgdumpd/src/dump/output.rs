@@ -25,7 +25,7 @@ const READ_BYTES: usize = 256 * 1024;
 const LEAST_KEPT: usize = READ_BYTES / 4;
 /// How long bytes gather. At 300 MB/s they fill a third of the pipe, so that pg_dump never waits.
 const GATHER: Duration = Duration::from_millis(1);
-/// Buffers that were read and not taken: the next read goes on while one is passed on.
+/// Buffers that were read and not taken: the next read runs while one is passed on.
 const BUFFERS: usize = 1;
 
 /// The reading end of pg_dump's stdout. Dropped, it closes the pipe after at most one more buffer.

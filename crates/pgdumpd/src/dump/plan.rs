@@ -105,7 +105,7 @@ impl Plan {
         self.compressor
     }
 
-    /// How we compress what pg_dump writes; none where it does so itself.
+    /// How we compress what pg_dump writes; `None` if it does so itself.
     pub fn recompression(&self) -> Option<Recompression> {
         let codec = match self.compression {
             Compression::None | Compression::Auto => Some(Codec::NONE),

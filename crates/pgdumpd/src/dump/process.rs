@@ -20,7 +20,7 @@ use super::plan::Plan;
 use super::redact::Redactor;
 use super::stderr::{Drain, Warnings};
 
-/// How long a program that is told to stop may take before it is killed.
+/// How long a program may take to end on SIGTERM before it is killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long stderr may stay open after pg_dump's end.
 const STDERR_LIMIT: Duration = Duration::from_secs(1);
@@ -93,7 +93,7 @@ impl PgDump {
     /// # Errors
     /// Every end but status 0: `dump_stopped` when we sent the signal, `dump_killed` when someone else did, else
     /// by what pg_dump said: `permission_denied`, `row_security`, `lock_not_available`, `connection_lost` and
-    /// others, `dump_failed` where that tells nothing.
+    /// others, `dump_failed` if that shows nothing.
     pub async fn wait(&mut self) -> Result<CleanExit, Fault> {
         let status = self.exit().await?;
         self.stderr.finish(STDERR_LIMIT).await;
@@ -103,7 +103,7 @@ impl PgDump {
     /// Whether it has ended; then [`wait`](Self::wait) answers at once.
     ///
     /// # Errors
-    /// A transient `dump_failed` when the system cannot tell.
+    /// A transient `dump_failed` when the system does not report it.
     pub fn try_wait(&mut self) -> Result<bool, Fault> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().map_err(cannot_wait)?;
@@ -116,7 +116,7 @@ impl PgDump {
         self.signal(Signal::TERM);
     }
 
-    /// Ends it by force (SIGKILL to its group). Its session may stay on the server: look for it first.
+    /// Ends it by force (SIGKILL to its group). Its session may stay on the server: check for it first.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
     }
@@ -126,7 +126,7 @@ impl PgDump {
     /// Returns whether it went without being killed. Not cancel-safe in its promise, but may be called again.
     ///
     /// # Errors
-    /// A transient `dump_failed` when the system cannot tell how it ended.
+    /// A transient `dump_failed` when the system does not report how it ended.
     pub async fn stop(&mut self, grace: Duration) -> Result<bool, Fault> {
         self.terminate();
         let obeyed = match tokio::time::timeout(grace, self.exit()).await {
@@ -163,7 +163,7 @@ impl PgDump {
         if let Err(error) = kill_process_group(self.group, signal) {
             tracing::debug!(pg_dump.pid = self.pid(), %error, "pg_dump could not be signalled");
         }
-        // One that is stopped takes no signal but SIGKILL until it goes on.
+        // One that is stopped takes no signal but SIGKILL until it is continued.
         let _ = kill_process_group(self.group, Signal::CONT);
     }
 }

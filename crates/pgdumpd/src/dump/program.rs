@@ -14,7 +14,7 @@ use tokio::process::Command;
 use crate::code::Code;
 use crate::fault::Fault;
 
-/// How long a program may take to tell its version.
+/// How long a program may take to print its version.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// A socket directory that does not exist: a pg_dump that tries to connect names it in its error.
@@ -34,7 +34,7 @@ impl Program {
     /// Runs the program at `path` and asks for its version and its compressions.
     ///
     /// # Errors
-    /// A permanent `pg_dump_missing` when it cannot be run or is no pg_dump.
+    /// A permanent `pg_dump_missing` when it cannot be run or is not a pg_dump.
     pub async fn ask(path: &Path) -> Result<Self, Fault> {
         let unusable = |why: &str| {
             Fault::permanent(
@@ -77,7 +77,7 @@ impl Program {
         self.major
     }
 
-    /// Its minor version; none for a development build.
+    /// Its minor version; `None` for a development build.
     pub fn minor(&self) -> Option<u32> {
         self.minor
     }
@@ -192,7 +192,7 @@ fn versioned(parent: &str, prefix: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// What tells one file from another that took its place.
+/// What distinguishes a file from another that took its place.
 type FileMark = (PathBuf, u64, u64, i64, i64);
 
 /// Asks a program once for each state of its file: the answer costs two processes.

@@ -79,7 +79,7 @@ impl Identities {
         self.decrypt_all(what, ciphertext())
     }
 
-    /// Where the first chunk lies in a file that begins with these bytes: [`HEAD_BYTES`], or all of it.
+    /// Where the first chunk is in a file that begins with these bytes: [`HEAD_BYTES`], or all of it.
     ///
     /// # Errors
     /// `identity_mismatch` where none of the identities fits, also where the part of the header that one would fit is

@@ -16,7 +16,7 @@ pub const MAX_RECIPIENTS: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipients(Vec<Recipient>);
 
-/// Why a text is no recipient; in words that continue "this recipient …". Never shows the text: it may be a secret.
+/// Why a text is not a recipient; in words that continue "this recipient …". Never shows the text: it may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadRecipient {
@@ -94,7 +94,7 @@ impl Recipients {
         String::from_utf8(armor.finish().map_err(failed)?).map_err(failed)
     }
 
-    /// Encrypts what is written to it; it must be told to `finish`.
+    /// Encrypts what is written to it; call `finish` at the end.
     ///
     /// # Errors
     /// `encryption_failed`, also where `to` does not take the header.
@@ -115,7 +115,7 @@ fn why_not(text: &str) -> BadRecipient {
     } else if lower.starts_with("ssh-") {
         BadRecipient::Ssh
     } else if let Some(rest) = lower.strip_prefix("age1") {
-        // A "1" separates a key's kind from its digits, and is no digit itself.
+        // A "1" separates a key's kind from its digits, and is not a digit itself.
         if rest.contains('1') {
             BadRecipient::Kind
         } else {

@@ -14,7 +14,7 @@ pub struct Finding {
     /// A stable word.
     pub code: &'static str,
     /// An error is a backup that is not what the queue or its manifest says; a warning costs no backup; what is ok is
-    /// only told.
+    /// only information.
     pub severity: Severity,
     /// The storage's name in the configuration.
     pub storage: String,
@@ -36,7 +36,7 @@ pub struct Finding {
     pub remedy: Option<Remedy>,
 }
 
-/// What `--repair` does about a finding, after it has looked again.
+/// What `--repair` does about a finding, after it has checked again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
     /// Removes everything of an attempt that has no manifest.
@@ -44,7 +44,7 @@ pub enum Remedy {
         /// The attempt's lease token.
         token: Uuid,
     },
-    /// Ends an upload; what lies under its key stays, a backup or not.
+    /// Ends an upload; what is under its key stays, a backup or not.
     AbortUpload {
         /// The lease token of its attempt.
         token: Uuid,

@@ -1,4 +1,4 @@
-//! What the facts of one storage come to: pure rules.
+//! Findings from the facts of one storage: pure rules.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -23,12 +23,12 @@ pub struct StorageContents {
     pub objects: Vec<FoundObject>,
     /// The manifests of this queue's backups, by their archives' keys.
     pub manifests: BTreeMap<ObjectKey, Result<Manifest, Fault>>,
-    /// Uploads of this queue that were begun and not ended; none where the storage cannot tell.
+    /// Uploads of this queue that were begun and not ended; `None` if the storage cannot tell.
     pub uploads: Option<Vec<UnfinishedUpload>>,
 }
 
 impl StorageContents {
-    /// Where what lies there comes from, by its names.
+    /// Where what is there comes from, by its names.
     pub(super) fn traces(&self) -> Traces {
         let objects = self.objects.iter().map(|object| &object.key);
         let uploads = self.uploads.iter().flatten().map(|upload| &upload.key);
@@ -78,7 +78,7 @@ pub struct StorageReport {
 }
 
 impl StorageReport {
-    /// This, without what an earlier look had not found, too: that is on its way.
+    /// Only what an earlier reading found, too: the others are in progress.
     #[must_use]
     pub(super) fn confirming(mut self, earlier: &Self) -> Self {
         let found: HashSet<(&str, &str)> = earlier
@@ -319,7 +319,7 @@ impl Judge<'_> {
         }
     }
 
-    /// What is damaged is told already, and never noted as a backup. Its deletion goes on.
+    /// What is damaged is already reported, and never recorded as a backup. Its deletion continues.
     fn row_of_damaged(&self, key: &ObjectKey, job: Uuid, token: Uuid, report: &mut StorageReport) {
         let attempt = self.attempts.get(&token);
         let is_noted = self.copies.contains_key(key.as_str());
@@ -369,7 +369,7 @@ impl Judge<'_> {
         stored.is_some_and(|copy| copy.object_key != key.as_str())
     }
 
-    /// What has no manifest is no backup.
+    /// What has no manifest is not a backup.
     fn leftover(
         &self,
         key: &ObjectKey,
@@ -393,7 +393,7 @@ impl Judge<'_> {
                     .advises("Find out who removed it. The archive may be whole: check it with pg_restore; nothing is removed."),
             );
             }
-            // Else the row itself is told of, and its rest when that is settled.
+            // Else the row itself is reported; what is left of it is reported once the row is repaired.
             return;
         }
         let kept = [parts.archive, parts.globals];
@@ -441,7 +441,7 @@ impl Judge<'_> {
         );
     }
 
-    /// Whether an attempt may still be at work there, or a daemon will clear up after it, or it is too young to tell.
+    /// Whether an attempt may still be at work there, or a daemon will clean up after it, or it is too young to decide.
     fn is_explained(&self, token: Uuid, newest: DateTime<Utc>) -> bool {
         let in_use = self
             .attempts
@@ -504,7 +504,7 @@ impl Judge<'_> {
         if self.contents.uploads.is_some() {
             return;
         }
-        // What the storage cannot tell, the queue may know.
+        // What the storage does not list, the queue may know.
         for attempt in self.attempts.values() {
             let (Some(upload_id), false) = (&attempt.upload_id, attempt.cleared) else {
                 continue;

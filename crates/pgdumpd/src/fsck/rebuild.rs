@@ -1,5 +1,5 @@
-//! Makes rows of a queue that were lost again, from what its backups' manifests say: all of them, or those that it lacks
-//! because an older state of it was restored.
+//! Makes rows of a queue that were lost again, from what its backups' manifests say: all of them, or those that it
+//! lacks because an older state of it was restored.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -169,8 +169,8 @@ impl Rebuilt {
     }
 }
 
-/// The queue that rows are made of: the one that is wanted, else the one that is there, else the only one that there are
-/// backups of. Unreadable manifests are no vote: their queue is known by their names alone.
+/// The queue that rows are made of: the one that is wanted, else the one that is there, else the only one that there
+/// are backups of. Unreadable manifests do not count: their queue is known by their names alone.
 fn choose(held: &[Held], wanted: Option<Uuid>, present: Uuid) -> Result<Uuid, RebuildError> {
     let mut queues = BTreeMap::new();
     for manifest in held
@@ -188,7 +188,7 @@ fn choose(held: &[Held], wanted: Option<Uuid>, present: Uuid) -> Result<Uuid, Re
     }
 }
 
-/// None where it is of another queue; else the backup, or why it gets no row.
+/// `None` if it is of another queue; else the backup, or why it gets no row.
 fn known(queue_id: Uuid, held: Held) -> Option<Result<KnownBackup, String>> {
     let Listed { key, manifest } = held.listed;
     let Name::Part(part) = Name::of(key.as_str()) else {

@@ -1,4 +1,4 @@
-//! Does what findings allow, each after another look: what has become a backup, or is in use, is left alone.
+//! Does what findings allow, each after another check: what has become a backup, or is in use, is left alone.
 
 use super::finding::{Finding, Remedy};
 use crate::code::Code;

@@ -25,7 +25,7 @@ const NAMED: usize = 5;
 pub(super) struct AskedFor {
     spec: BackupSpec,
     matches: Matches,
-    /// None where it could not be listed.
+    /// `None` if it could not be listed.
     contents: Option<Contents>,
 }
 
@@ -43,8 +43,8 @@ impl AskedFor {
     /// Lists what is in the database, and what the filters match.
     ///
     /// # Errors
-    /// A permanent `spec_invalid`; `filter_matches_nothing` of an exclusion that leaves out nothing, where the target is
-    /// strict; others as [`Target::matches`].
+    /// A permanent `spec_invalid`; `filter_matches_nothing` of an exclusion that leaves out nothing, where the target
+    /// is strict; others as [`Target::matches`].
     pub(super) async fn list(
         target: &Target,
         spec: &BackupSpec,
@@ -70,8 +70,8 @@ impl AskedFor {
     /// Compares a dump that ended well, and gives what is to be said of it.
     ///
     /// # Errors
-    /// A transient `dump_incomplete` that names what is missing, or with `withholds_names` counts it; those of the target,
-    /// where what is missing may have been dropped and nobody can say.
+    /// A transient `dump_incomplete` that names what is missing, or with `withholds_names` counts it; those of the
+    /// target, where what is missing may have been dropped and nobody can say.
     pub(super) async fn compare(
         &self,
         target: &Target,
@@ -312,7 +312,7 @@ fn incomplete(parts: Vec<String>) -> Fault {
     Fault::transient(Code::DumpIncomplete, what).hint(WRAPPER)
 }
 
-/// The rows of foreign tables lie on other servers; pg_dump leaves them out without a word.
+/// The rows of foreign tables are on other servers; pg_dump leaves them out without a word.
 fn foreign_rows(toc: &Toc) -> Option<String> {
     let entries = toc.entries().iter();
     let tables = entries.filter(|entry| entry.description == "FOREIGN TABLE");

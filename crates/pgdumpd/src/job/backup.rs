@@ -229,7 +229,7 @@ impl BackupJob<'_> {
         Ok((target, storage))
     }
 
-    /// Throws the cancel when the job's own limit or its target's is over, whichever is shorter: who asks for a
+    /// Requests the cancel when the job's own limit or its target's is over, whichever is shorter: who asks for a
     /// backup may ask for less time than the operator allows, not for more.
     fn limit_time(&self, config: &TargetConfig, done: CancellationToken) {
         let limits = [self.job.timeout, config.timeout];
@@ -297,7 +297,7 @@ impl BackupJob<'_> {
             },
             warnings_total: i32::try_from(manifest.warnings_total).unwrap_or(i32::MAX),
             progress: self.final_progress(manifest),
-            // A backup that is adopted may lie where the configuration of today has its copies, or where nothing is
+            // A backup that is adopted may be where the configuration of today has its copies, or where nothing is
             // dumped to any more.
             copies: std::iter::once(&config.storage)
                 .chain(&config.copies)
@@ -339,7 +339,7 @@ impl BackupJob<'_> {
     }
 }
 
-/// Measures the target's tables; none where that fails: they are dumped all the same.
+/// Measures the target's tables; `None` if that fails: they are dumped all the same.
 async fn measure(target: &Target) -> Option<Sizes> {
     target
         .size()

@@ -43,7 +43,7 @@ pub(super) struct CopyJob<'a> {
 /// A backup on its way: everything is sent and compared, and nothing is visible yet.
 struct Sent {
     uploads: Vec<Upload>,
-    /// Roles and tablespaces as they lie beside the archive: small, and stored in the end.
+    /// Roles and tablespaces as they are stored beside the archive: small, and stored in the end.
     globals: Option<Vec<u8>>,
     compared: Compared,
     source: Source,
@@ -347,7 +347,7 @@ impl CopyJob<'_> {
             let held = self.services.queue.copies_of(self.order.of);
             match self.cancel.or_cancelled(held).await? {
                 Ok(held) => return Ok(held),
-                // The heart throws the cancel when this lasts too long.
+                // The heartbeat requests the cancel if this lasts too long.
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
                     "the queue cannot be queried for the backup's storages; trying again"

@@ -47,7 +47,7 @@ pub(super) struct Dumping<'a> {
     pub(super) config: &'a TargetConfig,
     pub(super) storage: &'a Storage,
     pub(super) key: &'a ObjectKey,
-    /// How many bytes will hardly be exceeded; none where nobody knows.
+    /// How many bytes will hardly be exceeded; `None` if unknown.
     pub(super) expected_bytes: Option<u64>,
     /// Of the target's tables; nothing where that could not be measured.
     pub(super) sizes: Sizes,
@@ -84,7 +84,7 @@ enum DumpEnd {
     Unreadable { reason: String },
 }
 
-/// What one run of pg_dump came to.
+/// The result of one run of pg_dump.
 enum Once {
     Dumped(Box<Dumped>),
     Unreadable { reason: String },
@@ -222,7 +222,7 @@ impl Dumping<'_> {
         self.cancel.or_cancelled(begun).await?.in_step(Step::Store)
     }
 
-    /// Looks at the target's tables, which has to come before pg_dump.
+    /// Reads the target's tables; this must happen before pg_dump starts.
     async fn look<'t>(&'t self, plan: &'t Plan) -> Result<Run<'t>, AttemptError> {
         let withholds_names = self.reporter.names_are_withheld();
         let look = Relations::look(self.target, plan.application_name(), withholds_names);
@@ -244,8 +244,8 @@ impl Dumping<'_> {
         self.cancel.or_cancelled(verdict).await?.in_step(Step::Dump)
     }
 
-    /// Waits until the storage has all, when pg_dump and its locks are gone. However much is still on its way, this ends:
-    /// a request that does not get on fails.
+    /// Waits until the storage has all, when pg_dump and its locks are gone. However much is still on its way, this
+    /// ends: a request that makes no progress fails.
     async fn flush(&self, upload: &mut Upload) -> Result<(), AttemptError> {
         self.cancel
             .or_cancelled(upload.flush())
@@ -342,8 +342,8 @@ impl Dumping<'_> {
         Ok(remarks)
     }
 
-    /// Names the step that a broken flow failed in. A stream that ended early is pg_dump's doing if pg_dump failed: its own
-    /// error says why.
+    /// Names the step that a broken flow failed in. A stream that ended early is pg_dump's doing if pg_dump failed: its
+    /// own error says why.
     async fn classify(&self, dump: &mut PgDump, error: PipelineError) -> AttemptError {
         match error {
             PipelineError::Source(fault) | PipelineError::Cut(fault) => {
@@ -376,7 +376,7 @@ impl Dumping<'_> {
         fault
     }
 
-    /// Asks the target why pg_dump failed; as pg_dump told it where the job is to stop, or there is no answer in time.
+    /// Asks the target why pg_dump failed; as pg_dump reported it if the job is to stop, or there is no answer in time.
     async fn explain(&self, fault: Fault) -> Fault {
         let cause = self.target.cause_of(&fault, self.partial);
         let cause = tokio::select! {

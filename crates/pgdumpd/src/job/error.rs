@@ -13,7 +13,7 @@ pub(super) enum Step {
     Spec,
     /// Connecting to the target.
     Connect,
-    /// Opening the storage, clearing up after earlier attempts, looking for room.
+    /// Opening the storage, cleaning up after earlier attempts, checking for room.
     Prepare,
     /// Running pg_dump, to its exit.
     Dump,

@@ -25,10 +25,10 @@ pub(super) struct Unwritten {
     pub(super) hint: Option<&'static str>,
 }
 
-/// Tries for a whole lease (`limit`), at least once. A success is tried on until the daemon stops its jobs while the queue cannot be
-/// reached: its row may be the last attempt's, which nobody else would settle. Where the queue refuses it for a reason that
-/// does not pass, a lease is enough, and none is waited for by a daemon that stops: slot and target are not kept for ever,
-/// and whoever claims the job next finds the backup whole.
+/// Tries for a whole lease (`limit`), at least once. A success is tried on until the daemon stops its jobs while the
+/// queue cannot be reached: its row may be the last attempt's, which nobody else would finish. Where the queue refuses
+/// it for a reason that does not pass, a lease is enough, and none is waited for by a daemon that stops: slot and
+/// target are not kept forever, and whoever claims the job next finds the backup whole.
 pub(super) async fn finish(
     queue: &Queue,
     lease: &Lease,

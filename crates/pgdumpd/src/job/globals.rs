@@ -16,7 +16,7 @@ pub(super) struct Dumped {
     pub(super) passwords: bool,
 }
 
-/// Dumps them; none where the target's configuration asks for none.
+/// Dumps them; `None` if the target's configuration asks for none.
 pub(super) async fn dump(
     plan: &Plan,
     config: &TargetConfig,

@@ -1,9 +1,9 @@
-//! The heartbeat of one job: from its claim to its end it renews the lease, writes the progress, and
-//! hears of a cancel or of the lease's loss.
+//! The heartbeat of one job: from its claim to its end it renews the lease, writes the progress, and learns of a cancel
+//! or of the lease's loss.
 //!
 //! A beat is sent a second after the last when the progress has changed, and every tick otherwise. A hint that
-//! somebody may have cancelled is followed up at once, by reading only. When no beat has been acknowledged for the lease
-//! less one tick, counted from when the last good one was *sent*, the job must stop: by then another
+//! somebody may have cancelled is followed up at once, by reading only. When no beat has been acknowledged for the
+//! lease less one tick, counted from when the last good one was *sent*, the job must stop: by then another
 //! daemon may be about to take it over.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::queue::{Beat, Lease, Queue};
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two hints that are followed up, so that nobody can make a daemon hammer its queue.
 const HINT_INTERVAL: Duration = Duration::from_millis(200);
-/// A beat whose time is all but over is still given this long.
+/// A heartbeat whose time is nearly over still gets this long.
 const SHORTEST_RETRY: Duration = Duration::from_millis(50);
 
 /// How often the heartbeat beats, and how long its lease lasts.
@@ -75,8 +75,8 @@ impl Heartbeat {
         }
     }
 
-    /// Says that the job's end is about to be written. The heartbeat goes on, because that may take long, but to find
-    /// the lease gone is no news then: whoever writes the end is told whether it was still ours.
+    /// Reports that the job's end is about to be written. The heartbeat continues, because that may take long, but a
+    /// lost lease is ignored from then on: the statement that writes the end returns whether the lease was still ours.
     pub(super) fn job_ends(&self) {
         self.ending.cancel();
     }
@@ -221,7 +221,7 @@ impl HeartbeatTask {
     }
 }
 
-/// Waits for a hint; for ever when nobody is left to give one.
+/// Waits for a hint; forever if nobody is left to give one.
 async fn hinted(hint: &mut watch::Receiver<u64>) {
     if hint.changed().await.is_err() {
         std::future::pending::<()>().await;

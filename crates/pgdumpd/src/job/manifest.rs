@@ -117,7 +117,7 @@ fn server_version(target: &Target, streamed: &Streamed) -> String {
     }
 }
 
-/// The manifest of a copy: the original's, but for where the object lies, and how it came there.
+/// The manifest of a copy: the original's, but for where the object is, and how it came there.
 pub(super) fn of_copy(
     original: &Manifest,
     key: ObjectKey,

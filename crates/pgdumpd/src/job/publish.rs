@@ -19,15 +19,16 @@ use crate::store::{Manifest, ObjectKey, Storage, StoredObject, Upload, in_time};
 
 /// Between two heartbeats to a queue that is away.
 const RETRY: Duration = Duration::from_millis(300);
-/// How long a storage may take to remove an object that is no backup.
+/// How long a storage may take to remove an object that is not a backup.
 const REMOVE_LIMIT: Duration = Duration::from_secs(30);
 
-/// What uploads must have behind them to become a backup. There are two kinds, and each is hard to come by.
+/// What uploads must have behind them to become a backup. There are two kinds; each can be made only by the check that
+/// it stands for.
 pub(super) trait Proof {
     /// The bytes that were sent to each upload, in order.
     fn sizes(&self) -> Vec<u64>;
 
-    /// Where the archive's data lies, for the manifest.
+    /// Where the archive's data is, for the manifest.
     fn index(&self) -> Option<&Index>;
 }
 
@@ -51,18 +52,19 @@ pub(super) struct Publication<'a> {
     pub(super) limit: Duration,
     pub(super) progress: Progress,
     pub(super) storage: &'a Storage,
-    /// Roles and tablespaces as they will lie beside the archive.
+    /// Roles and tablespaces as they will be beside the archive.
     pub(super) globals: Option<&'a [u8]>,
     pub(super) cancel: &'a JobCancel,
 }
 
-/// Confirms the lease, commits the objects, the archive first, then writes the manifest, which is what makes the backup exist.
+/// Confirms the lease, commits the objects, the archive first, then writes the manifest, which is what makes the backup
+/// exist.
 ///
 /// A cancel that was asked for before the confirmation wins; a later one loses.
 ///
 /// # Errors
-/// No backup exists, as far as the storage answers. Where it does not, or goes once the manifest is written, a whole one
-/// may be there: the next attempt finds it under the key that was noted, and adopts it.
+/// No backup exists, as far as the storage answers. Where it does not, or goes once the manifest is written, a whole
+/// one may be there: the next attempt finds it under the key that was noted, and adopts it.
 pub(super) async fn publish<P: Proof>(
     proof: &P,
     uploads: Vec<Upload>,

@@ -17,13 +17,13 @@ use crate::telemetry::BACKUP_DELETED;
 /// How long the server may take to end a session.
 const SESSIONS_LIMIT: Duration = Duration::from_secs(10);
 
-/// Looks under the earlier attempts' keys for a manifest that checks out; removes what is left under the
+/// Looks under the earlier attempts' keys for a manifest that is valid; removes what is left under the
 /// others. A storage that cannot be reached hides nothing that matters: its keys stay unique, and the
-/// next daemon that can reach it looks again. `limit` is for each of a storage's answers.
+/// next daemon that can reach it tries again. `limit` is for each of a storage's answers.
 ///
 /// # Errors
-/// A transient `storage_stalled`, `storage_missing` or `storage_replaced` when `storage`, which is about to be written to,
-/// gives no answer or has gone.
+/// A transient `storage_stalled`, `storage_missing` or `storage_replaced` when `storage`, which is about to be written
+/// to, gives no answer or has gone.
 pub(super) async fn adopt(
     job: &ClaimedJob,
     catalog: &Catalog,
@@ -174,8 +174,8 @@ pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
     }
 }
 
-/// Ends the sessions of an attempt whose job will not run again, and cleans up its object: what is partial is removed; a
-/// whole backup is noted in the queue, or deleted where its deletion was requested. False: this daemon does not serve
+/// Ends the sessions of an attempt whose job will not run again, and cleans up its object: what is partial is removed;
+/// a whole backup is noted in the queue, or deleted where its deletion was requested. False: this daemon does not serve
 /// its storage. Safe to repeat.
 ///
 /// # Errors

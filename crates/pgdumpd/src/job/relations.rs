@@ -2,7 +2,7 @@
 //! and it locks and copies by name: what a table was in the snapshot, and what its name means when it is copied, can
 //! be two tables, or one table with another file. pg_dump then ends well, and the archive lacks rows.
 //!
-//! Three looks at the catalog find it: at the tables' files before pg_dump starts, at names and files once its locks
+//! Three readings of the catalog find it: at the tables' files before pg_dump starts, at names and files once its locks
 //! are held, and at the schemas' names, which no lock holds, until the last table is being copied.
 
 use std::collections::{HashMap, HashSet};
@@ -24,7 +24,7 @@ use crate::server::{NamedTable, TableFile, Target};
 const UNTIL_LOCKED: Duration = Duration::from_millis(20);
 /// Between two questions to the meter whether the last table has begun.
 const UNTIL_LAST: Duration = Duration::from_millis(50);
-/// Between two looks at the schemas' names. A schema that was renamed and renamed back in less time is not seen.
+/// Between two readings of the schemas' names. A schema that was renamed and renamed back in less time is not seen.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// How long the target may take to answer once the dump is over.
 const LAST_LOOK_LIMIT: Duration = Duration::from_secs(20);
@@ -54,7 +54,7 @@ struct Seen {
     is_settled: bool,
 }
 
-/// What the second look saw.
+/// What the second reading found.
 #[derive(Default)]
 struct Locked {
     /// Dumped tables that have another file than before.
@@ -74,8 +74,8 @@ struct Doubt {
 
 /// What became of it, perhaps since the dump's snapshot.
 enum Change {
-    /// It has another file. What moves rows as they are (VACUUM FULL, CLUSTER, SET TABLESPACE) does no harm; what empties
-    /// or writes them again leaves nothing that the snapshot can see.
+    /// It has another file. What moves rows as they are (VACUUM FULL, CLUSTER, SET TABLESPACE) does no harm; what
+    /// empties or writes them again leaves nothing that the snapshot can see.
     File {
         is_uncounted: bool,
         has_moved: bool,
@@ -87,7 +87,7 @@ enum Change {
 }
 
 impl<'a> Relations<'a> {
-    /// Takes the first look. The dump must be started afterwards.
+    /// Takes the first reading. The dump must be started afterwards.
     pub(super) async fn look(
         target: &'a Target,
         application_name: &'a str,
@@ -102,8 +102,8 @@ impl<'a> Relations<'a> {
         })
     }
 
-    /// Runs until a table or a schema is seen to be replaced; for ever once the last table is being copied. Dropped when
-    /// the stream has ended. Cancel-safe: it only reads, and a look that was not finished is taken again.
+    /// Runs until a table or a schema is seen to be replaced; forever once the last table is being copied. Dropped when
+    /// the stream has ended. Cancel-safe: it only reads, and a reading that was not finished is repeated.
     pub(super) async fn watch(&self, meter: Arc<Meter>) -> Fault {
         let toc = loop {
             match meter.snapshot().toc {
@@ -185,7 +185,7 @@ impl<'a> Relations<'a> {
         }
     }
 
-    /// The second look, until it has been taken, and then the third.
+    /// The second reading, until it has been taken, and then the third.
     async fn compare(&self, toc: &Toc) -> Result<(), Fault> {
         if self.seen().locked.is_none() {
             let locked = self.compare_tables(toc).await?;
@@ -240,8 +240,8 @@ impl<'a> Relations<'a> {
         };
         self.target.each_table(self.application_name, take).await?;
         absent.extend(expected.into_values());
-        // While the locks are held no table goes. Once they are gone, a name that is free was there for pg_dump to lock:
-        // it went after the dump.
+        // While the locks are held no table goes. Once they are gone, a name that is free was there for pg_dump to
+        // lock: it went after the dump.
         let is_moved = |entry: &&TocEntry| is_locked || taken.contains(&entry.oid);
         let (moved, gone): (Vec<_>, Vec<_>) = absent.into_iter().partition(is_moved);
         locked
@@ -295,9 +295,9 @@ impl<'a> Relations<'a> {
             Change::File { .. } if !has_rows => {
                 !doubt.was_empty || !self.target.is_empty_table(doubt.oid).await
             }
-            // Rows that every snapshot sees although they are new: COPY with FREEZE, or a file that was filled elsewhere
-            // and swapped in. They may be all of the table's, or a part of them. What moves rows counts them, too, or
-            // leaves them uncounted in another tablespace.
+            // Rows that every snapshot sees although they are new: COPY with FREEZE, or a file that was filled
+            // elsewhere and swapped in. They may be all of the table's, or a part of them. What moves rows counts them,
+            // too, or leaves them uncounted in another tablespace.
             Change::File {
                 is_uncounted,
                 has_moved,

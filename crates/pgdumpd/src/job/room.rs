@@ -1,16 +1,16 @@
-//! How much a dump will store, before it begins: a storage without room for it is refused before production's tables are
-//! locked, and an upload to an object store gets parts that are large enough.
+//! How much a dump will store, before it begins: a storage without room for it is refused before production's tables
+//! are locked, and an upload to an object store gets parts that are large enough.
 
 use crate::compression::Compression;
 use crate::queue::StoredSize;
 
-/// Of what lies on the target's disk an archive is hardly less, but for odd cases.
+/// Of what is on the target's disk an archive is hardly less, but for odd cases.
 const LEAST_SHARE: f64 = 0.25;
 /// Of the last backup's size the next one is hardly less, also where it is compressed better.
 const LEAST_OF_LAST: f64 = 0.75;
-/// Where the last archive came to more of its dump than this, it may have been compressed badly, or not at all.
+/// If the last archive took a larger share of its dump than this, it may have been compressed badly, or not at all.
 const COMPRESSED: f64 = 0.9;
-/// How many times what lies on the target's disk a dump may come to that is not compressed: large values lie there
+/// By which factor a dump without compression may exceed its size on the target's disk: large values are stored there
 /// compressed, and COPY writes bytes as hexadecimal digits.
 const MOST_UNCOMPRESSED: u64 = 2;
 
@@ -19,13 +19,13 @@ const MOST_UNCOMPRESSED: u64 = 2;
 pub(super) struct Expected {
     /// Hardly less: without room for that much the dump does not begin.
     pub(super) least: u64,
-    /// Hardly more; none where nobody knows.
+    /// Hardly more; `None` if unknown.
     pub(super) most: Option<u64>,
 }
 
 impl Expected {
-    /// From what is to be dumped takes on the target's disk, and the last backup of the same target and filters, each as
-    /// far as it is known.
+    /// From what is to be dumped takes on the target's disk, and the last backup of the same target and filters, each
+    /// as far as it is known.
     pub(super) fn new(
         on_disk: Option<u64>,
         last: Option<StoredSize>,
@@ -94,7 +94,7 @@ mod tests {
             expected(Some(1000), Some((800, 1600)), "gzip:6"),
             (600, Some(1000))
         );
-        // It comes to more than lies on disk.
+        // It is larger than on disk.
         assert_eq!(
             expected(Some(1000), Some((4000, 4000)), "none"),
             (1000, Some(4000))

@@ -1,4 +1,4 @@
-//! Notes in the attempt's row where it is about to store, so that whoever comes later knows where to look.
+//! Records in the attempt's row where it is about to store, so that a later daemon knows where to clean up.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Whether the schema `pgdumpd` is ours to migrate. Whoever owns it can have code of theirs run by whoever writes there,
-//! so one that somebody else made is refused before anything in it is read.
+//! Whether the schema `pgdumpd` is ours to migrate. Whoever owns it can have code of theirs run by whoever writes
+//! there, so one that somebody else made is refused before anything in it is read.
 
 use sqlx::{PgConnection, Row as _};
 
@@ -18,7 +18,7 @@ pub(super) enum Schema {
     Queue,
 }
 
-/// Looks whose the schema is.
+/// Reads who owns the schema.
 ///
 /// # Errors
 /// [`MigrateError::ForeignSchema`], or the database's.

@@ -22,8 +22,8 @@ use super::output::Output;
 use crate::code::Code;
 use crate::fault::Fault;
 
-/// What the codecs of one archive's packers may take in memory together, in bytes: where there are many processors, zstd's
-/// high levels would take several times as much.
+/// What the codecs of one archive's packers may take in memory together, in bytes: where there are many processors,
+/// zstd's high levels would take several times as much.
 const CODECS_BYTES: usize = 1 << 30;
 /// Pieces that are packed beside those in the queue: the last one that was split, and the one that is assembled next.
 const BESIDE_THE_QUEUE: usize = 2;
@@ -41,7 +41,7 @@ fn pieces_for(processors: usize, codec: Codec) -> usize {
     (processors + 1).min(have_room.saturating_sub(BESIDE_THE_QUEUE))
 }
 
-/// What the assembling thread is told, in the archive's order.
+/// What the assembling thread receives, in the archive's order.
 enum Next {
     Piece(JoinHandle<Result<Packed, PackError>>),
     End(Box<End>),
@@ -73,7 +73,7 @@ pub(super) fn run(
             StreamEnd::internal(internal("the thread that assembles the archive ended"))
         })?;
         match (split, assembled) {
-            // The one that stopped first tells why; the other one was left alone by it.
+            // The one that stopped first knows why; the other one only lost its peer.
             (Err(StreamEnd::Abandoned), assembled) => assembled,
             (Err(stop), _) => Err(stop),
             (Ok(()), assembled) => assembled,

@@ -96,7 +96,7 @@ impl Proved {
         })
     }
 
-    /// Where each table's data lies, with its rows and checksums.
+    /// Where each table's data is, with its rows and checksums.
     pub fn index(&self) -> &Index {
         &self.index
     }

@@ -44,7 +44,7 @@ impl PipelineError {
     }
 }
 
-/// What the threads of a pipeline end with if there is no archive at their end.
+/// The result of a pipeline's threads if there is no complete archive.
 pub(super) enum StreamEnd {
     /// The whole run fails with this.
     Failed(PipelineError),

@@ -31,7 +31,7 @@ pub struct Counted {
     pub tables_done: usize,
     /// Rows of the complete blocks; those of INSERT commands are not counted.
     pub rows: u64,
-    /// Of the block at hand.
+    /// Of the current block.
     pub so_far: SoFar,
 }
 

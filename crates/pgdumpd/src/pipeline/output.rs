@@ -44,7 +44,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Ends the stream; so many bytes came from the source, of the archive itself if not said.
+    /// Ends the stream; `dump_bytes` came from the source, of the archive itself if `None`.
     pub(super) fn end(
         mut self,
         end: ArchiveEnd,
@@ -83,7 +83,8 @@ impl Hash {
         self.size += bytes.len() as u64;
     }
 
-    /// The end of a stream of which all bytes were added; so many came from the source, and so many were encrypted.
+    /// The end of a stream of which all bytes were added, with how many came from the source, and how many were
+    /// encrypted.
     fn streamed(self, end: ArchiveEnd, dump_bytes: u64, archive_bytes: u64) -> Streamed {
         Streamed {
             end,

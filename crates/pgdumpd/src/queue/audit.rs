@@ -110,8 +110,8 @@ pub struct Audit {
 }
 
 impl Queue {
-    /// Reads what the queue knows of a storage that has these traces: what is stored there or being deleted, and whatever
-    /// there is of the traces. What begins later is not in it: list a storage first, then ask.
+    /// Reads what the queue knows of a storage that has these traces: what is stored there or being deleted, and
+    /// whatever there is of the traces. What begins later is not in it: list a storage first, then ask.
     ///
     /// # Errors
     /// [`QueueError::Replaced`] where the address leads to another queue by now; else the database's.

@@ -17,14 +17,14 @@ const NEXT_DUE: &str = include_str!("sql/next_due.sql");
 const CLAIM_COPY: &str = include_str!("sql/claim_copy.sql");
 const NEXT_DUE_COPY: &str = include_str!("sql/next_due_copy.sql");
 
-/// Jobs looked at for each target, priority and role, or for each storage: more where those before turn out to be locked by
-/// transactions that have cancelled them and have not ended. A role's quota is less than the last.
+/// Jobs considered for each target, priority and role, or for each storage: more where those before turn out to be
+/// locked by transactions that have cancelled them and have not ended. A role's quota is less than the last.
 const DEPTHS: [i64; 3] = [1, 50, 5_000];
 
 /// How often a claim is tried before another claimer that was faster is left the target.
 const TRIES: u32 = 3;
 
-/// How long a claim whose answer was lost may still come to light: the statement's limit, and then some.
+/// How long a claim whose answer was lost may still take effect: the statement's limit, and more.
 const UNANSWERED_LIMIT: Duration = Duration::from_secs(120);
 
 /// A claim whose answer was lost: perhaps it was made.
@@ -39,7 +39,7 @@ pub(super) struct UnansweredClaim {
 pub struct ServedStorage {
     /// Its name.
     pub name: String,
-    /// Its id; none where the daemon has not opened it yet.
+    /// Its id; `None` if the daemon has not opened it yet.
     pub id: Option<Uuid>,
 }
 
@@ -96,7 +96,7 @@ impl Queue {
         .await
     }
 
-    /// Time until the next backup of these targets is due, zero where one is; none if none is queued.
+    /// Time until the next backup of these targets is due, zero where one is; `None` if none is queued.
     /// Targets that are busy do not count.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Queue {
             .await
     }
 
-    /// Time until the next copy to one of these storages is due, zero where one is; none if none is queued.
+    /// Time until the next copy to one of these storages is due, zero where one is; `None` if none is queued.
     ///
     /// # Errors
     /// The database's.

@@ -85,8 +85,8 @@ impl Connections {
         }
     }
 
-    /// A connection of the pool, or a new one as the session is opened now: those that are idle may turn out to be lost, and the
-    /// password to have changed since.
+    /// A connection of the pool, or a new one as the session is opened now: those that are idle may turn out to be
+    /// lost, and the password to have changed since.
     async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         if self.pool.num_idle() == 0 {
             self.renew_options().await;

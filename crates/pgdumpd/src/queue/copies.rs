@@ -44,7 +44,7 @@ pub struct OpenCopy {
 }
 
 impl Queue {
-    /// The stored copies of this job's backup, the first one first; none where the job has no backup, or none any
+    /// The stored copies of this job's backup, the first one first; empty if the job has no backup, or none any
     /// more.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Queue {
             .collect()
     }
 
-    /// Asks for a copy of this job's backup in a further storage; none where it is under way, or no storage holds the
+    /// Asks for a copy of this job's backup in a further storage; `None` if it is in progress, or no storage holds the
     /// backup.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ impl Queue {
         self.inner.connections.fetch_all(statement).await.map(drop)
     }
 
-    /// Which database the newest backup of a target is of; none where there is no backup, or nobody knows.
+    /// Which database the newest backup of a target is of; `None` if there is no backup, or nobody knows.
     ///
     /// # Errors
     /// The database's.

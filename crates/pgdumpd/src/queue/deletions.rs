@@ -28,7 +28,8 @@ pub struct Place {
     pub storage_id: Uuid,
     /// The object's key.
     pub object_key: String,
-    /// Whether it is noted as stored there, or as being deleted. Else an attempt began to store it, and it is not known what is left.
+    /// Whether it is noted as stored there, or as being deleted. Else an attempt began to store it, and it is not known
+    /// what is left.
     pub noted: bool,
 }
 

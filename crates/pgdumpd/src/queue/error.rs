@@ -139,7 +139,8 @@ impl QueueError {
         self.sqlstate().is_some_and(|code| is_before_commit(&code))
     }
 
-    /// Another claimer of the same target was faster. No other rule is broken by a race: a claim locks the row of its job.
+    /// Another claimer of the same target was faster. No other rule is broken by a race: a claim locks the row of its
+    /// job.
     pub(super) fn is_lost_race(&self) -> bool {
         match self {
             Self::Database(sqlx::Error::Database(error)) => {
@@ -163,8 +164,8 @@ impl QueueError {
 }
 
 /// Whether an error with this SQLSTATE only comes while a statement runs: of its values, its rights and names, its
-/// transaction, its locks, or because it was cancelled. A server that shuts down (57P01), or a pooler that lost it (08P01), may
-/// say so after the commit.
+/// transaction, its locks, or because it was cancelled. A server that shuts down (57P01), or a pooler that lost it
+/// (08P01), may say so after the commit.
 fn is_before_commit(code: &str) -> bool {
     ["22", "23", "25", "40", "42"].contains(&code.get(..2).unwrap_or_default())
         // statement_completion_unknown

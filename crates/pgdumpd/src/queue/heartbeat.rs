@@ -65,7 +65,7 @@ impl Queue {
             .is_some())
     }
 
-    /// Renews the lease, writes progress, and says whether to go on. Uses a connection of its own and gives
+    /// Renews the lease, writes progress, and returns whether to continue. Uses a connection of its own and gives
     /// up after a third of the lease at most, so that there is time to try again.
     ///
     /// # Errors

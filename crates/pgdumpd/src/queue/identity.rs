@@ -1,4 +1,4 @@
-//! Which queue this is: a copy of a database is another queue, and must be told so.
+//! Which queue this is: a copy of a database is another queue, and gets its own id by `pgdumpd adopt`.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -38,11 +38,11 @@ impl Queue {
     }
 
     /// Stamps a cloned queue with a new id, cancels what was queued, fails what was running (the original's
-    /// daemons run it), and forgets the original's daemons. None where the id is no longer the one that this
+    /// daemons run it), and forgets the original's daemons. `None` if the id is no longer the one that this
     /// connected to. This value keeps the old id: connect again.
     ///
     /// # Errors
-    /// The database's; whether it happened is then unknown: connect again and look at the id.
+    /// The database's; whether it happened is then unknown: connect again and read the id.
     pub async fn reset_identity(&self) -> Result<Option<Adopted>, QueueError> {
         let statement = sqlx::query(RESET).bind(self.id()).bind(Uuid::new_v4());
         let Some(row) = self.inner.connections.fetch_optional(statement).await? else {

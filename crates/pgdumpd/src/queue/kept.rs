@@ -1,4 +1,5 @@
-//! What the queue notes of a target in one storage, in the order in which backups are kept, and the decision to delete one.
+//! What the queue notes of a target in one storage, in the order in which backups are kept, and the decision to delete
+//! one.
 
 use std::collections::HashMap;
 
@@ -26,11 +27,11 @@ pub struct KeptBackup {
     pub spec: serde_json::Value,
     /// The object's key.
     pub object_key: String,
-    /// When the attempt was claimed that dumped it, by the queue's clock; none where nobody knows it.
+    /// When the attempt was claimed that dumped it, by the queue's clock; `None` if nobody knows it.
     pub claimed_at: Option<DateTime<Utc>>,
     /// Whether its deletion was begun, so that it is not a backup any more.
     pub deleting: bool,
-    /// The role that asked for it; none for the roles that act for all jobs.
+    /// The role that asked for it; `None` for the roles that act for all jobs.
     pub producer: Option<String>,
 }
 
@@ -82,8 +83,8 @@ impl Queue {
             .collect()
     }
 
-    /// Begins to delete a backup from one storage, if at least so many of the `kept` ones are stored there now and are
-    /// newer than it, and no copy reads it at this moment. False: it stays.
+    /// Begins to delete a backup from one storage, if at least this many of the `kept` ones are stored there now and
+    /// are newer than it, and no copy reads it at this moment. False: it stays.
     ///
     /// # Errors
     /// The database's; the deletion may have begun: whoever applies the rules next finishes it.

@@ -60,11 +60,11 @@ pub struct ClaimedJob {
     pub created_at: DateTime<Utc>,
     /// When this claim was made (the database's clock).
     pub claimed_at: DateTime<Utc>,
-    /// The attempts before this one, newest first, at most 20: sessions to end, keys to look under.
+    /// The attempts before this one, newest first, at most 20: sessions to end, keys to check.
     pub earlier: Vec<EarlierAttempt>,
 }
 
-/// What an earlier attempt left to look after.
+/// What an earlier attempt left to clean up.
 #[derive(Debug, Clone, Deserialize)]
 pub struct EarlierAttempt {
     /// Its lease token.

@@ -20,16 +20,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this silence the connection is tested: a dead network shows no end by itself.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// A connection that lasted for so long is no failure: the next one is opened at once.
+/// A connection that lasted this long does not count as a failure: the next one is opened at once.
 const LASTING: Duration = Duration::from_secs(30);
 
 /// The longest pause between two tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Why to look at the queue.
+/// Why the queue should be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// The listener has connected, anew perhaps: whatever happened before was not heard.
+    /// The listener has connected or reconnected: notifications from before were missed.
     Connected,
     /// Something happened.
     Notified,
@@ -58,7 +58,7 @@ impl Queue {
 }
 
 impl Wakes {
-    /// The next wake-up. Cancel-safe: what was under way goes on with the next call.
+    /// The next wake-up. Cancel-safe: the next call continues what was in progress.
     pub async fn next(&mut self) -> Wake {
         match self.stream.next().await {
             Some(wake) => wake,
@@ -129,7 +129,7 @@ impl Listener {
                 continue;
             };
             if !connection.reported {
-                // Armed before the caller looks at the queue, so nothing falls between.
+                // Armed before the caller reads the queue, so that no notification is missed.
                 connection.reported = true;
                 return Wake::Connected;
             }

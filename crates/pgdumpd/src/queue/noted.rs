@@ -1,4 +1,4 @@
-//! What the queue knows of a backup beside where it lies, to be compared with the backup's manifest.
+//! What the queue knows of a backup beside where it is, to be compared with the backup's manifest.
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;

@@ -10,8 +10,8 @@ const CANCELLED: &str = include_str!("sql/reap_cancelled.sql");
 const ATTEMPTS: &str = include_str!("sql/reap_attempts.sql");
 
 impl Queue {
-    /// Takes expired leases back (requeue, or fail after `max_rescues`), and ends queued jobs whose cancel came late, and
-    /// attempts that were left running. Returns how many jobs changed.
+    /// Takes expired leases back (requeue, or fail after `max_rescues`), and ends queued jobs whose cancel came late,
+    /// and attempts that were left running. Returns how many jobs changed.
     ///
     /// Only a daemon that has itself written to the queue for one whole lease may call this: after an
     /// outage of the queue the owners come first.

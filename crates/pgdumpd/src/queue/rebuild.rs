@@ -1,4 +1,4 @@
-//! Rows made anew from manifests, in a queue that was lost.
+//! Rows recreated from manifests, in a queue that was lost.
 
 use serde::Serialize;
 use sqlx::Row as _;
@@ -12,7 +12,7 @@ const OTHERS: &str = include_str!("sql/rebuild_others.sql");
 const IDENTITY: &str = include_str!("sql/rebuild_identity.sql");
 const REBUILD: &str = include_str!("sql/rebuild.sql");
 
-/// A backup in one storage, as its manifest tells it.
+/// A backup in one storage, as its manifest describes it.
 #[derive(Debug, Clone, Serialize)]
 #[expect(
     missing_docs,

@@ -9,12 +9,12 @@ use super::{Queue, QueueError};
 const KEEP: &str = include_str!("sql/keep_schedules.sql");
 const SETTLE: &str = include_str!("sql/settle_schedule.sql");
 
-/// How far a target's schedule is settled.
+/// Up to when a target's schedule is handled.
 #[derive(Debug, Clone)]
 pub struct KeptSchedule {
     /// The target.
     pub target: String,
-    /// The last due time that is settled; at first, when the schedule was first seen.
+    /// The last due time that is handled; at first, when the schedule was first seen.
     pub due_at: DateTime<Utc>,
     /// What time it is by the database's clock.
     pub now: DateTime<Utc>,
@@ -35,8 +35,8 @@ pub enum Settled {
 }
 
 impl Queue {
-    /// Says which schedule each of these targets has here, if any, and learns how far each is settled. A schedule
-    /// that is new is settled up to now.
+    /// Says which schedule each of these targets has here, if any, and reads up to when each is handled. A new schedule
+    /// counts as handled up to now.
     ///
     /// # Errors
     /// The database's; may be repeated.

@@ -11,12 +11,12 @@ const LAST: &str = include_str!("sql/last_size.sql");
 pub struct StoredSize {
     /// Of the object.
     pub stored: u64,
-    /// Of what pg_dump wrote, before compression; none where nobody counted it.
+    /// Of what pg_dump wrote, before compression; `None` if nobody counted it.
     pub dumped: Option<u64>,
 }
 
 impl Queue {
-    /// The size of a target's newest backup with the filters of this spec; none where there is none among the newest
+    /// The size of a target's newest backup with the filters of this spec; `None` if there is none among the newest
     /// hundred.
     ///
     /// # Errors

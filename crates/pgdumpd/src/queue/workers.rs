@@ -59,8 +59,8 @@ pub struct LiveWorker {
 }
 
 impl Queue {
-    /// Registers this process, or renews last_seen_at, its targets and storages, what each target means to it, and whether
-    /// it is stopping.
+    /// Registers this process, or renews last_seen_at, its targets and storages, what each target means to it, and
+    /// whether it is stopping.
     /// Returns the database's time.
     ///
     /// # Errors

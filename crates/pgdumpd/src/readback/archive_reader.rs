@@ -32,7 +32,7 @@ pub(super) struct ArchiveReader<'a> {
 struct Encrypted {
     identities: Arc<Identities>,
     head: Bytes,
-    /// Where the first chunk lies.
+    /// Where the first chunk is.
     payload_at: u64,
 }
 
@@ -217,7 +217,7 @@ async fn head(stored: &Stored) -> Result<Bytes, Fault> {
     Ok(head.into())
 }
 
-/// Opens one object, and tells what is wrong with it.
+/// Opens one object, and reports what is wrong with it.
 struct Opener {
     identities: Arc<Identities>,
     /// Whom it is encrypted to, as its manifest says.
@@ -279,7 +279,7 @@ impl Opener {
     }
 }
 
-/// Seeks without the look at the object's end that age takes where the place is a chunk's first byte.
+/// Seeks without reading the object's end, which age does if the place is a chunk's first byte.
 fn seek(reader: &mut StreamReader<&mut Ciphertext>, to: u64) -> std::io::Result<()> {
     if to.is_multiple_of(CHUNK_BYTES) && to > 0 {
         // Within a chunk that it holds, it only moves.

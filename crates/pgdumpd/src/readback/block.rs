@@ -43,7 +43,7 @@ pub(super) async fn read_block(
     }
 }
 
-/// An encrypted object that is damaged is no fault of who reads it.
+/// A damaged encrypted object is a result, not an error of the reader.
 fn as_damage(fault: Fault) -> Result<Result<(), String>, Fault> {
     damage_of(fault).map(Err)
 }
@@ -51,7 +51,7 @@ fn as_damage(fault: Fault) -> Result<Result<(), String>, Fault> {
 /// What a part of an encrypted object is that gave this fault, in words that continue the part's name.
 ///
 /// # Errors
-/// The fault itself, where it tells of no damage.
+/// The fault itself, if it is not about damage.
 pub(super) fn damage_of(fault: Fault) -> Result<String, Fault> {
     if !is_damage(&fault) {
         Err(fault)

@@ -86,7 +86,7 @@ impl Ciphertext {
         Ok((size, hex(&sha256.finalize())))
     }
 
-    /// The bytes at hand, of the storage where there are none; none at the object's end.
+    /// The buffered bytes, or new ones of the storage if there are none; empty at the object's end.
     fn fill(&mut self) -> Result<&Bytes, Fault> {
         while self.piece.is_empty() && !self.ended {
             let known = usize::try_from(self.at).ok();

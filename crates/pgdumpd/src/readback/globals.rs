@@ -6,8 +6,8 @@ use super::Stored;
 use super::new_file::NewFile;
 use crate::fault::Fault;
 
-/// Reads them, as they lie in the storage where they are encrypted and no identity was given; none where the backup
-/// has none.
+/// Reads them, as they are stored in the storage where they are encrypted and no identity was given; `None` if the
+/// backup has none.
 ///
 /// # Errors
 /// `globals_damaged` where they are not what the manifest says; `identity_mismatch`; the storage's.
@@ -20,7 +20,7 @@ pub async fn read_globals(stored: &Stored) -> Result<Option<Vec<u8>>, Fault> {
     identities.decrypt(&what, text).map(Some)
 }
 
-/// Writes them to a new file, decrypted, and gives their size in bytes; none where the backup has none.
+/// Writes them to a new file, decrypted, and returns their size in bytes; `None` if the backup has none.
 ///
 /// # Errors
 /// As [`read_globals`]; `identity_needed`; `file_exists` and `file_failed`.

@@ -1,4 +1,4 @@
-//! Looks at an archive's bytes, from the first to the last, and says what of it is damaged.
+//! Reads an archive's bytes, from the first to the last, and reports what of it is damaged.
 
 use pgdump_archive::{
     BlockCheck, BlockDamage, Compression, HeadCheck, Index, IndexError, IndexingParser,
@@ -12,7 +12,7 @@ use crate::hex::hex;
 /// What is wrong with one part of an archive.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Damage {
-    /// The table, as `schema.name`; none for header and table of contents, or where there is no index.
+    /// The table, as `schema.name`; `None` for header and table of contents, or where there is no index.
     pub table: Option<String>,
     /// What was found.
     pub what: String,
@@ -27,13 +27,13 @@ pub struct Verdict {
     pub sha256: String,
     /// What is damaged, in the archive's order.
     pub damaged: Vec<Damage>,
-    /// Tables (and blocks of large objects) that are not; none where there is no index to tell them apart.
+    /// Tables (and blocks of large objects) that are not; `None` if there is no index to tell them apart.
     pub good: Option<usize>,
-    /// Whether it is encrypted and was compared as it lies, without a look inside.
+    /// Whether it is encrypted and was compared as stored, without reading what is inside.
     pub unopened: bool,
     /// What the manifest says otherwise than the archive, which is whole.
     pub differences: Vec<String>,
-    /// What the archive says of itself; none where it was not read, or is damaged.
+    /// What the archive says of itself; `None` if it was not read, or is damaged.
     #[serde(skip)]
     pub contents: Option<Contents>,
 }
@@ -69,7 +69,7 @@ struct Indexed {
 }
 
 impl Inspection {
-    /// Of an archive whose blocks lie where the index says.
+    /// Of an archive whose blocks are where the index says.
     pub fn indexed(index: Index, compression: Compression) -> Self {
         Self::of(Parts::Indexed(Box::new(Indexed {
             head: Some(HeadCheck::new(&index)),

@@ -117,8 +117,8 @@ impl NewFile {
         .await
     }
 
-    /// Makes it durable under its name. No other clone may be left. Dropped before it has one, it gets none, whatever its
-    /// thread is still at.
+    /// Makes it durable under its name. No other clone may be left. Dropped before it has one, it gets none, whatever
+    /// its thread is still at.
     pub(super) async fn keep(self) -> Result<(), Fault> {
         let Self { file, path } = self;
         let awaited = CancellationToken::new();

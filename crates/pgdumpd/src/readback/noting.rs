@@ -1,4 +1,4 @@
-//! Notes in the queue a backup that a storage holds and whose job ended without knowing it.
+//! Records in the queue a backup that a storage holds and whose job ended without recording it.
 
 use uuid::Uuid;
 
@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::queue::Queue;
 use crate::store::{ObjectKey, Storage};
 
-/// Notes a whole backup. False: it is not noted, because the queue notes another one of the job in this storage, or
+/// Records a whole backup. False: it is not recorded, because the queue has another one of the job in this storage, or
 /// because it was deleted at this moment.
 ///
 /// # Errors
@@ -25,8 +25,8 @@ pub async fn note_backup(
     if !noted || storage.has_manifest(key).await? {
         return Ok(noted);
     }
-    // Who deletes takes the manifest first and says so in the row last: that may have been between the look at the
-    // storage and the note.
+    // Who deletes takes the manifest first and says so in the row last: that may have been after the storage was read
+    // and before this was recorded.
     storage.confirm().await?;
     queue.mark_copy_deleted(id, key.as_str()).await?;
     Ok(false)

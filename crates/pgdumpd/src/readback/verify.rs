@@ -19,7 +19,7 @@ const PIECES: usize = 4;
 /// Reads the whole object. Of an encrypted one without an identity it is the stored bytes alone that are compared.
 ///
 /// # Errors
-/// The storage's, and `identity_mismatch`: damage is no error, but in the verdict.
+/// The storage's, and `identity_mismatch`: damage is not an error, but part of the verdict.
 pub async fn verify(stored: &Stored) -> Result<Verdict, Fault> {
     if stored.is_locked() {
         return read_as_it_lies(stored, async |_| Ok(())).await;
@@ -44,7 +44,7 @@ fn compare(stored: &Stored, archive_bytes: u64, verdict: &mut Verdict) {
     }
 }
 
-/// Reads the whole object and gives each piece on, without a look inside.
+/// Reads the whole object and passes each piece on, without reading what is inside.
 pub(super) async fn read_as_it_lies(
     stored: &Stored,
     keep: impl AsyncFnMut(&Bytes) -> Result<(), Fault>,
@@ -76,7 +76,7 @@ pub(super) async fn read_through(
         verdict.size_bytes = through.size_bytes;
         verdict.sha256 = through.sha256;
         if let Some(fault) = through.damage {
-            // What follows the damage was not looked at: chunks further on may well open.
+            // What follows the damage was not read: later chunks may well be intact.
             match &stored.index {
                 Some(index) => {
                     let (damaged, good) = judge_blocks(stored, index).await?;

@@ -15,11 +15,11 @@ use crate::fault::{Fault, chain};
 pub struct FetchedWhole {
     /// What was found; of what does not match its manifest, there is no file.
     pub verdict: Verdict,
-    /// Why the file does not say where each table's data lies, if it does not.
+    /// Why the file does not say where each table's data is, if it does not.
     pub unfilled: Option<String>,
 }
 
-/// Writes the stored object to a new file as it lies, encrypted if it is; of one that does not have its manifest's
+/// Writes the stored object to a new file as it is stored, encrypted if it is; of one that does not have its manifest's
 /// SHA-256, no file is left.
 ///
 /// # Errors
@@ -39,7 +39,8 @@ pub async fn fetch_as_it_lies(stored: &Stored, to: &Path) -> Result<Verdict, Fau
     Ok(verdict)
 }
 
-/// Writes the backup to a new file, decrypted and verified on the way; of what does not match its manifest, no file is left.
+/// Writes the backup to a new file, decrypted and verified on the way; of what does not match its manifest, no file is
+/// left.
 ///
 /// With the offsets filled in, `pg_restore -j` finds each table without a scan; so the file's SHA-256 is not the
 /// stored object's. An archive in which they have no room is kept as it is: it restores, too.

@@ -115,12 +115,12 @@ impl Target {
     /// server now says over a connection of our own.
     ///
     /// Any other fault than `dump_failed` comes back as it is. Of a dump with filters (`is_partial`) only a lost
-    /// server is told, because what a check finds may lie outside them.
+    /// server is reported, because what a check finds may be outside them.
     pub async fn explain(&self, fault: Fault, is_partial: bool) -> Fault {
         self.cause_of(&fault, is_partial).await.unwrap_or(fault)
     }
 
-    /// The fault in whose words [`Target::explain`] tells this one; none where it is told best as it is.
+    /// The fault that [`Target::explain`] reports instead of this one; `None` if this one is clear enough.
     pub async fn cause_of(&self, fault: &Fault, is_partial: bool) -> Option<Fault> {
         if fault.code() != Code::DumpFailed {
             return None;

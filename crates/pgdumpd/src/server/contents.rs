@@ -69,7 +69,7 @@ impl FromRow<'_, PgRow> for NamedRelation {
 }
 
 impl Target {
-    /// What a dump that starts now must hold, unless it goes before the dump looks. Takes no table's lock.
+    /// What a dump that starts now must hold, unless it is gone before the dump reads it. Takes no table's lock.
     ///
     /// # Errors
     /// As [`Target::look`].

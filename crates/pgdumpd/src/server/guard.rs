@@ -1,4 +1,4 @@
-//! When a dump that goes on has to be ended: decisions without a clock or a connection of their own.
+//! When a running dump has to be ended: decisions without a clock or a connection of their own.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ impl LockGuard {
         }
     }
 
-    /// Takes in a look, made at `now`. Gives a transient `lock_not_available` once a wait is too long.
+    /// Takes in an observation, made at `now`. Gives a transient `lock_not_available` once a wait is too long.
     pub fn observe(&mut self, now: Instant, look: &SessionLook) -> Option<Fault> {
         let Some(seen) = &look.waiting_for_lock else {
             self.wait = None;
@@ -69,8 +69,8 @@ impl StallGuard {
     }
 
     /// Takes in how many bytes have come out of pg_dump at `now`, whether our reader waits for more
-    /// ([`OutputMeter::reader_waits`](crate::dump::OutputMeter::reader_waits)), and the last look at the session,
-    /// where there is one. Gives a transient `dump_stalled` once nothing has moved for too long.
+    /// ([`OutputMeter::reader_waits`](crate::dump::OutputMeter::reader_waits)), and the last observation of the
+    /// session, where there is one. Gives a transient `dump_stalled` once nothing has moved for too long.
     ///
     /// Time spent waiting for a lock is the [`LockGuard`]'s, and time in which our own reader is held up is the
     /// store's: neither counts.
@@ -105,7 +105,7 @@ impl StallGuard {
     }
 }
 
-/// Whether two looks saw one wait. The server notes a wait's begin a moment after it began.
+/// Whether two observations saw the same wait. The server records the start of a wait a moment after it.
 fn is_same_wait(earlier: &LockWait, later: &LockWait) -> bool {
     earlier.relation == later.relation
         && (earlier.since_epoch_us.is_none() || earlier.since_epoch_us == later.since_epoch_us)

@@ -1,4 +1,4 @@
-//! A look at a dump's session on the server.
+//! The state of a dump's session on the server.
 
 use serde::Deserialize;
 use sqlx::postgres::PgRow;
@@ -10,10 +10,10 @@ use crate::fault::Fault;
 use super::Target;
 use super::name::optional_name;
 
-/// How a dump's session fares at this moment.
+/// The current state of a dump's session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionLook {
-    /// Whether it is there at all.
+    /// Whether it exists.
     pub present: bool,
     /// The lock that it waits for.
     pub waiting_for_lock: Option<LockWait>,
@@ -24,9 +24,9 @@ pub struct SessionLook {
 /// A lock that a session waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockWait {
-    /// `schema.relation`, or the kind of lock where it is none on a relation.
+    /// `schema.relation`, or the kind of lock if it is not on a relation.
     pub relation: Option<String>,
-    /// When the server saw it begin, in microseconds since 1970 by the server's clock; tells one wait from the
+    /// When the server saw it begin, in microseconds since 1970 by the server's clock; distinguishes one wait from the
     /// next. Not known in its first moments.
     pub since_epoch_us: Option<i64>,
     /// Who holds it, or stands before us in the queue for it; at most 5.
@@ -49,7 +49,7 @@ pub struct Blocker {
 /// How far a COPY is. Bytes are of COPY's text, not of the table's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyProgress {
-    /// The table's schema; none for a COPY of a query.
+    /// The table's schema; `None` for a COPY of a query.
     pub schema: Option<String>,
     /// The table's name.
     pub table: Option<String>,
@@ -86,7 +86,7 @@ impl FromRow<'_, PgRow> for Row {
 }
 
 impl Target {
-    /// Looks at the session with this application name. One statement; cheap enough for once a second.
+    /// Reads the state of the session with this application name. One statement; cheap enough for once a second.
     ///
     /// # Errors
     /// Mostly `target_unreachable`: the watcher's own connection failed, which says nothing of the dump.

@@ -149,7 +149,7 @@ fn idle(filter: &Filter<'_>, pattern: &str, found: &[(u32, u8)]) -> Option<Strin
     if found.is_empty() {
         return Some(format!("{key} {pattern:?} matches nothing"));
     }
-    // Rows are left out where they lie: not with a partitioned table, but with each of its partitions.
+    // Rows are left out where they are: not with a partitioned table, but with each of its partitions.
     let has_rows = |(_, kind): &(u32, u8)| [b'r', b'm', b'S'].contains(kind);
     (key == "exclude_table_data" && !found.iter().any(has_rows)).then(|| {
         format!(

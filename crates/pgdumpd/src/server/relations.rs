@@ -115,7 +115,8 @@ impl Target {
         }
     }
 
-    /// Shows `take` each table and materialized view that there is, while the dump with this application name has its locks.
+    /// Shows `take` each table and materialized view that there is, while the dump with this application name has its
+    /// locks.
     ///
     /// # Errors
     /// As [`Target::look`].

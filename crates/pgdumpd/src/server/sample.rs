@@ -17,7 +17,7 @@ use crate::fault::Fault;
 
 use super::{Target, fault};
 
-/// Blocks that are looked at in each table: two megabytes, which an idle disk gives in a fraction of a second. Widths
+/// Blocks that are read of each table: two megabytes, which an idle disk gives in a fraction of a second. Widths
 /// and gaps that differ from place to place are met in proportion, to within a few percent.
 const BLOCKS: i64 = 256;
 /// And where that takes too long, on a disk that must seek for each.
@@ -26,7 +26,7 @@ const FEW_BLOCKS: i64 = 32;
 const TEXT_BYTES: i32 = 128 * 1024;
 /// Text that is taken from one row: a long one must not be all that is seen. In characters, of at most four bytes.
 const ROW_CHARACTERS: i32 = 16 * 1024;
-/// Rows that are read whole, however long they are: of fewer no mean can be told.
+/// Rows that are read whole, however long they are: of fewer no mean can be estimated.
 const FEWEST_ROWS: f64 = 20.0;
 /// And at most, however short.
 const MOST_ROWS: f64 = 5000.0;
@@ -47,7 +47,7 @@ const ARGUMENTS: usize = 90;
 const END_OF_COLUMN: u8 = 1;
 const END_OF_ROW: u8 = 2;
 
-/// What the dump of one table, or of all large objects, will come to.
+/// The expected size of the dump of one table, or of all large objects.
 #[derive(Clone, Default, PartialEq)]
 pub struct Sample {
     /// Rows that are there for everybody; of large objects how many there are.
@@ -101,7 +101,7 @@ struct Subject {
     columns: Vec<String>,
 }
 
-/// What lies in some blocks.
+/// What is in some blocks.
 struct Looked {
     /// Which part of all blocks they are.
     share: f64,
@@ -118,7 +118,7 @@ struct Rows {
     /// Of one of them on the average: on disk, and as text.
     stored_bytes: f64,
     text_bytes: f64,
-    /// Bytes of text for each further byte on disk; none where that cannot be told.
+    /// Bytes of text for each further byte on disk; `None` if that is unknown.
     text_for_stored: Option<f64>,
     text: Vec<u8>,
 }
@@ -136,7 +136,7 @@ impl FromRow<'_, PgRow> for Rows {
 }
 
 impl Looked {
-    /// The standard error of the sum of their rows, for an estimate of all; none where all were looked at.
+    /// The standard error of the sum of their rows, for an estimate of all; 0 if all were read.
     fn rows_error(&self) -> f64 {
         let mean = self.rows / self.blocks;
         let variance = (self.squares / self.blocks - mean * mean).max(0.0);
@@ -169,11 +169,11 @@ impl Sampler<'_> {
         fault.code() != Code::TargetUnreachable
     }
 
-    /// Samples the table with this oid, whose files, with TOAST, are of `bytes`. None where there is nothing to be had: a table of
-    /// an unknown kind, one that is gone, or whose rows are too long.
+    /// Samples the table with this oid, whose files, with TOAST, are of `bytes`. `None` if there is nothing to be had:
+    /// a table of an unknown kind, one that is gone, or whose rows are too long.
     ///
     /// # Errors
-    /// As [`Target::look`]. [`Sampler::can_go_on_after`] tells whether another table may still be sampled.
+    /// As [`Target::look`]. [`Sampler::can_go_on_after`] returns whether another table may still be sampled.
     pub async fn table(&mut self, oid: i64, bytes: i64) -> Result<Option<Sample>, Fault> {
         let Some(subject) = self.subject(oid).await? else {
             return Ok(None);
@@ -214,7 +214,7 @@ impl Sampler<'_> {
         }))
     }
 
-    /// Samples the large objects. None where there are none.
+    /// Samples the large objects. `None` if there are none.
     ///
     /// # Errors
     /// As [`Sampler::table`].
@@ -334,7 +334,7 @@ impl Sampler<'_> {
 /// The oid of `pg_catalog.pg_largeobject`, the same in every database.
 const LARGE_OBJECTS: i64 = 2613;
 
-/// Blocks from all over a table: one of each of so many equal stretches, all where there are few.
+/// Blocks from all over a table: one of each of N equal stretches; all if there are few.
 fn choose(blocks: i64, wanted: i64) -> Vec<i64> {
     let wanted = blocks.clamp(0, wanted);
     let mut rng = rand::rng();

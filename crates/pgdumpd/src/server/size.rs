@@ -18,7 +18,7 @@ pub struct Sizes {
     pub large_objects: i64,
 }
 
-/// The size of one table. A job's filters are not applied: the archive's table of contents tells what is dumped.
+/// The size of one table. A job's filters are not applied: the archive's table of contents shows what is dumped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSize {
     /// Its schema.
@@ -29,8 +29,8 @@ pub struct TableSize {
     pub oid: i64,
     /// Of its files, with TOAST and without indexes.
     pub bytes: i64,
-    /// What the planner believes, for a table that was never analysed what the server counted as it wrote; none
-    /// where there is neither.
+    /// What the planner believes, for a table that was never analysed what the server counted as it wrote; `None` if
+    /// there is neither.
     pub estimated_rows: Option<i64>,
 }
 

@@ -27,9 +27,9 @@ impl From<ObjectMeta> for FoundObject {
 /// How far a listing goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// What lies in the root itself.
+    /// What is in the root itself.
     Root,
-    /// What lies below the ids of queues.
+    /// What is below the ids of queues.
     Queues,
     /// Everything.
     All,

@@ -9,7 +9,8 @@ use crate::code::Code;
 use crate::fault::Fault;
 use crate::hex::hex;
 
-/// No globals are larger, whatever a manifest says: 64 MiB are the most that are dumped, and encrypted they grow a little.
+/// No globals are larger, whatever a manifest says: 64 MiB are the most that are dumped, and encrypted they grow a
+/// little.
 const LARGEST: u64 = 65 << 20;
 
 impl Globals {
@@ -25,7 +26,8 @@ impl Globals {
 }
 
 impl Storage {
-    /// Writes the globals that `manifest` will speak of. Without that manifest [`Storage::remove_partial`] removes them.
+    /// Writes the globals that `manifest` will speak of. Without that manifest [`Storage::remove_partial`] removes
+    /// them.
     ///
     /// # Errors
     /// As [`Storage::write_manifest`].
@@ -33,7 +35,7 @@ impl Storage {
         self.put(key.globals(), text).await
     }
 
-    /// Reads a backup's globals again; none where it has none.
+    /// Reads a backup's globals again; `None` if it has none.
     ///
     /// # Errors
     /// A permanent [`Code::GlobalsDamaged`] where they are not what the manifest says; the storage's.

@@ -1,4 +1,4 @@
-//! Where a backup lies in a storage: `QUEUE_ID/TARGET/YYYY/MM/JOB/TOKEN.dump` (`TOKEN.dump.age` if it is encrypted), and
+//! Where a backup is in a storage: `QUEUE_ID/TARGET/YYYY/MM/JOB/TOKEN.dump` (`TOKEN.dump.age` if it is encrypted), and
 //! its manifest beside it.
 
 use std::fmt;
@@ -20,7 +20,7 @@ pub(super) const GLOBALS_SUFFIX: &str = ".globals.sql";
 pub(super) const ENCRYPTED_SUFFIX: &str = ".age";
 /// What a manifest's name has behind its archive's.
 pub(super) const MANIFEST_SUFFIX: &str = ".manifest.json";
-/// A target longer than this, once encoded, is cut and told apart by a hash: file systems end a name at 255 bytes.
+/// A target longer than this, once encoded, is cut and distinguished by a hash: file systems end a name at 255 bytes.
 const LONGEST_TARGET: usize = 180;
 /// S3's limit for a whole key.
 const LONGEST_KEY: usize = 1024;
@@ -30,7 +30,7 @@ const LONGEST_KEY: usize = 1024;
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectKey(String);
 
-/// A text that is no key of an archive.
+/// A text that is not an archive's key.
 #[derive(Debug, thiserror::Error)]
 #[error("\"{0}\" is not an archive's key")]
 pub struct InvalidKey(String);
@@ -109,7 +109,7 @@ impl ObjectKey {
         format!("{}{MANIFEST_SUFFIX}", self.0)
     }
 
-    /// The key of the roles and tablespaces that may lie beside this archive.
+    /// The key of the roles and tablespaces that may be beside this archive.
     pub fn globals(&self) -> String {
         let (archive, encrypted) = match self.0.strip_suffix(ENCRYPTED_SUFFIX) {
             Some(archive) => (archive, ENCRYPTED_SUFFIX),

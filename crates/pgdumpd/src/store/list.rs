@@ -1,4 +1,4 @@
-//! Everything that lies in a storage, whatever it is.
+//! Everything that is in a storage, whatever it is.
 
 use futures_util::TryStreamExt as _;
 use object_store::{ObjectMeta, ObjectStore as _};
@@ -19,7 +19,7 @@ impl Storage {
         self.objects_below(prefix, Reach::All).await
     }
 
-    /// The archives whose manifests lie below a prefix that ends at a slash, or anywhere below a queue's id, each with
+    /// The archives whose manifests are below a prefix that ends at a slash, or anywhere below a queue's id, each with
     /// its manifest's size.
     pub(super) async fn archives_below(
         &self,
@@ -73,7 +73,7 @@ impl Storage {
         Ok(listed.into_iter().map(FoundObject::from).collect())
     }
 
-    /// What lies in the root itself, without what lies in directories.
+    /// What is in the root itself, without what is in directories.
     pub(super) async fn objects_in_root(&self) -> Result<Vec<FoundObject>, Fault> {
         match &self.place {
             Place::Local { root, .. } => {
@@ -94,12 +94,12 @@ impl Storage {
         }
     }
 
-    /// Makes sure that the storage is still there, under its path or url, and still the same: an empty mount point holds
-    /// nothing, and proves nothing gone. The marker is read now, through the path that the configuration names.
+    /// Makes sure that the storage is still there, under its path or url, and still the same: an empty mount point
+    /// holds nothing, and proves nothing gone. The marker is read now, through the path that the configuration names.
     ///
     /// # Errors
-    /// A transient `storage_missing` or `storage_replaced`; else as [`Storage::open_existing`], of a local directory transient
-    /// as well.
+    /// A transient `storage_missing` or `storage_replaced`; else as [`Storage::open_existing`], of a local directory
+    /// transient as well.
     pub async fn confirm(&self) -> Result<(), Fault> {
         match &self.place {
             Place::Local { root, .. } => {

@@ -72,9 +72,9 @@ pub struct Manifest {
     /// Who can read it; everybody, if none.
     #[serde(default)]
     pub encryption: Option<Encryption>,
-    /// Where it lies.
+    /// Where it is.
     pub object: Object,
-    /// The roles and tablespaces beside it; none where the target's configuration asked for none.
+    /// The roles and tablespaces beside it; `None` if the target's configuration asked for none.
     #[serde(default)]
     pub globals: Option<Globals>,
     /// pg_dump's warnings, redacted; the first [`MAX_WARNINGS`].
@@ -93,7 +93,7 @@ pub struct Manifest {
     pub copied: Option<Copied>,
 }
 
-/// How a copy came to its storage.
+/// Where a copy in this storage came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
     /// The storage that it was read from.
@@ -215,7 +215,7 @@ pub struct Archive {
     pub entries: Option<u64>,
     /// Tables with data.
     pub tables: Option<u64>,
-    /// Rows of all of them; none where not all can be counted.
+    /// Rows of all of them; `None` if not all can be counted.
     pub rows: Option<u64>,
     /// Large objects.
     pub large_objects: Option<u64>,
@@ -232,7 +232,7 @@ pub struct Encryption {
     /// The public keys that it was encrypted to.
     #[serde(deserialize_with = "bounded::list")]
     pub recipients: Vec<String>,
-    /// Whether this manifest tells what is inside the database.
+    /// Whether this manifest shows what is inside the database.
     pub manifest: ManifestForm,
 }
 
@@ -297,7 +297,7 @@ impl Manifest {
         self.format > 1
     }
 
-    /// Whether it is of a kind that tells nothing of what is inside the database.
+    /// Whether it is of a kind that shows nothing of what is inside the database.
     pub fn is_sealed(&self) -> bool {
         let sealed = |encryption: &Encryption| encryption.manifest == ManifestForm::Sealed;
         self.encryption.as_ref().is_some_and(sealed)

@@ -15,8 +15,8 @@ pub(super) const MISSING_HINT: &str = "Check whether the file system that holds 
      by the daemon, when it starts or reloads, unless the configuration or the queue knows the id of another.";
 /// More than any marker.
 pub(super) const LARGEST: u64 = 64 << 10;
-/// What file systems and the servers of shares keep in the root of a mount by themselves. Nobody's data lies there, so
-/// that it neither makes a directory somebody's own nor is looked into.
+/// What file systems and the servers of shares keep in the root of a mount by themselves. Nobody's data is there, so
+/// that it neither makes a directory somebody's own nor is read.
 const OF_THE_FILE_SYSTEM: &[&str] = &[
     // ext2 to ext4; only root may enter it.
     "lost+found",
@@ -89,7 +89,7 @@ pub(super) fn invalid(what: String) -> Fault {
     )
 }
 
-/// A place that contains something and is no storage.
+/// A place that contains something and is not a storage.
 pub(super) fn foreign_fault(place: &str, entry: &str) -> Fault {
     let what = format!("{place} has no {NAME} but contains \"{entry}\"");
     Fault::permanent(Code::StorageForeign, what).hint(format!(

@@ -30,7 +30,7 @@ pub struct Part {
     pub job: Uuid,
     /// The attempt's lease token.
     pub token: Uuid,
-    /// The archive that it is, or lies beside.
+    /// The archive that it is, or is beside.
     pub archive: ObjectKey,
     /// Which part.
     pub kind: PartKind,

@@ -38,8 +38,8 @@ const OLD_PROBE: TimeDelta = TimeDelta::hours(1);
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(2);
 
 impl Storage {
-    /// Writes, reads and deletes a small object, measures free space, and looks at who may read the root; in an object
-    /// store begins an upload and aborts it, and looks for uploads that were left behind.
+    /// Writes, reads and deletes a small object, measures free space, and checks who may read the root; in an object
+    /// store starts an upload and aborts it, and lists uploads that were left behind.
     ///
     /// May be dropped at any point: what was begun ends by itself, so that nothing of it is left.
     pub async fn probe(&self) -> Vec<Finding> {
@@ -61,7 +61,7 @@ impl Storage {
         findings
     }
 
-    /// Begins an upload, looks which there are, and aborts it: its own start tells the storage's time.
+    /// Starts an upload, lists all uploads, and aborts it: its own start shows the storage's time.
     async fn probe_uploads(&self, remote: &Remote) -> Vec<Finding> {
         let name = format!("{PROBE_PREFIX}{}{ARCHIVE_SUFFIX}", Uuid::new_v4());
         let begun = match ObjectKey::parse(&name) {
@@ -133,7 +133,7 @@ impl Storage {
         self.put(key.clone(), content.clone()).await?;
         let read = self.read_small(&key, content.len() as u64).await;
         let old = self.remove_old_probes(&key).await;
-        // Deleted whatever was read; the first failure is the one told.
+        // Deleted whatever was read; the first failure is the one reported.
         let removed = self.remove(key.clone()).await;
         if !matches!(read?, Small::Whole(read) if read == content) {
             let what = format!("{key} read back is not what was written");

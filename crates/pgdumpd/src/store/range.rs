@@ -42,7 +42,7 @@ enum From {
 
 /// What is left to read of an object in a store.
 ///
-/// object_store goes on by itself where a connection breaks, but only for as long after the first byte as a request is
+/// object_store continues by itself if a connection breaks, but only for as long after the first byte as a request is
 /// tried again: a large object takes longer.
 struct ResumableRead {
     remote: Arc<Remote>,
@@ -54,7 +54,7 @@ struct ResumableRead {
 }
 
 impl Storage {
-    /// The size of a stored object; none if there is none.
+    /// The size of a stored object; `None` if there is none.
     ///
     /// # Errors
     /// The storage's.

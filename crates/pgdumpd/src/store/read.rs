@@ -1,4 +1,4 @@
-//! What a storage holds, told without the queue.
+//! What a storage holds, read without the queue.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,14 +30,14 @@ const MANIFESTS_KIB: u32 = 256 << 10;
 /// One manifest found in a storage.
 #[derive(Debug)]
 pub struct Listed {
-    /// The archive's key, from where the manifest lies.
+    /// The archive's key, from where the manifest is.
     pub key: ObjectKey,
     /// Its content, or why it cannot be read.
     pub manifest: Result<Manifest, Fault>,
 }
 
 impl Storage {
-    /// Reads the manifest of an archive; none if there is none, so that there is no such backup.
+    /// Reads the manifest of an archive; `None` if there is none, so that there is no such backup.
     ///
     /// # Errors
     /// `manifest_invalid`, `manifest_newer`, and the storage's own.
@@ -94,7 +94,8 @@ impl Storage {
     /// What `make` makes of a manifest. Hashing and parsing up to 64 MiB is work for a thread of its own.
     ///
     /// # Errors
-    /// As [`Manifest::parse`]; `manifest_invalid` for the manifest of a backup that was dumped to another storage; `make`'s.
+    /// As [`Manifest::parse`]; `manifest_invalid` for the manifest of a backup that was dumped to another storage;
+    /// `make`'s.
     async fn parsed<T: Send + 'static>(
         &self,
         key: &ObjectKey,
@@ -127,7 +128,7 @@ impl Storage {
 
     /// Every manifest in the storage, newest start first, unreadable ones at the end with the reason.
     ///
-    /// Temporary files and archives without a manifest are no backups and are not shown.
+    /// Temporary files and archives without a manifest are not backups and are not shown.
     ///
     /// # Errors
     /// When the storage cannot be listed.
@@ -154,8 +155,8 @@ impl Storage {
         Ok(listed)
     }
 
-    /// The manifests beside these archives, each with its own size, in no order; one with an index that is of no use
-    /// counts as unreadable. Those that are gone are left out.
+    /// The manifests beside these archives, each with its own size, in no order; one with an unusable index counts as
+    /// unreadable. Those that are gone are left out.
     pub async fn read_manifests(&self, found: Vec<(ObjectKey, u64)>) -> Vec<Listed> {
         self.read_all(found, Depth::Index).await
     }
@@ -214,12 +215,12 @@ impl Storage {
         Ok(keys)
     }
 
-    /// The backup of an earlier attempt, if it checks out: its manifest is readable, and its object has that size
+    /// The backup of an earlier attempt, if it is valid: its manifest is readable, and its object has that size
     /// and, read again, that SHA-256. Reads the whole object; `timeout` is for each answer of the storage, however
     /// long the whole takes. May be dropped at any point: the reading ends then, too.
     ///
     /// # Errors
-    /// When the storage fails, or answers nothing for so long. A backup that does not check out is none, and is logged.
+    /// When the storage fails, or does not answer in time. A backup that is not valid is `None`, and is logged.
     pub async fn find_backup(
         &self,
         key: &ObjectKey,

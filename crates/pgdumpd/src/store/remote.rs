@@ -42,12 +42,12 @@ pub(super) struct Remote {
     pub(super) once: Arc<dyn NoRetryStore>,
     /// What was sent.
     pub(super) moved: BytesMoved,
-    /// For a look at what an upload has left.
+    /// For reading what an upload has left.
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) list: Option<UploadList>,
     /// Whether a marker says which storage it is.
     pub(super) is_marked: bool,
-    /// Whether the store drops unfinished uploads without being told to.
+    /// Whether the store drops unfinished uploads by itself.
     pub(super) forgets_by_itself: bool,
     pub(super) limits: UploadLimits,
     pub(super) retry: Retry,
@@ -136,7 +136,7 @@ impl Remote {
         }
     }
 
-    /// The size of an object; none where there is none.
+    /// The size of an object; `None` if there is none.
     pub(super) async fn size_of(&self, path: &Path) -> object_store::Result<Option<u64>> {
         let options = object_store::GetOptions::new().with_head(true);
         match self.objects.get_opts(path, options).await {

@@ -6,14 +6,15 @@ use crate::fault::Fault;
 
 impl Storage {
     /// Removes everything that an unfinished attempt left under its key: temporary files, unfinished uploads, and an
-    /// object that has no manifest. Finding nothing is fine. A key that has a manifest, readable or not, is not touched,
-    /// unless its object is gone: a write that the server carries out when nobody waits for it any more leaves such.
+    /// object that has no manifest. Finding nothing is fine. A key that has a manifest, readable or not, is not
+    /// touched, unless its object is gone: a write that the server carries out when nobody waits for it any more leaves
+    /// such.
     ///
     /// `upload_id` is what [`super::Upload::id`] said. Where the storage lists its uploads, those that nobody knows the
     /// id of go too: an answer that was lost may have begun one.
     ///
     /// # Errors
-    /// When something could not be looked at or removed.
+    /// When something could not be inspected or removed.
     pub async fn remove_partial(
         &self,
         key: &ObjectKey,
@@ -46,7 +47,7 @@ impl Storage {
     /// What is visible stays, a backup or not.
     ///
     /// # Errors
-    /// When something could not be looked at or removed.
+    /// When something could not be inspected or removed.
     pub async fn remove_temporaries(&self, key: &ObjectKey) -> Result<(), Fault> {
         self.remove_files_in_writing(key).await?;
         self.remove_directory(key).await
@@ -72,9 +73,9 @@ impl Storage {
         .await
     }
 
-    /// Deletes a backup: first its manifest, so that it is not a backup any more, then what it spoke of. Finding part of it
-    /// gone is fine, so that a deletion that was interrupted can be repeated: but where the storage itself has gone
-    /// meanwhile, nothing is known to be deleted.
+    /// Deletes a backup: first its manifest, so that it is not a backup any more, then what it spoke of. Finding part
+    /// of it gone is fine, so that a deletion that was interrupted can be repeated: but where the storage itself has
+    /// gone meanwhile, nothing is known to be deleted.
     ///
     /// # Errors
     /// When either could not be removed; as [`Storage::confirm`].
@@ -104,7 +105,8 @@ impl Storage {
         }
     }
 
-    /// Removes one object for good; false if it was not there (always true for a remote store, which cannot tell).
+    /// Removes one object for good; false if it was not there (always true for a remote store, which does not report
+    /// it).
     pub(super) async fn remove(&self, key: String) -> Result<bool, Fault> {
         match &self.place {
             Place::Local { root, .. } => {

@@ -10,18 +10,18 @@ use crate::fault::Fault;
 /// What a small object turned out to be.
 #[derive(Debug)]
 pub(super) enum Small {
-    /// Its content, as it lies in the storage now.
+    /// Its content, as it is stored in the storage now.
     Whole(Bytes),
     /// It has more bytes than it may have.
     TooLarge,
-    /// Something that is not a regular file lies in its place.
+    /// Something that is not a regular file is in its place.
     NotAFile,
     /// There is none.
     Missing,
 }
 
 impl Storage {
-    /// Reads an object of at most so many bytes.
+    /// Reads an object of at most this many bytes.
     pub(super) async fn read_small(&self, key: &str, most: u64) -> Result<Small, Fault> {
         match &self.place {
             Place::Local { root, .. } => {
@@ -55,7 +55,7 @@ impl Storage {
         }
     }
 
-    /// The size of an object; none if there is none.
+    /// The size of an object; `None` if there is none.
     pub(super) async fn size_of(&self, key: &str) -> Result<Option<u64>, Fault> {
         match &self.place {
             Place::Local { root, .. } => {

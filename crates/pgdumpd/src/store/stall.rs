@@ -1,4 +1,4 @@
-//! How long a storage may give no answer: a mount that hangs must fail a job, not hold it for ever.
+//! How long a storage may give no answer: a mount that hangs must fail a job, not hold it forever.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

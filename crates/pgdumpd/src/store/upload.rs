@@ -8,7 +8,7 @@ use super::local::upload::LocalUpload;
 use super::remote::upload::MultipartUpload;
 use crate::fault::Fault;
 
-/// An upload that was begun. Commit it or abort it; dropped, it is aborted as well as can be without waiting.
+/// An upload in progress. Commit it or abort it; dropped, it is aborted in the background, best effort.
 ///
 /// Memory in flight is bounded by the kind of storage: four of the caller's buffers and one being written for a
 /// local one; for an object store the parts under way and the one being collected, `(in flight + 1) × part size`, which
@@ -32,7 +32,7 @@ impl Upload {
     }
 
     /// What the storage calls this upload, to be noted before the first part, so that another daemon can remove
-    /// what a dead one left; none where the key is enough.
+    /// what a dead one left; `None` if the key is enough.
     pub fn id(&self) -> Option<&str> {
         match &self.kind {
             Kind::Local(_) => None,
@@ -68,7 +68,7 @@ impl Upload {
     ///
     /// # Errors
     /// As `write`; nothing of the upload is left then. After a cancelled call it is unknown whether the object is
-    /// visible: `Storage::remove_partial` settles it.
+    /// visible: `Storage::remove_partial` cleans it up.
     pub async fn commit(self) -> Result<StoredObject, Fault> {
         let size = match self.kind {
             Kind::Local(upload) => upload.commit().await?,

@@ -48,7 +48,7 @@ pub(super) struct Judged {
 
 /// What there is to know of a backup without its age.
 struct Known {
-    /// None where the manifest does not say it, or is gone.
+    /// `None` if the manifest does not say it, or is gone.
     database: Option<DumpedDatabase>,
     partial: bool,
     filters: Filters,
@@ -111,10 +111,10 @@ impl Judging<'_> {
         manifests.filter_map(database_of).collect()
     }
 
-    /// None where this backup is not ours to judge.
+    /// `None` if this backup is not ours to judge.
     ///
     /// # Errors
-    /// Its manifest or its object cannot be looked at.
+    /// Its manifest or its object cannot be read.
     async fn look(
         &self,
         listed: Option<Listed>,
@@ -200,7 +200,7 @@ impl Judging<'_> {
     }
 }
 
-/// None where the daemon that dumped it could not ask the server for its number.
+/// `None` if the daemon that dumped it could not ask the server for its number.
 fn database_of(manifest: &Manifest) -> Option<DumpedDatabase> {
     let system_identifier = manifest.database.system_identifier.clone()?;
     Some(DumpedDatabase {

@@ -214,7 +214,7 @@ fn seen(archive: bool) -> StorageReport {
 fn what_was_stored_between_two_looks_is_no_finding_and_what_is_found_twice_is_one() {
     let codes =
         |report: &StorageReport| -> Vec<&str> { report.findings.iter().map(|f| f.code).collect() };
-    // A backup that came to be while the storage was listed, as the first look saw it, and the second.
+    // A backup that was stored while the storage was listed, as the first reading saw it, and the second.
     assert_eq!(codes(&seen(false)), ["row_without_object"]);
     assert_eq!(codes(&seen(true)), ["row_without_manifest"]);
     let on_its_way = seen(true).confirming(&seen(false));

@@ -14,7 +14,7 @@ use crate::hex::hex;
 use crate::job::publish::Proof;
 use crate::store::{ByteStream, BytesMoved, Manifest, Object, ObjectKey, Storage, Upload, in_time};
 
-/// Pieces that were read and wait to be stored: so that reading and writing go on side by side. As many may wait to be
+/// Pieces that were read and wait to be stored: so that reading and writing overlap. As many may wait to be
 /// hashed, and they are the same.
 const PIECES_AHEAD: usize = 4;
 
@@ -40,7 +40,8 @@ impl Part {
     }
 }
 
-/// Proves that an object was read whole, and had the size and the SHA-256 of its manifest. Only [`Flow::run`] makes one.
+/// Proves that an object was read whole, and had the size and the SHA-256 of its manifest. Only [`Flow::run`] makes
+/// one.
 #[derive(Debug)]
 pub(super) struct ComparedPart {
     size: u64,
@@ -90,13 +91,13 @@ pub(super) struct Flow<'a> {
     pub(super) moved: BytesMoved,
     /// Bytes that were stored so far, of all objects.
     pub(super) passed: u64,
-    /// Is told of each change of that.
+    /// Receives each change of that.
     pub(super) report: &'a (dyn Fn(u64) + Send + Sync),
 }
 
 impl Flow<'_> {
-    /// Reads an object and writes it into an upload, at the timing of the slower side. In memory are a few pieces of what
-    /// the source gives at once. May be dropped; the upload can only be aborted then, as after an error.
+    /// Reads an object and writes it into an upload, at the timing of the slower side. In memory are a few pieces of
+    /// what the source gives at once. May be dropped; the upload can only be aborted then, as after an error.
     ///
     /// # Errors
     /// Which side failed. A source that gives anything but what its manifest says: a permanent `copy_source_damaged`.

@@ -31,7 +31,7 @@ pub(super) enum Found {
 }
 
 impl CopyJob<'_> {
-    /// Looks for the backup where the queue says that it is.
+    /// Opens the backup where the queue says that it is.
     pub(super) async fn find(&self, held: &CopyRow) -> Found {
         match self.look(held).await {
             Ok(Some(source)) => Found::Source(Box::new(source)),
@@ -41,7 +41,7 @@ impl CopyJob<'_> {
         }
     }
 
-    /// None where it has no manifest, so that there is no such backup.
+    /// `None` if it has no manifest, so that there is no such backup.
     async fn look(&self, held: &CopyRow) -> Result<Option<Source>, Fault> {
         let CopyRow { storage: name, .. } = held;
         let away = |id| {

@@ -1,7 +1,7 @@
 //! What the bytes of a dump cost in time, by who handles them: arithmetic and one measurement.
 //!
 //! Server, pg_dump and pgdumpd work side by side, so the slowest of them counts. The figures are of an ordinary
-//! machine. Only how they stand to one another matters: how fast this one is, the dump itself tells as it goes.
+//! machine. Only how they stand to one another matters: how fast this one is shows while the dump runs.
 
 use std::num::NonZero;
 use std::thread;
@@ -29,8 +29,8 @@ const OBJECT: f64 = 150e-6;
 const OBJECT_BYTE: f64 = 2e-9;
 /// Text that is shorter says more of a codec's start than of its speed.
 const LEAST_TEXT: usize = 8 * 1024;
-/// What pg_dump's zlib takes of the time that ours takes, and besides for each byte that it puts out: data that does not
-/// compress is the slower for it. By compressing the same texts with both.
+/// What pg_dump's zlib takes of the time that ours takes, and besides for each byte that it puts out: data that does
+/// not compress is the slower for it. By compressing the same texts with both.
 const ZLIB_SEARCH: f64 = 0.8;
 const ZLIB_OUTPUT_BYTE: f64 = 20e-9;
 /// What compressing a byte costs where too little was seen, in seconds.
@@ -118,8 +118,9 @@ impl Costs {
     }
 }
 
-/// The codec that takes about as long as the one that is used. Our zlib is not pg_dump's: at its levels 3 to 6 it searches
-/// in another way, which makes little of the differences between texts that matter here. Its level 7 is closest.
+/// The codec that takes about as long as the one that is used. Our zlib is not pg_dump's: at its levels 3 to 6 it
+/// searches in another way, which makes little of the differences between texts that matter here. Its level 7 is
+/// closest.
 fn stand_in(compression: Compression, compressor: Compressor) -> Codec {
     let codec = match (compression, compressor) {
         (Compression::None | Compression::Auto, _) => Some(Codec::NONE),

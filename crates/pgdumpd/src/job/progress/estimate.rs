@@ -12,12 +12,12 @@ const SECONDS_OF_A_BYTE: f64 = 30e-9;
 const LEARNING_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 /// Seconds of expected work that must have passed before the learnt speed is trusted more than the expected one.
 const LEARNING_SECONDS: f64 = 2.0;
-/// By how much a machine is thought to be slower than expected before it has shown itself: a share that was told too
-/// low is put right at once, one that was told too high is not.
+/// By how much a machine is thought to be slower than expected before it has shown itself: a reported share that was
+/// too low is corrected at once, one that was too high is not.
 const CAUTION: f64 = 1.4;
-/// The entry at hand never counts as whole before it is.
+/// The current entry never counts as whole before it is.
 const MOST_OF_AN_ENTRY: f64 = 0.98;
-/// How fast the share goes on where it has run ahead, of the timing that would bring it to the end in time: slower, so
+/// How fast the share grows if it has run ahead, of the timing that would bring it to the end in time: slower, so
 /// that the truth catches up, and never still.
 const PACE_AHEAD: f64 = 0.3;
 
@@ -28,11 +28,11 @@ pub(in crate::job) struct Load {
     pub(in crate::job) disk_bytes: u64,
     /// Rows by the server's own estimate.
     pub(in crate::job) estimated_rows: Option<f64>,
-    /// What a sample told.
+    /// The result of a sample.
     pub(in crate::job) sampled: Option<Sampled>,
 }
 
-/// What a sample told of one entry.
+/// The result of a sample for one entry.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(in crate::job) struct Sampled {
     /// Bytes that pg_dump will write, before it compresses.
@@ -41,7 +41,7 @@ pub(in crate::job) struct Sampled {
     pub(in crate::job) seconds: f64,
 }
 
-/// What has passed of the entry at hand.
+/// What has passed of the current entry.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(in crate::job) struct Passed {
     /// Rows so far.
@@ -83,7 +83,7 @@ impl Estimate {
         self.loads = loads;
     }
 
-    /// The data has flowed for so many seconds more.
+    /// The data has flowed for N seconds more.
     pub(in crate::job) fn spend(&mut self, seconds: f64) {
         self.spent += seconds.max(0.0);
     }
@@ -105,7 +105,7 @@ impl Estimate {
         self.spent_before = self.spent;
     }
 
-    /// Seconds until the data is through, with what has passed of the entry at hand.
+    /// Seconds until all data is written, given what has passed of the current entry.
     pub(in crate::job) fn remaining(&self, passed: &Passed) -> f64 {
         let guess = self.guess();
         let expected = |load: &Load| guess.of(load).1;
@@ -181,7 +181,7 @@ fn part_of(load: &Load, expected_bytes: f64, passed: &Passed) -> f64 {
     part.clamp(0.0, MOST_OF_AN_ENTRY)
 }
 
-/// The share that is told: never falls, never stands still while time is spent.
+/// The share that is reported: never falls, never stops while time passes.
 #[derive(Debug, Clone, Default)]
 pub(in crate::job) struct Bar {
     spent: f64,
@@ -189,7 +189,7 @@ pub(in crate::job) struct Bar {
 }
 
 impl Bar {
-    /// After so many seconds, with so many to go: the share, 0 to 1.
+    /// The share (0 to 1) after N seconds, with M seconds left.
     pub(in crate::job) fn advance(&mut self, spent: f64, remaining: f64) -> f64 {
         let step = (spent - self.spent).max(0.0);
         self.spent = self.spent.max(spent);
@@ -240,7 +240,7 @@ mod tests {
         }
     }
 
-    /// The next entry passes within one look.
+    /// The next entry passes between two observations.
     fn let_pass(estimate: &mut Estimate, bytes: u64, seconds: f64) {
         estimate.spend(seconds);
         estimate.finished(bytes);

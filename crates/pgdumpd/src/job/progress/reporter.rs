@@ -1,4 +1,4 @@
-//! What a job says of itself: phase, percentage, message. Written into the row by the heart and, at each
+//! What a job says of itself: phase, percentage, message. Written into the row by the heartbeat and, at each
 //! change of phase and each whole 5 %, into the log as `event=BACKUP_PROGRESS`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use crate::telemetry::BACKUP_PROGRESS;
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::job) enum Phase {
-    /// Connecting to the target and the storage; clearing up after earlier attempts.
+    /// Connecting to the target and the storage; cleaning up after earlier attempts.
     Preparing,
     /// A stored backup's bytes flow to another storage.
     CopyJob,
@@ -43,8 +43,8 @@ impl Phase {
         }
     }
 
-    /// The percentages that a phase keeps to. The catalog's share is small: its length is not known before. What it took
-    /// counts as soon as it is known how long the data will take.
+    /// The percentages that a phase keeps to. The catalog's share is small: its length is not known before. The time
+    /// that it took counts as soon as the duration of the data phase can be estimated.
     fn range(self) -> (f32, f32) {
         match self {
             Self::Preparing => (0.0, 0.0),
@@ -144,8 +144,8 @@ impl Reporter {
         self.say(&mut state, true);
     }
 
-    /// Reports how far the job is, as a share of 0 to 1, with the time left and the counts. The phase that it is in keeps
-    /// the percentage to its range.
+    /// Reports how far the job is, as a share of 0 to 1, with the time left and the counts. The phase that it is in
+    /// keeps the percentage to its range.
     pub(in crate::job) fn advance(&self, share: f64, remaining: Option<Duration>, counts: Counts) {
         let mut state = self.lock();
         let (from, to) = state.phase.range();

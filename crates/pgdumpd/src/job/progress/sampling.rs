@@ -17,7 +17,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 const MOST_TABLES: usize = 200;
 /// The share of all bytes on disk that is sampled: the smallest tables move nobody's percentage.
 const ENOUGH: f64 = 0.995;
-/// Measurements that wait for the watch, which takes them between two looks.
+/// Measurements that wait for the watch, which takes them between two observations.
 pub(in crate::job) const WAITING: usize = 16;
 
 /// What was measured.
@@ -70,8 +70,8 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Samples what weighs most of a database, or of the tables of it that are dumped, and sends what it finds. Whatever cannot
-/// be sampled is left out: nothing known is no reason to end a dump. Cancel-safe: it only reads.
+/// Samples what weighs most of a database, or of the tables of it that are dumped, and sends what it finds. Whatever
+/// cannot be sampled is left out: the dump continues without it. Cancel-safe: it only reads.
 pub(in crate::job) async fn weigh(
     target: &Target,
     sizes: &Sizes,

@@ -15,8 +15,8 @@ use crate::server::TableSize;
 /// The newlines that end COPY data, beside those of its rows.
 const END_OF_COPY: u64 = 3;
 
-/// How old a percentage is when it is read, in seconds, on the average: half of the time between two looks and half
-/// of the second between two heartbeats. It is told as of then, which shows in a short dump.
+/// How old a percentage is when it is read, in seconds, on the average: half of the time between two observations and
+/// half of the second between two heartbeats. It is reported as of then, which matters in a short dump.
 const AGE: f64 = 0.75;
 
 /// One entry that owes data, in the order in which the archive delivers.
@@ -33,7 +33,7 @@ struct Block {
 enum Part {
     /// The table with this oid.
     Table(i64),
-    /// One of so many blocks of large objects.
+    /// One of N blocks of large objects.
     LargeObjects(usize),
     Unknown,
 }
@@ -47,7 +47,7 @@ pub(in crate::job) struct Flow {
     done: usize,
     /// How long the job took before its data began to flow.
     before: Duration,
-    /// When the flow was last looked at.
+    /// When the flow was last measured.
     looked_at: Instant,
     bytes_in: u64,
 }
@@ -63,10 +63,10 @@ pub(in crate::job) struct Progress {
 
 impl Flow {
     /// For an archive with this table of contents, whose data `began` to flow when the job had taken `before`. Until
-    /// it is told what the tables weigh, all weigh the same.
+    /// it knows the tables' weights, all weigh the same.
     pub(in crate::job) fn new(toc: &Toc, before: Duration, began: Instant) -> Self {
         let is_large_objects = |entry: &TocEntry| entry.data_kind() == Some(DataKind::LargeObjects);
-        // They come in one block or several; which holds how much is not told.
+        // They come in one block or several; how much each holds is not known.
         let shares = toc
             .data_entries()
             .filter(|entry| is_large_objects(entry))
@@ -125,7 +125,7 @@ impl Flow {
             .reweigh(self.blocks.iter().map(load).collect());
     }
 
-    /// How far the job is, and the counts to tell.
+    /// How far the job is, and the counts to report.
     pub(in crate::job) fn update(
         &mut self,
         at: Instant,

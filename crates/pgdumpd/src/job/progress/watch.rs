@@ -21,12 +21,12 @@ use crate::server::guard::{LockGuard, StallGuard};
 use crate::server::{SessionLook, Sizes, Target};
 use crate::store::BytesMoved;
 
-/// Between two looks at the session and the meter.
+/// Between two observations of the session and the meter.
 const LOOK: Duration = Duration::from_millis(500);
 /// Until the first byte has come: the catalog phase of a small database is short.
 const EARLY_LOOK: Duration = Duration::from_millis(100);
 
-/// A look that takes longer is given up: the guards must not wait for it.
+/// An observation that takes longer is abandoned: the guards must not wait for it.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the watch needs.
@@ -132,7 +132,7 @@ impl Watch<'_> {
         })
     }
 
-    /// What the tables weigh; nothing known is no reason to end a dump.
+    /// The tables' weights; without them the dump continues.
     async fn sample(&self, found: mpsc::Sender<Measured>) {
         if self.config.progress_sample {
             let dumped = if self.partial {

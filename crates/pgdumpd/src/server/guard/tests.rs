@@ -35,7 +35,7 @@ fn copying(bytes_processed: i64) -> SessionLook {
     }
 }
 
-/// Feeds looks at these seconds; gives the second of the first fault.
+/// Feeds observations at these seconds; returns the second of the first fault.
 fn first_fault(looks: &[(u64, SessionLook)]) -> Option<u64> {
     let start = Instant::now();
     let mut guard = LockGuard::new(LIMIT);

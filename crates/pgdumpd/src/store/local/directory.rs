@@ -1,11 +1,11 @@
 //! A storage's local directory: private files, made visible whole and durable, or not at all.
 //!
 //! The directory is held open, and everything is done through the descriptor. A directory that is moved away, or whose
-//! file system is unmounted lazily, stays the one that was opened; what appears at its path is never written to. Whether
-//! the path still leads here, [`Root::open`] and [`Root::is_same_as`] say.
+//! file system is unmounted lazily, stays the one that was opened; what appears at its path is never written to.
+//! Whether the path still leads here, [`Root::open`] and [`Root::is_same_as`] say.
 //!
-//! Links below the root are followed: an operator may have put one target's directory on another disk. While that is away,
-//! what lies there is not gone. Whoever could make a link here could replace the backups as well.
+//! Links below the root are followed: an operator may have put one target's directory on another disk. While that is
+//! away, what is there is not gone. Whoever could make a link here could replace the backups as well.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -214,8 +214,8 @@ impl Root {
         Ok(rustix::fs::fsync(self.directory(key)?)?)
     }
 
-    /// Fails where what is not there is only out of reach: where the name or a directory above it is a link whose target
-    /// is away, such as another disk.
+    /// Fails where what is not there is only out of reach: where the name or a directory above it is a link whose
+    /// target is away, such as another disk.
     pub(in crate::store) fn expect_within_reach(&self, key: &Path) -> io::Result<()> {
         let mut names: Vec<&Path> = key.ancestors().collect();
         names.reverse();
@@ -271,7 +271,7 @@ impl AsFd for Root {
     }
 }
 
-/// The key of the directory that a key lies in; empty for the root.
+/// The key of the directory that a key is in; empty for the root.
 pub(in crate::store) fn parent(key: &str) -> &str {
     key.rsplit_once('/').map_or("", |(directory, _)| directory)
 }

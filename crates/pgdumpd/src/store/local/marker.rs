@@ -19,7 +19,7 @@ pub(in crate::store) fn read_or_create(root: &Root) -> Result<Uuid, Fault> {
         return Ok(id);
     }
     if let Some(fault) = foreign(root)? {
-        // Another daemon may have made this a storage, and begun to use it, since we looked.
+        // Another daemon may have made this a storage, and begun to use it, since it was read.
         return read(root)?.ok_or(fault);
     }
     let marker = Marker::new();
@@ -64,10 +64,10 @@ pub(in crate::store) fn expect(root: &Root, expected: &[Uuid]) -> Result<Uuid, F
     }
 }
 
-/// Makes sure that an opened storage still lies under its path, and is the one with this id.
+/// Makes sure that an opened storage still is under its path, and is the one with this id.
 ///
-/// A storage that is mounted elsewhere by now can still be written to through the open directory; nobody would find what
-/// is written there.
+/// A storage that is mounted elsewhere by now can still be written to through the open directory; nobody would find
+/// what is written there.
 pub(in crate::store) fn confirm(root: &Root, id: Uuid) -> Result<(), Fault> {
     let found = Root::open(root.path()).and_then(|now| {
         expect(&now, &[id])?;

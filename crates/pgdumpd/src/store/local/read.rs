@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::directory::Root;
 
-/// What lies under a key.
+/// What is under a key.
 #[derive(Debug)]
 pub(in crate::store) enum Entry<T> {
     /// A file.

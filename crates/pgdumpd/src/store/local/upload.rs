@@ -27,7 +27,7 @@ use crate::store::room::no_room;
 /// Buffers between the caller and the writing thread: enough that neither waits for the other's wake-up.
 /// Memory in flight is this many buffers and the one being written.
 const BUFFERS_IN_FLIGHT: usize = 4;
-/// After this many bytes write-back is asked for and free space is looked at: often enough that little is left
+/// After this many bytes write-back is requested and free space is checked: often enough that little is left
 /// for the last fsync, seldom enough that neither costs anything.
 const FLUSH_EVERY: u64 = 32 << 20;
 
@@ -146,7 +146,7 @@ impl Writer {
         }
     }
 
-    /// Writes until told to commit (true), or left alone (false).
+    /// Writes until commit (true), or until the upload is dropped (false).
     fn receive(&mut self, receiver: mpsc::Receiver<Message>) -> Result<bool, Stop> {
         let failed = AtomicBool::new(false);
         let file = &self.file;
@@ -184,7 +184,7 @@ impl Writer {
         self.root.rename(&self.temporary, key)?;
         let synced = self.root.sync_directory(directory::parent(key));
         synced.inspect_err(|_| {
-            // Not known to be durable, so it must not stay; without a manifest it is no backup anyway.
+            // Not known to be durable, so it must not stay; without a manifest it is not a backup anyway.
             let _ = self.root.remove_if_there(key);
         })
     }

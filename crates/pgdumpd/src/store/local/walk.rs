@@ -1,6 +1,6 @@
 //! The one listing of a local directory.
 //!
-//! What pgdumpd stores lies below a queue's id. There, what cannot be read is an error: it may hide a backup. Everywhere
+//! What pgdumpd stores is below a queue's id. There, what cannot be read is an error: it may hide a backup. Everywhere
 //! else it is somebody else's, such as the `lost+found` that only root may enter, and is passed over.
 
 use std::ffi::{CStr, OsStr};
@@ -18,8 +18,8 @@ use crate::store::found::{FoundObject, Reach};
 use crate::store::marker;
 
 impl Root {
-    /// Every file below a directory, whatever it is. Links are followed, and no circle is gone round in. What goes while
-    /// it is looked at is left out; a link that leads nowhere is an error.
+    /// Every file below a directory, whatever it is. Links are followed, and no circle is gone round in. What goes
+    /// while it is read is left out; a broken link is an error.
     pub(in crate::store) fn walk(&self, below: &str, reach: Reach) -> io::Result<Vec<FoundObject>> {
         // A directory that was removed lists as an empty one, and everything would seem to be gone.
         if rustix::fs::fstat(self)?.st_nlink == 0 {
@@ -70,9 +70,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The names in a directory, which is noted as the last one above; none where it leads round in a circle.
+    /// The names in a directory, which is noted as the last one above; `None` if it leads round in a circle.
     ///
-    /// They are read at once, so that no more than one directory is open, however deep they lie.
+    /// They are read at once, so that no more than one directory is open, however deep they are.
     fn names(&mut self, directory: &Path) -> io::Result<Option<Vec<Box<CStr>>>> {
         let opened = self.root.directory(directory)?;
         let stat = rustix::fs::fstat(&opened)?;
@@ -91,7 +91,7 @@ impl Walk<'_> {
         Ok(Some(names))
     }
 
-    /// Whether a name in the root is looked at.
+    /// Whether a name in the root is read.
     fn reaches(&self, name: &Path) -> bool {
         match self.reach {
             Reach::Queues => is_of_a_queue(name),
@@ -112,7 +112,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether something lies below a queue's id. The root itself counts: without it there is nothing to see.
+/// Whether something is below a queue's id. The root itself counts: without it there is nothing to see.
 fn is_of_a_queue(key: &Path) -> bool {
     let Some(first) = key.components().next() else {
         return true;

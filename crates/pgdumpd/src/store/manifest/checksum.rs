@@ -1,8 +1,8 @@
 //! The checksum that a manifest carries of its own text, so that no byte of it changes unnoticed.
 //!
 //! A manifest's last two lines are `  "checksum": "…"` and `}`. The checksum is the SHA-256 of every byte before them:
-//! `head -n -2 FILE | sha256sum`. It is of the text as it lies, not of what a parser makes of it: two parsers may differ
-//! about numbers, escapes and names that come twice, and text needs no second copy in memory.
+//! `head -n -2 FILE | sha256sum`. It is of the text as it is stored, not of what a parser makes of it: two parsers may
+//! differ about numbers, escapes and names that come twice, and text needs no second copy in memory.
 
 use sha2::{Digest as _, Sha256};
 

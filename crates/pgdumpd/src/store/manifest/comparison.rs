@@ -12,7 +12,7 @@ use crate::store::name::{Name, Part};
 pub struct Counts {
     /// Blocks of tables' data.
     pub tables: u64,
-    /// Rows of all of them; none where not all can be counted.
+    /// Rows of all of them; `None` if not all can be counted.
     pub rows: Option<u64>,
     /// Large objects.
     pub large_objects: Option<u64>,

@@ -62,7 +62,7 @@ struct Counts {
 }
 
 impl Manifest {
-    /// The manifest without what a sealed one must not tell, all of which, and the index, is in its sealed part. One
+    /// The manifest without what a sealed one must not show, all of which, and the index, is in its sealed part. One
     /// that has such a part keeps it.
     pub(in crate::store) fn seal(&self, index: Option<&Index>) -> Result<Self, Fault> {
         let key = &self.object.key;

@@ -47,7 +47,7 @@ struct Fields {
 }
 
 impl Manifest {
-    /// Reads a manifest that lies beside `key`.
+    /// Reads a manifest that is beside `key`.
     ///
     /// # Errors
     /// A permanent `manifest_newer` or `manifest_invalid`; the latter too when it is not what was written, or is of
@@ -117,7 +117,7 @@ impl Manifest {
         }
     }
 
-    /// As it is written: what a sealed one must not tell goes into its sealed part, or stays there. An index that
+    /// As it is written: what a sealed one must not show goes into its sealed part, or stays there. An index that
     /// would make it too large is left out.
     pub(in crate::store) fn to_json(&self, index: Option<&Index>) -> Result<Vec<u8>, Fault> {
         let mut bounded = self.clone();

@@ -11,7 +11,7 @@ use crate::code::Code;
 use crate::fault::Fault;
 use crate::store::room::no_room;
 
-/// A server's own words are cut after so many characters.
+/// A server's own words are cut after this many characters.
 const LONGEST_TEXT: usize = 300;
 
 /// What happened to a request.
@@ -24,7 +24,7 @@ pub(in crate::store) enum RequestError {
     /// No connection came about.
     #[error("{0}")]
     Unreachable(String),
-    /// Nobody told us who we are.
+    /// No credentials were found.
     #[error("no credentials are configured, and the machine provides none: {0}")]
     NoRole(String),
     /// The connection ended in the middle.

@@ -1,7 +1,7 @@
 //! Requests to an object store, byte by byte: paced where the storage has a bandwidth, and given up when no byte moves.
 //!
 //! object_store's own client has one limit for a whole request, which a large part on a slow link outlasts although all
-//! is well. Here a request may take its time for as long as it gets on. What a server refuses comes back as a
+//! is well. Here a request may take its time for as long as it makes progress. What a server refuses comes back as a
 //! [`RequestError`] with the server's own words, which object_store keeps to itself.
 
 use std::pin::{Pin, pin};
@@ -31,7 +31,7 @@ use crate::store::stall::BytesMoved;
 const SLICE: usize = 64 << 10;
 /// How long to wait for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// The same for the service that tells a machine its role, which is near or not there.
+/// The same for the service that gives a machine its role, which is near or does not exist.
 const ROLE_LIMIT: Duration = Duration::from_secs(1);
 /// How long no byte may move, unless a third of the deadline is less: then two more tries have their time.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
@@ -49,7 +49,7 @@ pub(in crate::store) struct Connector {
     bandwidth: Option<Bandwidth>,
     deadline: Duration,
     moved: BytesMoved,
-    /// Whether the machine has told its role before.
+    /// Whether the machine has given its role before.
     role_known: Arc<AtomicBool>,
 }
 
@@ -187,7 +187,7 @@ impl HttpService for Connection {
 
 impl Connection {
     fn failed(&self, error: reqwest::Error) -> HttpError {
-        // A machine that has told it once will tell it again.
+        // A machine that has given it once will give it again.
         if self.asks_for_role && !self.role_known.load(Ordering::Relaxed) {
             return HttpError::new(
                 HttpErrorKind::Unknown,
@@ -215,7 +215,7 @@ async fn judge(
     }
     let (parts, body) = answer.into_parts();
     let response = ErrorResponse::read(status.as_u16(), &parts.headers, &words(body).await);
-    // What object_store tells from one another by the status alone. A missing bucket is no missing object.
+    // What object_store distinguishes by the status alone. A missing bucket is not a missing object.
     let is_known = match status {
         StatusCode::NOT_MODIFIED | StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => {
             conditional
@@ -345,7 +345,7 @@ impl Body for Paced {
         let size = SLICE.min(this.current.len());
         if let (Some(bandwidth), None) = (&this.bandwidth, &this.waiting) {
             let wait = bandwidth.take(size as u64);
-            // Waiting for one's turn is no stall.
+            // Waiting for its turn is not a stall.
             this.pulse.beat(Instant::now() + wait, false);
             this.waiting = Some(Box::pin(sleep(wait)));
         }
@@ -369,7 +369,7 @@ impl Body for Paced {
     }
 }
 
-/// A response's body, which must get on while it is waited for. A reader may take its time.
+/// A response's body, which must make progress while it is waited for. A reader may take its time.
 struct Watched {
     body: reqwest::Body,
     limit: Duration,
@@ -460,7 +460,7 @@ mod tests {
         });
         ask(&client, &address).await.unwrap();
         answering.await.unwrap();
-        // One that does not answer for a moment is no machine without a role.
+        // One that does not answer for a moment may still have a role.
         let busy = ask(&client, nobody).await.unwrap_err();
         assert!(
             matches!(busy, RequestError::Unreachable(_)) && busy.may_pass(),

@@ -1,11 +1,10 @@
 //! The marker of a storage in an object store. A store may ignore the condition "only if there is none", so two daemons
 //! that make one storage at once may both write theirs.
 //!
-//! Each therefore lets some time pass after writing, or after finding a marker that it has not seen before, and takes
-//! the one that is there then for the truth: the last one. (How old a marker is, only a comparison of two clocks could
-//! tell.) A daemon that stands still in between for longer than that may end with an id that the storage has not; it
-//! learns so when it next opens the storage, which it then refuses as another one until it is started again. Nothing is
-//! lost in that case but an attempt.
+//! Each therefore waits after writing, or after finding a marker that it has not seen before. The marker that is there
+//! afterwards counts: it is the last one. (The age of a marker would need a comparison of two clocks.) A daemon that is
+//! suspended in between for longer may keep an id that the storage does not have. It finds out when it next opens the
+//! storage, which it then refuses as another one until the daemon is restarted. Only an attempt is lost.
 
 use std::pin::pin;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How an upload is cut into parts, settled before its first byte.
+//! How an upload is cut into parts, decided before its first byte.
 //!
 //! All parts but the last have one size (R2 wants them equal), large enough that twice the expected bytes fit into
 //! the parts that the server takes. Memory is `(in_flight + 1) × size`: the parts under way and the one that is being

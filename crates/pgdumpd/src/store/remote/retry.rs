@@ -1,8 +1,8 @@
 //! Tries a request again, with growing pauses, until it has failed for as long as the storage's deadline.
 //!
 //! object_store tries again too, but signs only once and counts from when it began: a part that took long to send would
-//! never be sent a second time. So uploads go through a client that does not, and are tried again here, each time signed
-//! anew, the time counted from the first failure.
+//! never be sent a second time. So uploads go through a client that does not, and are tried again here, each time
+//! signed again, the time counted from the first failure.
 
 use std::time::Duration;
 

@@ -20,10 +20,10 @@ use crate::store::faults;
 use crate::store::key::ObjectKey;
 use crate::store::remote::Remote;
 
-/// An upload that has used so many hundredths of its parts is told of: the estimate was far off.
+/// An upload that has used this percentage of its parts is reported: the estimate was far off.
 const WARN_PERCENT: u64 = 80;
 
-/// Commit it or abort it. Dropped, it is aborted in the background, as well as can be.
+/// Commit it or abort it. Dropped, it is aborted in the background, best effort.
 #[derive(Debug)]
 pub(in crate::store) struct MultipartUpload {
     key: ObjectKey,
@@ -94,7 +94,7 @@ impl MultipartUpload {
         })
     }
 
-    /// What the store calls it; none where it has no name for it, as Azure has not.
+    /// What the store calls it; `None` if it has no name for it, as Azure has not.
     pub(in crate::store) fn id(&self) -> Option<&str> {
         Some(self.id.as_str()).filter(|id| !id.is_empty())
     }
@@ -178,7 +178,7 @@ impl MultipartUpload {
         self.remote.put(&self.path, PutPayload::new()).await
     }
 
-    /// Puts the parts together. An answer that was lost is settled by a look at the object: no one else writes under
+    /// Puts the parts together. If the answer is lost, the object shows the result: no one else writes under
     /// this key, so an object of this size is this one.
     async fn complete(&self, parts: Vec<PartId>) -> Result<(), Fault> {
         let what = format!("complete {}", self.key);
@@ -268,7 +268,7 @@ impl MultipartUpload {
 
     fn warn_when_nearly_full(&self, index: usize) {
         let most = u64::from(self.parts.most);
-        // Few parts are nearly full from the first; then there is no time to be warned.
+        // With few parts, the limit is near from the first one; then there is no time for a warning.
         if most >= 100 && index as u64 == most * WARN_PERCENT / 100 {
             tracing::warn!(
                 object.key = %self.key,
@@ -322,7 +322,8 @@ impl Drop for MultipartUpload {
     }
 }
 
-/// Aborts an upload, with any other of its key that an answer was lost of, and removes its object where the server completed it without our knowing: it has no manifest.
+/// Aborts an upload, with any other of its key that an answer was lost of, and removes its object where the server
+/// completed it without our knowing: it has no manifest.
 async fn abandon(remote: &Remote, key: &ObjectKey, id: &str) -> Result<(), Fault> {
     let aborted = remote.abort(key, id).await;
     let others = remote.abort_all_of(key).await;

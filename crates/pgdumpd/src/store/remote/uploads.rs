@@ -89,7 +89,7 @@ struct Listed {
 }
 
 impl Storage {
-    /// The unfinished uploads of one queue; none where this storage cannot list them: a local directory has its
+    /// The unfinished uploads of one queue; `None` if this storage cannot list them: a local directory has its
     /// temporary files among [`Storage::all_objects`], Google and Azure drop theirs by themselves or by a rule.
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl Storage {
         list.below(prefix, &remote.retry).await
     }
 
-    /// Ends one upload, or finds it gone. What lies under its key stays.
+    /// Ends one upload, or finds it gone. What is under its key stays.
     ///
     /// # Errors
     /// The storage's.
@@ -152,7 +152,7 @@ impl UploadList {
         }
     }
 
-    /// The uploads whose key, below the storage's own prefix, begins so; none where the server has no such list, or
+    /// The uploads whose key, below the storage's own prefix, begins so; `None` if the server has no such list, or
     /// does not show it to us.
     async fn below(
         &self,
