@@ -98,9 +98,21 @@ fn collect(folder: &Path, module: &mut Module, sources: &mut BTreeMap<Module, St
     }
 }
 
+/// What stands before and after each module of unit tests, which is in the file or in one of its own.
+fn without_unit_tests(text: &str) -> String {
+    let mut parts = text.split("#[cfg(test)]\nmod ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let head = part.lines().next().unwrap_or_default();
+        let end = if head.ends_with(';') { ";\n" } else { "\n}\n" };
+        kept.push_str(part.split_once(end).map_or("", |(_, after)| after));
+    }
+    kept
+}
+
 /// A file's text without comments, without the content of its strings, and without its unit tests.
 fn code_of(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let text = without_unit_tests(text);
     let mut code = String::new();
     for line in text.lines() {
         let mut in_string = false;
