@@ -23,6 +23,7 @@
 //!   is skipped;
 //! - `PGDUMPD_TEST_MOUNTS`: when set, so does a file system that cannot be mounted.
 #![expect(
+    clippy::disallowed_methods,
     clippy::panic,
     clippy::print_stderr,
     reason = "test code: a broken environment ends the test, a skipped one says so"

@@ -13,7 +13,9 @@ mod error;
 mod finish;
 mod globals;
 mod heartbeat;
+mod job_context;
 mod manifest;
+mod outage;
 mod progress;
 mod publish;
 mod recovery;
@@ -24,7 +26,6 @@ mod upload_record;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::context::{Catalog, Services};
@@ -34,8 +35,10 @@ use crate::telemetry::BACKUP_PROGRESS;
 use backup::BackupJob;
 use cancel::{CancelReason, JobCancel};
 use copy::CopyJob;
+use error::AttemptError;
 use finish::Unwritten;
 use heartbeat::{Heartbeat, LeaseTiming};
+use job_context::JobContext;
 use progress::reporter::Reporter;
 pub use recovery::clear;
 
@@ -88,37 +91,16 @@ async fn run_in_span(
         Arc::clone(&reporter),
         Arc::clone(&cancel),
     );
-    let done = CancellationToken::new();
-    let _done = done.clone().drop_guard();
-    let stop = lifecycle.stop.clone();
-    tokio::spawn(request_at_shutdown(stop, Arc::clone(&cancel), done).in_current_span());
-
-    let ended = match &job.work {
-        Work::Backup => {
-            let attempt = BackupJob {
-                services,
-                catalog,
-                job: &job,
-                reporter: &reporter,
-                cancel: &cancel,
-            };
-            let success = attempt.run().await;
-            success.map(|success| Outcome::Succeeded(Box::new(success)))
-        }
-        Work::Copy(order) => {
-            let copying = CopyJob {
-                services,
-                catalog,
-                job: &job,
-                order,
-                reporter: &reporter,
-                cancel: &cancel,
-            };
-            let success = copying.run().await;
-            success.map(|success| Outcome::Copied(Box::new(success)))
-        }
+    let context = JobContext {
+        services,
+        catalog,
+        job: &job,
+        reporter: &reporter,
+        cancel: &cancel,
     };
-    let outcome = match ended {
+    let work = work(context);
+    let work = cancel.requested_after(lifecycle.stop.cancelled(), CancelReason::Shutdown, work);
+    let outcome = match work.await {
         Ok(outcome) => outcome,
         Err(stop) => match stop.into_outcome(cancel.reason()) {
             Some(outcome) => outcome,
@@ -148,14 +130,16 @@ async fn run_in_span(
     log_end(&outcome, finished, claimed_at);
 }
 
-async fn request_at_shutdown(
-    shutdown: CancellationToken,
-    cancel: Arc<JobCancel>,
-    done: CancellationToken,
-) {
-    tokio::select! {
-        () = done.cancelled() => {}
-        () = shutdown.cancelled() => cancel.request(CancelReason::Shutdown),
+async fn work(context: JobContext<'_>) -> Result<Outcome, AttemptError> {
+    match &context.job.work {
+        Work::Backup => {
+            let success = BackupJob { context }.run().await?;
+            Ok(Outcome::Succeeded(Box::new(success)))
+        }
+        Work::Copy(order) => {
+            let success = CopyJob { context, order }.run().await?;
+            Ok(Outcome::Copied(Box::new(success)))
+        }
     }
 }
 

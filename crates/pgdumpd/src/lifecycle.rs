@@ -3,6 +3,7 @@
 //! The first SIGTERM or SIGINT drains: nothing more is claimed and what runs may finish. The second, or
 //! the end of `drain_timeout`, stops: dumps are stopped and their jobs are returned. SIGHUP reloads.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_tokio::Signals;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -39,6 +41,10 @@ impl Lifecycle {
             stop: CancellationToken::new(),
             reload: Arc::new(Notify::new()),
         };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "signals are listened to for as long as the process lives"
+        )]
         tokio::spawn(lifecycle.clone().obey(signals, drain_timeout));
         Ok(lifecycle)
     }
@@ -50,29 +56,40 @@ impl Lifecycle {
     }
 
     async fn obey(self, mut signals: Signals, drain_timeout: Duration) {
-        while let Some(signal) = signals.next().await {
-            if signal == SIGHUP {
-                info!("SIGHUP: reading targets and storages again");
-                self.reload.notify_one();
-            } else if self.drain.is_cancelled() {
-                warn!("second signal: stopping the running dumps and returning their jobs");
-                self.stop.cancel();
-            } else {
-                info!(
-                    drain.timeout_seconds = drain_timeout.as_secs(),
-                    "stopping: no more jobs are claimed, running jobs may finish"
-                );
-                self.drain.cancel();
-                let stop = self.stop.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(drain_timeout).await;
-                    if !stop.is_cancelled() {
-                        warn!(
-                            "the drain timeout has passed: stopping the running dumps and returning their jobs"
-                        );
-                        stop.cancel();
-                    }
-                });
+        let mut drain_ends = None;
+        loop {
+            let late = async {
+                match drain_ends {
+                    Some(end) if !self.stop.is_cancelled() => sleep_until(end).await,
+                    _ => pending().await,
+                }
+            };
+            let signal = tokio::select! {
+                signal = signals.next() => signal,
+                () = late => {
+                    warn!("the drain timeout has passed: stopping the running dumps and returning their jobs");
+                    self.stop.cancel();
+                    continue;
+                }
+            };
+            match signal {
+                None => return,
+                Some(SIGHUP) => {
+                    info!("SIGHUP: reading targets and storages again");
+                    self.reload.notify_one();
+                }
+                Some(_) if self.drain.is_cancelled() => {
+                    warn!("second signal: stopping the running dumps and returning their jobs");
+                    self.stop.cancel();
+                }
+                Some(_) => {
+                    info!(
+                        drain.timeout_seconds = drain_timeout.as_secs(),
+                        "stopping: no more jobs are claimed, running jobs may finish"
+                    );
+                    self.drain.cancel();
+                    drain_ends = Instant::now().checked_add(drain_timeout);
+                }
             }
         }
     }

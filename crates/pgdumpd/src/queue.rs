@@ -8,8 +8,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use crate::config::QueueConfig;
@@ -67,7 +67,6 @@ pub use workers::{LiveWorker, Worker};
 
 use claim::UnansweredClaim;
 use connections::Connections;
-use listener::Listening;
 
 /// How the daemon's sessions are called in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "pgdumpd";
@@ -103,7 +102,7 @@ struct Inner {
     /// One connection of its own, so that no slow statement stands before a heartbeat.
     heartbeats: Connections,
     /// Where to LISTEN; none means that polling has to do.
-    listen: Option<Listening>,
+    listen: Option<Session>,
     id: Uuid,
     address: String,
     /// Claims whose answer was lost: given back before the next claim.
@@ -127,8 +126,7 @@ impl Queue {
             let session = Session::new(url, kind);
             let options = options.acquire_timeout(limit);
             let pool = options.connect_lazy_with(session.build());
-            let connections =
-                Connections::new(pool.clone(), config.pooled, limit).opened_as(session);
+            let connections = Connections::new(pool.clone(), session, config.pooled, limit);
             (pool, connections)
         };
         let main = PgPoolOptions::new().max_connections(CONNECTIONS);
@@ -137,7 +135,7 @@ impl Queue {
         if config.migrate_at_start {
             migrate::migrate(&main, &migrate::Grants::default()).await?;
         }
-        let listening = |url| Some(Listening::As(Session::new(url, SessionKind::Listening)));
+        let listening = |url| Some(Session::new(url, SessionKind::Listening));
         let listen = match &config.listen_url {
             _ if !config.listen => None,
             Some(direct) => listening(direct),
@@ -160,31 +158,10 @@ impl Queue {
         }
     }
 
-    /// The queue behind a pool that exists already, which then serves heartbeats too.
-    ///
-    /// # Errors
-    /// [`QueueError::NotMigrated`], or the database's.
-    pub async fn from_pool(pool: PgPool) -> Result<Self, QueueError> {
-        let options = (*pool.connect_options()).clone();
-        let address = format!(
-            "{}:{}/{}",
-            options.get_host(),
-            options.get_port(),
-            options.get_database().unwrap_or_default()
-        );
-        Self::open(
-            Connections::new(pool.clone(), false, STATEMENT_TIMEOUT),
-            Connections::new(pool, false, HEARTBEAT_TIMEOUT),
-            Some(Listening::With(options)),
-            address,
-        )
-        .await
-    }
-
     async fn open(
         connections: Connections,
         heartbeats: Connections,
-        listen: Option<Listening>,
+        listen: Option<Session>,
         address: String,
     ) -> Result<Self, QueueError> {
         const VERSION: &str = include_str!("queue/sql/schema_version.sql");

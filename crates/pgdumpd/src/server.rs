@@ -18,7 +18,7 @@ mod sessions;
 mod size;
 
 pub use contents::{Contents, NamedRelation, Relation};
-pub use look::{Blocker, CopyProgress, LockWait, SessionLook};
+pub use look::{Blocker, LockWait, SessionLook};
 pub use matching::Matches;
 pub use relations::{NamedTable, TableFile};
 pub use sample::{Sample, Sampler};

@@ -4,6 +4,8 @@
 //! A storage knows nothing of queue, dump or pipeline. Object stores are reached through [`object_store::ObjectStore`];
 //! a local directory is held open by its descriptor, for the reasons in `local/directory.rs` and `local/upload.rs`.
 
+mod backend;
+mod blocking;
 mod faults;
 mod found;
 mod globals;
@@ -31,7 +33,7 @@ use object_store::multipart::MultipartStore;
 use pgdump_archive::Index;
 use uuid::Uuid;
 
-pub use self::found::FoundObject;
+pub use self::found::{FoundObject, UnfinishedUpload};
 pub use self::key::{InvalidKey, ObjectKey};
 pub use self::manifest::comparison::Counts;
 pub use self::manifest::sealed::Sealed;
@@ -43,15 +45,14 @@ pub use self::name::{Name, Part, PartKind};
 pub use self::probe::probes_ended;
 pub use self::range::ByteStream;
 pub use self::read::Listed;
-pub use self::remote::uploads::UnfinishedUpload;
 pub use self::stall::{BytesMoved, in_time};
 pub use self::upload::Upload;
 
+use self::backend::Backend;
+use self::blocking::blocking;
+use self::local::LocalBackend;
 use self::local::directory::Root;
-use self::local::upload::LocalUpload;
 use self::remote::Remote;
-use self::remote::upload::MultipartUpload;
-use self::room::no_room;
 use crate::code::Code;
 use crate::config::{PlaceConfig, StorageConfig};
 use crate::fault::Fault;
@@ -61,13 +62,7 @@ use crate::fault::Fault;
 pub struct Storage {
     name: Arc<str>,
     id: Uuid,
-    place: Place,
-}
-
-#[derive(Debug, Clone)]
-enum Place {
-    Local { root: Root, min_free: u64 },
-    Remote(Arc<Remote>),
+    backend: Arc<dyn Backend>,
 }
 
 /// An object that is visible and on disk, but no backup until its manifest is written.
@@ -153,7 +148,7 @@ impl Storage {
         Ok(Self {
             name: name.into(),
             id,
-            place: Place::Local { root, min_free },
+            backend: Arc::new(LocalBackend { root, min_free }),
         })
     }
 
@@ -166,7 +161,7 @@ impl Storage {
         Self {
             name: name.into(),
             id,
-            place: Place::Remote(Arc::new(remote)),
+            backend: Arc::new(Arc::new(remote)),
         }
     }
 
@@ -182,24 +177,12 @@ impl Storage {
 
     /// How many bytes were sent there through this handle.
     pub fn moved(&self) -> BytesMoved {
-        match &self.place {
-            Place::Local { .. } => BytesMoved::default(),
-            Place::Remote(remote) => remote.moved.clone(),
-        }
+        self.backend.moved()
     }
 
     /// Bytes that may still be written; `None` if there is no such limit, or none that can be asked for.
     pub async fn free_space(&self) -> Option<u64> {
-        let Place::Local { root, .. } = &self.place else {
-            return None;
-        };
-        let root = root.clone();
-        let free = blocking(move || {
-            let what = || format!("cannot measure {}", root.path().display());
-            root.free_space()
-                .map_err(|e| faults::of_io(what(), root.path(), e))
-        });
-        free.await.ok()
+        self.backend.free_space().await.ok().flatten()
     }
 
     /// Checks that a dump of about this many bytes fits and leaves what the configuration reserves.
@@ -207,17 +190,7 @@ impl Storage {
     /// # Errors
     /// A transient `storage_full`.
     pub async fn ensure_room(&self, expected_bytes: u64) -> Result<(), Fault> {
-        let (Place::Local { root, min_free }, Some(free)) = (&self.place, self.free_space().await)
-        else {
-            return Ok(());
-        };
-        if free >= expected_bytes.saturating_add(*min_free) {
-            return Ok(());
-        }
-        let path = Path::display(root.path());
-        Err(no_room(format!(
-            "{path} has {free} bytes free, the dump may need {expected_bytes}, and {min_free} are to be left"
-        )))
+        self.backend.ensure_room(expected_bytes).await
     }
 
     /// Begins an upload, in a storage that is still there. Nothing is visible under `key` until its commit. From the
@@ -232,21 +205,9 @@ impl Storage {
         expected_bytes: Option<u64>,
     ) -> Result<Upload, Fault> {
         self.confirm().await?;
-        let kind = match &self.place {
-            Place::Local { root, min_free } => {
-                let (root, key, min_free) = (root.clone(), key.clone(), *min_free);
-                let runtime = tokio::runtime::Handle::current();
-                let begun = blocking(move || LocalUpload::begin(&root, &key, min_free, &runtime));
-                upload::Kind::Local(begun.await?)
-            }
-            Place::Remote(remote) => {
-                let begun = MultipartUpload::begin(remote, key, expected_bytes);
-                upload::Kind::Multipart(Box::new(begun.await?))
-            }
-        };
         Ok(Upload {
             key: key.clone(),
-            kind,
+            sending: self.backend.begin(key, expected_bytes).await?,
         })
     }
 
@@ -269,52 +230,15 @@ impl Storage {
         let text = manifest.to_json(index)?;
         self.confirm().await?;
         self.expect_object(manifest).await?;
-        self.put(key.manifest(), text).await?;
+        self.backend.put(&key.manifest(), text).await?;
         let still_there = self.expect_object(manifest).await;
         if still_there
             .as_ref()
             .is_err_and(|fault| fault.code() == Code::ObjectMissing)
         {
-            self.remove(key.manifest()).await?;
+            self.backend.remove(&key.manifest()).await?;
         }
         still_there?;
         self.confirm().await
     }
-
-    /// Writes a small object, whole or not at all.
-    async fn put(&self, key: String, content: Vec<u8>) -> Result<(), Fault> {
-        match &self.place {
-            Place::Local { root, .. } => {
-                let root = root.clone();
-                blocking(move || {
-                    let what = || format!("cannot write {}", root.join(&key).display());
-                    root.write_whole(&key, &content)
-                        .map_err(|e| faults::of_io(what(), root.path(), e))
-                })
-                .await
-            }
-            Place::Remote(remote) => remote.put(&object_path(&key)?, content.into()).await,
-        }
-    }
-}
-
-/// A key of our own as object_store takes it: as it is, not percent-encoded once more.
-fn object_path(key: &str) -> Result<object_store::path::Path, Fault> {
-    object_store::path::Path::parse(key).map_err(|error| {
-        Fault::permanent(Code::StorageFailed, format!("{key} is not a key")).caused_by(error)
-    })
-}
-
-/// Runs what blocks off the runtime's threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            Err(
-                Fault::transient(Code::StorageFailed, "the storage's thread ended")
-                    .caused_by(error),
-            )
-        })
 }

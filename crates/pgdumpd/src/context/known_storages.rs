@@ -27,7 +27,7 @@ pub struct KnownStorages {
     ids: Mutex<BTreeMap<String, Uuid>>,
     /// What the queue remembered when this was made: a name's last storage before its earlier ones.
     remembered: Vec<RememberedStorage>,
-    /// The last opening of each that its caller gave up, and when.
+    /// An opening of each that its caller gave up and that still runs, and when it was given up: the first such one.
     abandoned: Mutex<BTreeMap<String, (Instant, Weak<()>)>>,
     only_existing: bool,
 }
@@ -45,8 +45,15 @@ impl Drop for Leaving<'_> {
         if self.done {
             return;
         }
-        let abandoned = (Instant::now(), self.running.clone());
-        lock(&self.storages.abandoned).insert(self.name.to_owned(), abandoned);
+        let mut abandoned = lock(&self.storages.abandoned);
+        // The first one that still hangs says for how long: others came since.
+        match abandoned.get(self.name) {
+            Some((_, running)) if running.strong_count() > 0 => {}
+            _ => {
+                let now = (Instant::now(), self.running.clone());
+                abandoned.insert(self.name.to_owned(), now);
+            }
+        }
     }
 }
 
@@ -122,6 +129,10 @@ impl KnownStorages {
                 }
             }
         };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "waited for here; goes on where a storage hangs, so that it is asked only once"
+        )]
         let opened = tokio::spawn(opening.in_current_span()).await;
         leaving.done = true;
         let opened = opened.unwrap_or_else(|error| {

@@ -26,7 +26,6 @@ pub struct Program {
     path: PathBuf,
     version: String,
     major: u32,
-    minor: Option<u32>,
     zstd: bool,
 }
 
@@ -49,7 +48,7 @@ impl Program {
             return Err(unusable(&format!("--version ended with {}", output.status)));
         }
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let Some((major, minor)) = parse_version(&version) else {
+        let Some(major) = parse_major(&version) else {
             return Err(unusable("it does not print a PostgreSQL version"));
         };
         let zstd = major >= 16 && compresses_with_zstd(path).await;
@@ -57,7 +56,6 @@ impl Program {
             path: path.to_owned(),
             version,
             major,
-            minor,
             zstd,
         })
     }
@@ -75,11 +73,6 @@ impl Program {
     /// Its major version.
     pub fn major(&self) -> u32 {
         self.major
-    }
-
-    /// Its minor version; `None` for a development build.
-    pub fn minor(&self) -> Option<u32> {
-        self.minor
     }
 
     /// Whether this build really compresses with zstd.
@@ -251,18 +244,14 @@ async fn run(path: &Path, arguments: &[&str]) -> std::io::Result<Output> {
     tokio::time::timeout(ANSWER_LIMIT, child).await?
 }
 
-/// The versions in `pg_dump (PostgreSQL) 16.14 (Debian 16.14-1)`, `… 18beta1`, `… 19devel`.
-fn parse_version(text: &str) -> Option<(u32, Option<u32>)> {
+/// The major version in `pg_dump (PostgreSQL) 16.14 (Debian 16.14-1)`, `… 18beta1`, `… 19devel`.
+fn parse_major(text: &str) -> Option<u32> {
     let number = text
         .strip_prefix("pg_dump (PostgreSQL) ")?
         .split_whitespace()
         .next()?;
     let digits = number.find(|c: char| !c.is_ascii_digit());
-    let (major, rest) = number.split_at(digits.unwrap_or(number.len()));
-    let minor = rest
-        .strip_prefix('.')
-        .and_then(|minor| minor.split('.').next()?.parse().ok());
-    Some((major.parse().ok()?, minor))
+    number[..digits.unwrap_or(number.len())].parse().ok()
 }
 
 #[cfg(test)]
@@ -273,7 +262,6 @@ impl Program {
             path: format!("/usr/lib/postgresql/{major}/bin/pg_dump").into(),
             version: format!("pg_dump (PostgreSQL) {major}.1"),
             major,
-            minor: Some(1),
             zstd,
         }
     }
@@ -285,20 +273,17 @@ mod tests {
 
     #[test]
     fn versions_are_read_from_every_kind_of_build() {
-        for (text, version) in [
-            ("pg_dump (PostgreSQL) 16.14", Some((16, Some(14)))),
-            (
-                "pg_dump (PostgreSQL) 15.19 (Debian 15.19-1)",
-                Some((15, Some(19))),
-            ),
-            ("pg_dump (PostgreSQL) 18beta1", Some((18, None))),
-            ("pg_dump (PostgreSQL) 19devel", Some((19, None))),
-            ("pg_dump (PostgreSQL) 9.6.24", Some((9, Some(6)))),
+        for (text, major) in [
+            ("pg_dump (PostgreSQL) 16.14", Some(16)),
+            ("pg_dump (PostgreSQL) 15.19 (Debian 15.19-1)", Some(15)),
+            ("pg_dump (PostgreSQL) 18beta1", Some(18)),
+            ("pg_dump (PostgreSQL) 19devel", Some(19)),
+            ("pg_dump (PostgreSQL) 9.6.24", Some(9)),
             ("pg_restore (PostgreSQL) 16.14", None),
             ("pg_dump (PostgreSQL) ", None),
             ("", None),
         ] {
-            assert_eq!(parse_version(text), version, "{text}");
+            assert_eq!(parse_major(text), major, "{text}");
         }
     }
 }

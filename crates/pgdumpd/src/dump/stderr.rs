@@ -87,6 +87,7 @@ pub(super) struct Drain {
 impl Drain {
     pub(super) fn start(stderr: ChildStderr, redactor: Redactor) -> Self {
         let record = Arc::new(Mutex::new(Record::default()));
+        #[expect(clippy::disallowed_methods, reason = "waited for with pg_dump's exit")]
         let task = tokio::spawn(drain(stderr, redactor, Arc::clone(&record)));
         Self {
             record,

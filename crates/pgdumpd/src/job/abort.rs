@@ -1,4 +1,4 @@
-//! Gives up uploads that nobody may see.
+//! Gives up an upload that nobody may see.
 
 use std::time::Duration;
 
@@ -21,12 +21,5 @@ pub(super) async fn abort(upload: Upload) {
             "the partial object could not be removed: no answer from the storage in {} s",
             ABORT_LIMIT.as_secs()
         ),
-    }
-}
-
-/// The same for several, one after the other.
-pub(super) async fn abort_all(uploads: impl IntoIterator<Item = Upload>) {
-    for upload in uploads {
-        abort(upload).await;
     }
 }

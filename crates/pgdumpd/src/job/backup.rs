@@ -1,45 +1,48 @@
 //! The steps of one attempt, in order.
 
-use chrono::Utc;
 use pgdumpd_client::BackupSpec;
-use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, info, warn};
+use tracing::{debug, info, warn};
 
 use super::asked_for::AskedFor;
-use super::cancel::{CancelReason, JobCancel};
+use super::cancel::CancelReason;
 use super::dumping::{Dumped, Dumping};
 use super::error::{AttemptError, InStep, Step};
-use super::progress::reporter::{Phase, Reporter};
+use super::job_context::JobContext;
+use super::progress::reporter::Phase;
 use super::publish::{Publication, publish};
 use super::room::Expected;
 use super::{globals, manifest, recovery};
 use crate::code::Code;
 use crate::config::{StorageConfig, TargetConfig};
 use crate::context::agreement::agree;
-use crate::context::{Catalog, Services};
 use crate::dump::{self, Plan};
 use crate::fault::Fault;
 use crate::former_database;
-use crate::queue::{ClaimedJob, Progress, Success};
+use crate::queue::{Progress, Success};
 use crate::server::{self, Sizes, Target};
 use crate::spec;
-use crate::store::{ArchiveState, Manifest, ObjectKey, Storage, in_time};
+use crate::store::{ArchiveState, Manifest, ObjectKey, Storage};
 
 /// One attempt of one job.
 pub(super) struct BackupJob<'a> {
-    pub(super) services: &'a Services,
-    pub(super) catalog: &'a Catalog,
-    pub(super) job: &'a ClaimedJob,
-    pub(super) reporter: &'a Reporter,
-    pub(super) cancel: &'a std::sync::Arc<JobCancel>,
+    pub(super) context: JobContext<'a>,
+}
+
+/// A target and a storage that are ready for a dump, and what was found out before it.
+struct Prepared {
+    plan: Plan,
+    asked: AskedFor,
+    sizes: Option<Sizes>,
+    expected: Expected,
+    globals: Option<globals::Dumped>,
 }
 
 impl BackupJob<'_> {
     /// Takes the backup. Whatever is returned, no process, session or partial object of it is left that
     /// could be removed.
     pub(super) async fn run(&self) -> Result<Success, AttemptError> {
-        let ended = self.run_steps().await;
-        if !self.reporter.names_are_withheld() {
+        let ended = Box::pin(self.run_configured()).await;
+        if !self.context.reporter.names_are_withheld() {
             return ended;
         }
         ended.map_err(|error| {
@@ -51,90 +54,144 @@ impl BackupJob<'_> {
         })
     }
 
-    async fn run_steps(&self) -> Result<Success, AttemptError> {
-        let spec = spec::parse(&self.job.spec).in_step(Step::Spec)?;
-        let (target_config, storage_config) = self.configured().in_step(Step::Spec)?;
-        if target_config.is_sealed() {
-            self.reporter.withhold_names();
+    async fn run_configured(&self) -> Result<Success, AttemptError> {
+        let spec = spec::parse(&self.context.job.spec).in_step(Step::Spec)?;
+        let (target, storage) = self.configured().in_step(Step::Spec)?;
+        if target.is_sealed() {
+            self.context.reporter.withhold_names();
         }
-        let limit = target_config.stall_timeout;
-        let done = CancellationToken::new();
-        let _done = done.clone().drop_guard();
-        self.limit_time(target_config, done);
+        let steps = Box::pin(self.run_steps(spec, target, storage));
+        // Who asks for a backup may ask for less time than the operator allows, not for more.
+        let limits = [self.context.job.timeout, target.timeout];
+        match limits.into_iter().flatten().min() {
+            Some(limit) => {
+                let late = CancelReason::Timeout(limit);
+                let due = tokio::time::sleep(limit);
+                self.context.cancel.requested_after(due, late, steps).await
+            }
+            None => steps.await,
+        }
+    }
 
-        self.reporter.enter(Phase::Preparing);
+    async fn run_steps(
+        &self,
+        spec: BackupSpec,
+        config: &TargetConfig,
+        storage: &StorageConfig,
+    ) -> Result<Success, AttemptError> {
+        let JobContext {
+            catalog,
+            job,
+            reporter,
+            ..
+        } = self.context;
+        let limit = config.stall_timeout;
+        reporter.enter(Phase::Preparing);
+        let opened = catalog.known.open(&config.storage, storage);
         let (storage, target) = tokio::join!(
-            self.cancel.or_cancelled(in_time(
-                limit,
-                self.catalog
-                    .known
-                    .open(&target_config.storage, storage_config)
-            )),
-            self.cancel
-                .or_cancelled(Target::connect(&self.job.target, &target_config.url)),
+            self.context.in_time(Step::Prepare, limit, opened),
+            self.context
+                .in_step(Step::Connect, Target::connect(&job.target, &config.url)),
         );
-        let storage = storage?.in_step(Step::Prepare)?;
+        let storage = storage?;
         // May be left off in the middle and repeated: hashing a large archive takes its time.
-        let adopted = self
-            .cancel
-            .or_cancelled(recovery::adopt(self.job, self.catalog, &storage, limit))
-            .await?
-            .in_step(Step::Prepare)?;
-        if let Some((manifest, place)) = adopted {
-            return Ok(self.success(&manifest, &place, target_config));
+        let adopted = recovery::adopt(job, catalog, &storage, limit);
+        if let Some((manifest, place)) = self.context.in_step(Step::Prepare, adopted).await? {
+            return Ok(self.success(&manifest, &place, config));
         }
-        let target = target?.in_step(Step::Connect)?;
-        self.catalog.servers.note(&target);
-        self.cancel
-            .or_cancelled(agree(self.services, self.catalog, &self.job.target))
-            .await?
-            .in_step(Step::Prepare)?;
-        self.cancel
-            .or_cancelled(self.note_database(&target))
+        let target = target?;
+        let prepared = Box::pin(self.prepare(&target, &storage, config, &spec)).await?;
+        let stored = self.dump_and_publish(&target, &storage, config, &spec, prepared);
+        let manifest = Box::pin(stored).await?;
+        Ok(self.success(&manifest, &storage, config))
+    }
+
+    /// Everything that can be found out, cleaned up and refused before pg_dump takes its locks.
+    async fn prepare(
+        &self,
+        target: &Target,
+        storage: &Storage,
+        config: &TargetConfig,
+        spec: &BackupSpec,
+    ) -> Result<Prepared, AttemptError> {
+        let JobContext {
+            services,
+            catalog,
+            job,
+            cancel,
+            ..
+        } = self.context;
+        catalog.servers.note(target);
+        let agreed = agree(services, catalog, &job.target);
+        self.context.in_step(Step::Prepare, agreed).await?;
+        self.context
+            .or_cancelled(self.note_database(target))
             .await?;
-        self.cancel
-            .or_cancelled(recovery::end_sessions(self.job, &target))
+        self.context
+            .or_cancelled(recovery::end_sessions(job, target))
             .await?;
-        let plan = self.plan(&target, target_config, spec.clone()).await?;
-        let asked = self
-            .cancel
-            .or_cancelled(AskedFor::list(&target, &spec, target_config.strict_filters))
-            .await?
-            .in_step(Step::Prepare)?;
-        let sizes = self.cancel.or_cancelled(measure(&target)).await?;
-        let expected = self
-            .cancel
-            .or_cancelled(self.expected(&asked, sizes.as_ref(), &plan))
+        let plan = self.plan(target, config, spec.clone()).await?;
+        let asked = AskedFor::list(target, spec, config.strict_filters);
+        let asked = self.context.in_step(Step::Prepare, asked).await?;
+        let sizes = self.context.or_cancelled(measure(target)).await?;
+        let expected = self.expected(&asked, sizes.as_ref(), &plan);
+        let expected = self.context.or_cancelled(expected).await?;
+        let room = storage.ensure_room(expected.least);
+        self.context
+            .in_time(Step::Prepare, config.stall_timeout, room)
             .await?;
-        self.cancel
-            .or_cancelled(in_time(limit, storage.ensure_room(expected.least)))
-            .await?
-            .in_step(Step::Prepare)?;
-        let globals = globals::dump(&plan, target_config, self.cancel).await?;
+        let globals = globals::dump(&plan, config, cancel).await?;
+        Ok(Prepared {
+            plan,
+            asked,
+            sizes,
+            expected,
+            globals,
+        })
+    }
+
+    async fn dump_and_publish(
+        &self,
+        target: &Target,
+        storage: &Storage,
+        config: &TargetConfig,
+        spec: &BackupSpec,
+        prepared: Prepared,
+    ) -> Result<Manifest, AttemptError> {
+        let JobContext {
+            services,
+            job,
+            reporter,
+            ..
+        } = self.context;
+        let Prepared {
+            plan,
+            asked,
+            sizes,
+            expected,
+            globals,
+        } = prepared;
         let mut key = ObjectKey::new(
-            self.services.queue.id(),
-            &self.job.target,
-            self.job.lease.job,
-            self.job.lease.token,
-            self.job.claimed_at,
+            services.queue.id(),
+            &job.target,
+            job.lease.job,
+            job.lease.token,
+            job.claimed_at,
         );
-        if target_config.encryption.is_some() {
+        if config.encryption.is_some() {
             key = key.encrypted();
         }
-        let started_at = Utc::now();
+        let started_at = manifest::hosts_clock();
         let dumping = Dumping {
-            services: self.services,
-            lease: &self.job.lease,
-            target: &target,
+            context: self.context,
+            target,
             asked: &asked,
-            partial: spec::is_partial(&spec),
-            config: target_config,
-            storage: &storage,
+            partial: spec::is_partial(spec),
+            config,
+            storage,
             key: &key,
             expected_bytes: expected.most,
             sizes: sizes.unwrap_or_default(),
-            reporter: self.reporter,
-            cancel: self.cancel,
         };
         let Dumped {
             exit,
@@ -144,46 +201,39 @@ impl BackupJob<'_> {
             plan,
         } = dumping.run(plan).await?;
 
-        self.reporter.enter(Phase::Publishing);
+        reporter.enter(Phase::Publishing);
         let publication = Publication {
-            queue: &self.services.queue,
-            lease: &self.job.lease,
-            lease_time: self.services.daemon.lease,
-            limit,
-            progress: self.reporter.progress(),
-            storage: &storage,
+            context: self.context,
+            limit: config.stall_timeout,
+            storage,
             globals: globals.as_ref().map(|globals| &globals.stored[..]),
-            cancel: self.cancel,
         };
         let proof = (&exit, &streamed);
-        let manifest = publish(&proof, vec![upload], publication, |(exit, streamed)| {
+        publish(&proof, upload, publication, |(exit, streamed)| {
             manifest::write(&manifest::Facts {
-                queue_id: self.services.queue.id(),
-                job: self.job,
-                worker: &self.services.worker,
+                queue_id: services.queue.id(),
+                job,
+                worker: &services.worker,
                 storage_id: storage.id(),
-                target: &target,
+                target,
                 plan: &plan,
-                spec: &spec,
+                spec,
                 key: &key,
                 started_at,
                 globals: globals.as_ref(),
                 exit,
                 streamed,
                 remarks: &remarks,
-                encryption: target_config.encryption.as_ref(),
+                encryption: config.encryption.as_ref(),
             })
         })
-        .await?;
-        Ok(self.success(&manifest, &storage, target_config))
+        .await
     }
 
     /// How much will be stored. A queue that cannot be asked knows of no earlier backup.
     async fn expected(&self, asked: &AskedFor, sizes: Option<&Sizes>, plan: &Plan) -> Expected {
-        let last = self
-            .services
-            .queue
-            .last_size(&self.job.target, &self.job.spec);
+        let JobContext { services, job, .. } = self.context;
+        let last = services.queue.last_size(&job.target, &job.spec);
         let last = last.await.unwrap_or_else(|error| {
             debug!(
                 error = &error as &dyn std::error::Error,
@@ -199,12 +249,15 @@ impl BackupJob<'_> {
 
     /// Notes which database is dumped, and says where the last backup is of another one.
     async fn note_database(&self, target: &Target) {
-        let queue = &self.services.queue;
+        let queue = &self.context.services.queue;
         if let Some(change) = former_database::change(queue, target).await {
             warn!(check.hint = change.hint, "{}", change.what);
         }
         let database = former_database::database_of(target);
-        if let Err(error) = queue.note_database(&self.job.lease, &database).await {
+        if let Err(error) = queue
+            .note_database(&self.context.job.lease, &database)
+            .await
+        {
             warn!(
                 error = &error as &dyn std::error::Error,
                 "the queue could not record which database is dumped"
@@ -213,37 +266,21 @@ impl BackupJob<'_> {
     }
 
     fn configured(&self) -> Result<(&TargetConfig, &StorageConfig), Fault> {
-        let target = self.catalog.targets.get(&self.job.target).ok_or_else(|| {
+        let JobContext { catalog, job, .. } = self.context;
+        let target = catalog.targets.get(&job.target).ok_or_else(|| {
             Fault::transient(
                 Code::TargetUnknown,
-                format!("target \"{}\" is not configured here", self.job.target),
+                format!("target \"{}\" is not configured here", job.target),
             )
             .hint("It was when the job was claimed: the configuration has changed since.")
         })?;
-        let storage = self.catalog.storages.get(&target.storage).ok_or_else(|| {
+        let storage = catalog.storages.get(&target.storage).ok_or_else(|| {
             Fault::transient(
                 Code::StorageUnknown,
                 format!("storage \"{}\" is not configured here", target.storage),
             )
         })?;
         Ok((target, storage))
-    }
-
-    /// Requests the cancel when the job's own limit or its target's is over, whichever is shorter: who asks for a
-    /// backup may ask for less time than the operator allows, not for more.
-    fn limit_time(&self, config: &TargetConfig, done: CancellationToken) {
-        let limits = [self.job.timeout, config.timeout];
-        let Some(limit) = limits.into_iter().flatten().min() else {
-            return;
-        };
-        let cancel = std::sync::Arc::clone(self.cancel);
-        let watch = async move {
-            tokio::select! {
-                () = done.cancelled() => {}
-                () = tokio::time::sleep(limit) => cancel.request(CancelReason::Timeout(limit)),
-            }
-        };
-        tokio::spawn(watch.in_current_span());
     }
 
     async fn plan(
@@ -253,16 +290,14 @@ impl BackupJob<'_> {
         spec: BackupSpec,
     ) -> Result<Plan, AttemptError> {
         let major = target.server_major();
-        let program = self
-            .cancel
-            .or_cancelled(dump::find(&self.services.pg_dump.directories, major))
-            .await?
-            .in_step(Step::Prepare)?;
+        let JobContext { services, job, .. } = self.context;
+        let found = dump::find(&services.pg_dump.directories, major);
+        let program = self.context.in_step(Step::Prepare, found).await?;
         let plan = Plan::new(
             program,
             major,
             config.url.clone(),
-            server::application_name(self.job.lease.token),
+            server::application_name(job.lease.token),
             spec,
             config.compression,
             config.compressor,
@@ -309,7 +344,7 @@ impl BackupJob<'_> {
 
     /// What the row of a success says, from what its manifest proves: an adopted backup's, too.
     fn final_progress(&self, manifest: &Manifest) -> Progress {
-        let counted = self.reporter.progress();
+        let counted = self.context.reporter.progress();
         let tables = manifest
             .archive
             .tables

@@ -1,5 +1,6 @@
 //! Why a running job must stop before its end, and the token that its steps wait for.
 
+use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,9 @@ pub(super) enum CancelReason {
 #[derive(Debug)]
 pub(super) struct Cancelled;
 
-/// Stops a job. The first reason stands, except that a lost lease overrides every other.
+/// Stops a job. What it runs is boxed: futures within futures would grow larger than a thread's stack.
+///
+/// The first reason stands, except that a lost lease overrides every other.
 #[derive(Debug, Default)]
 pub(super) struct JobCancel {
     token: CancellationToken,
@@ -61,7 +64,26 @@ impl JobCancel {
         tokio::select! {
             biased;
             () = self.token.cancelled() => Err(Cancelled),
-            done = step => Ok(done),
+            done = Box::pin(step) => Ok(done),
+        }
+    }
+
+    /// Runs a job, and asks it to stop for this reason once `due` has ended.
+    pub(super) async fn requested_after<T>(
+        &self,
+        due: impl Future<Output = ()>,
+        reason: CancelReason,
+        job: impl Future<Output = T>,
+    ) -> T {
+        let request = async {
+            due.await;
+            self.request(reason);
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            biased;
+            never = request => match never {},
+            ended = Box::pin(job) => ended,
         }
     }
 

@@ -4,26 +4,25 @@
 mod flow;
 mod source;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::abort::{abort, abort_all};
-use super::cancel::JobCancel;
+use super::abort::abort;
+use super::cancel::Cancelled;
 use super::error::{AttemptError, Failed, InStep, Step};
-use super::progress::reporter::{Phase, Reporter};
+use super::job_context::JobContext;
+use super::progress::reporter::Phase;
 use super::publish::{Publication, publish};
-use super::upload_record::UploadRecord;
+use super::upload_record::record_upload;
 use super::{manifest, recovery};
 use crate::code::Code;
-use crate::context::{Catalog, Services};
 use crate::fault::Fault;
-use crate::queue::{ClaimedJob, CopyOrder, CopyRow, Place, Progress, Success};
+use crate::queue::{CopyOrder, CopyRow, Place, Progress, Success};
 use crate::readback::compare_with_row;
-use crate::store::{Copied, Manifest, ObjectKey, Storage, Upload, in_time};
+use crate::store::{Copied, Manifest, Object, ObjectKey, Storage, Upload, in_time};
 
-use flow::{Broken, Compared, ComparedPart, Flow, Part};
+use flow::{Broken, Compared, Flow};
 use source::{Found, Source};
 
 /// How long a storage may give no answer where the copy's target is none of this daemon's: as a target's
@@ -32,28 +31,17 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// One attempt of one copy.
 pub(super) struct CopyJob<'a> {
-    pub(super) services: &'a Services,
-    pub(super) catalog: &'a Catalog,
-    pub(super) job: &'a ClaimedJob,
+    pub(super) context: JobContext<'a>,
     pub(super) order: &'a CopyOrder,
-    pub(super) reporter: &'a Reporter,
-    pub(super) cancel: &'a Arc<JobCancel>,
 }
 
 /// A backup on its way: everything is sent and compared, and nothing is visible yet.
 struct Sent {
-    uploads: Vec<Upload>,
+    upload: Upload,
     /// Roles and tablespaces as they are stored beside the archive: small, and stored in the end.
     globals: Option<Vec<u8>>,
     compared: Compared,
     source: Source,
-}
-
-/// How sending one object ended.
-enum PartEnd {
-    Sent(ComparedPart),
-    /// The source is of no use: another may be.
-    Unusable(Fault),
 }
 
 /// How the flow from one source ended that this attempt may survive.
@@ -66,7 +54,7 @@ enum Tried {
 impl CopyJob<'_> {
     /// Makes the copy. Whatever is returned, no partial object of it is left that could be removed.
     pub(super) async fn run(&self) -> Result<Success, AttemptError> {
-        self.run_steps().await.map_err(|error| {
+        Box::pin(self.run_steps()).await.map_err(|error| {
             error.map(|failed| Failed {
                 fault: passing(failed.fault),
                 ..failed
@@ -75,30 +63,23 @@ impl CopyJob<'_> {
     }
 
     async fn run_steps(&self) -> Result<Success, AttemptError> {
-        self.reporter.enter(Phase::Preparing);
-        self.reporter
-            .explain("looking for the backup and the storage".to_owned());
+        let JobContext {
+            catalog, reporter, ..
+        } = self.context;
+        reporter.enter(Phase::Preparing);
+        reporter.explain("looking for the backup and the storage".to_owned());
         let to = &self.order.to;
-        let config = self.catalog.storages.get(to).ok_or_else(|| {
+        let config = catalog.storages.get(to).ok_or_else(|| {
             Fault::transient(
                 Code::StorageUnknown,
                 format!("storage \"{to}\" is not configured here"),
             )
         });
-        let opened = self.catalog.known.open(to, config.in_step(Step::Prepare)?);
-        let storage = self
-            .cancel
-            .or_cancelled(in_time(self.limit(), opened))
-            .await?;
-        let storage = storage.in_step(Step::Prepare)?;
+        let opened = catalog.known.open(to, config.in_step(Step::Prepare)?);
+        let storage = self.in_time(Step::Prepare, opened).await?;
         // May be left off in the middle and repeated: hashing a large archive takes its time.
-        let adopted = recovery::adopt(self.job, self.catalog, &storage, self.limit());
-        if let Some((manifest, place)) = self
-            .cancel
-            .or_cancelled(adopted)
-            .await?
-            .in_step(Step::Prepare)?
-        {
+        let adopted = recovery::adopt(self.context.job, catalog, &storage, self.limit());
+        if let Some((manifest, place)) = self.context.in_step(Step::Prepare, adopted).await? {
             match self.difference(&manifest).await? {
                 None => return Ok(self.success(&manifest, &place)),
                 Some(fault) => warn!(
@@ -121,14 +102,12 @@ impl CopyJob<'_> {
         }
         self.finish_deletion(storage).await?;
         for held in held {
-            let found = self.cancel.or_cancelled(self.find(&held)).await?;
+            let found = self.context.or_cancelled(self.find(&held)).await?;
             let fault = match found {
                 Found::Source(source) => match self.send(*source, storage).await? {
                     Tried::Sent(sent) => return Ok(*sent),
                     // Deleted while it was read.
-                    Tried::Unusable(_) if self.cancel.or_cancelled(self.is_gone(&held)).await? => {
-                        continue;
-                    }
+                    Tried::Unusable(_) if self.is_gone_by_now(&held).await? => continue,
                     Tried::Unusable(fault) => passing(fault),
                 },
                 Found::Deleted => continue,
@@ -150,8 +129,9 @@ impl CopyJob<'_> {
     /// Finishes what a daemon began to delete in the storage that the copy goes to: the row there names one object, and
     /// will name the copy.
     async fn finish_deletion(&self, storage: &Storage) -> Result<(), AttemptError> {
+        let queue = &self.context.services.queue;
         let finished = async {
-            let places = self.services.queue.places_of_backup(self.order.of).await?;
+            let places = queue.places_of_backup(self.order.of).await?;
             let here = |place: &&Place| place.noted && place.storage_id == storage.id();
             for place in places.iter().filter(here) {
                 let key = ObjectKey::parse(&place.object_key).map_err(|error| {
@@ -159,19 +139,11 @@ impl CopyJob<'_> {
                         .caused_by(error)
                 })?;
                 storage.delete_backup(&key).await?;
-                let noted = self
-                    .services
-                    .queue
-                    .mark_copy_deleted(storage.id(), key.as_str());
-                noted.await?;
+                queue.mark_copy_deleted(storage.id(), key.as_str()).await?;
             }
             Ok::<(), Fault>(())
         };
-        let finished = self
-            .cancel
-            .or_cancelled(in_time(self.limit(), finished))
-            .await?;
-        finished.in_step(Step::Prepare)
+        self.in_time(Step::Prepare, finished).await
     }
 
     fn report(&self, held: &CopyRow, fault: &Fault) {
@@ -194,19 +166,15 @@ impl CopyJob<'_> {
         }
     }
 
-    /// Sends everything that the backup consists of, and compares it with its manifest as it passes. On an error
-    /// nothing that was sent is left.
+    /// Sends the archive, and compares it with its manifest as it passes. On an error nothing that was sent is left.
     async fn send(&self, source: Source, storage: &Storage) -> Result<Tried, AttemptError> {
-        let token = self.job.lease.token;
-        let parts = Part::all_of(&source.manifest, token);
-        let total = parts.iter().map(|part| part.size).sum();
-        let room = in_time(self.limit(), storage.ensure_room(total));
-        self.cancel
-            .or_cancelled(room)
-            .await?
-            .in_step(Step::Prepare)?;
+        let JobContext { reporter, .. } = self.context;
+        let archive = &source.manifest.object;
+        let size = archive.size_bytes;
+        self.in_time(Step::Prepare, storage.ensure_room(size))
+            .await?;
         let read = in_time(self.limit(), source.storage.read_globals(&source.manifest));
-        let globals = match self.cancel.or_cancelled(read).await? {
+        let globals = match self.context.or_cancelled(read).await? {
             Ok(globals) => globals,
             Err(fault) => return Ok(Tried::Unusable(fault)),
         };
@@ -214,85 +182,50 @@ impl CopyJob<'_> {
             copy.of = %self.order.of,
             copy.from = source.storage.name(),
             copy.to = storage.name(),
-            object.size_bytes = total,
+            object.size_bytes = size,
             "copying"
         );
-        self.reporter.enter(Phase::CopyJob);
-        let (mut uploads, mut compared) = (Vec::new(), Vec::new());
-        let mut flow = Flow {
+        reporter.enter(Phase::CopyJob);
+        let mut upload = self.begin(archive, storage).await?;
+        let flow = Flow {
             source: &source.storage,
+            archive,
             limit: self.limit(),
             moved: storage.moved(),
-            passed: 0,
-            report: &|passed| self.reporter.copied(storage.name(), passed, total),
+            report: &|passed| reporter.copied(storage.name(), passed, size),
         };
-        for part in &parts {
-            let sent = self.send_part(part, &mut flow, storage, &mut uploads).await;
-            match sent {
-                Ok(PartEnd::Sent(part)) => compared.push(part),
-                Ok(PartEnd::Unusable(fault)) => {
-                    abort_all(uploads).await;
-                    return Ok(Tried::Unusable(fault));
-                }
-                Err(stop) => {
-                    abort_all(uploads).await;
-                    return Err(stop);
-                }
+        let flowed = self.context.or_cancelled(async {
+            let compared = flow.run(source.index.as_ref(), &mut upload).await?;
+            // So that the commit, which has a limit, does not wait for parts that are still on their way.
+            upload.flush().await.map_err(Broken::Sink)?;
+            Ok(compared)
+        });
+        let broken = match flowed.await {
+            Ok(Ok(compared)) => {
+                return Ok(Tried::Sent(Box::new(Sent {
+                    upload,
+                    globals,
+                    compared,
+                    source,
+                })));
             }
-        }
-        let compared = Compared::all(compared, source.index.clone());
-        Ok(Tried::Sent(Box::new(Sent {
-            uploads,
-            globals,
-            compared,
-            source,
-        })))
-    }
-
-    /// Sends one object into an upload of its own, which stays with the others.
-    async fn send_part(
-        &self,
-        part: &Part,
-        flow: &mut Flow<'_>,
-        storage: &Storage,
-        uploads: &mut Vec<Upload>,
-    ) -> Result<PartEnd, AttemptError> {
-        let mut upload = self.begin(part, storage).await?;
-        let flowed = self
-            .cancel
-            .or_cancelled(async {
-                let compared = flow.run(part, &mut upload).await?;
-                // So that the commit, which has a limit, does not wait for parts that are still on their way.
-                upload.flush().await.map_err(Broken::Sink)?;
-                Ok(compared)
-            })
-            .await;
-        uploads.push(upload);
-        match flowed? {
-            Ok(compared) => Ok(PartEnd::Sent(compared)),
-            Err(Broken::Source(fault)) => Ok(PartEnd::Unusable(fault)),
-            Err(Broken::Sink(fault)) => Err(fault).in_step(Step::Store),
-        }
-    }
-
-    /// Begins the upload of one object, noted before and, where the storage has a name for it, after.
-    async fn begin(&self, part: &Part, storage: &Storage) -> Result<Upload, AttemptError> {
-        let noting = UploadRecord {
-            queue: &self.services.queue,
-            lease: &self.job.lease,
-            storage,
-            cancel: self.cancel,
+            Ok(Err(Broken::Source(fault))) => Ok(Tried::Unusable(fault)),
+            Ok(Err(Broken::Sink(fault))) => Err(fault).in_step(Step::Store),
+            Err(cancelled) => Err(cancelled.into()),
         };
-        noting.note(&part.to, None).await?;
+        abort(upload).await;
+        broken
+    }
+
+    /// Begins the upload, noted before and, where the storage has a name for it, after.
+    async fn begin(&self, archive: &Object, storage: &Storage) -> Result<Upload, AttemptError> {
+        let key = archive.key.with_token(self.context.job.lease.token);
+        record_upload(self.context, storage, &key, None).await?;
         // Where that hangs it is left alone: begun too late, it removes itself.
-        let begun = in_time(self.limit(), storage.begin(&part.to, Some(part.size)));
-        let upload = self
-            .cancel
-            .or_cancelled(begun)
-            .await?
-            .in_step(Step::Store)?;
+        let begun = storage.begin(&key, Some(archive.size_bytes));
+        let upload = self.in_time(Step::Store, begun).await?;
         if let Some(id) = upload.id()
-            && let Err(stop) = noting.note(&part.to, Some(id)).await
+            && let Err(stop) = record_upload(self.context, storage, &key, Some(id)).await
         {
             abort(upload).await;
             return Err(stop);
@@ -301,27 +234,24 @@ impl CopyJob<'_> {
     }
 
     async fn publish(&self, sent: Sent, storage: &Storage) -> Result<Success, AttemptError> {
-        self.reporter.enter(Phase::Publishing);
+        self.context.reporter.enter(Phase::Publishing);
         let Sent {
-            uploads,
+            upload,
             globals,
             compared,
             source,
         } = sent;
         let publication = Publication {
-            queue: &self.services.queue,
-            lease: &self.job.lease,
-            lease_time: self.services.daemon.lease,
+            context: self.context,
             limit: self.limit(),
-            progress: self.reporter.progress(),
             storage,
             globals: globals.as_deref(),
-            cancel: self.cancel,
         };
-        let written = publish(&compared, uploads, publication, |_| {
+        let lease = &self.context.job.lease;
+        let written = publish(&compared, upload, publication, |_| {
             let original = &source.manifest;
-            let key = original.object.key.with_token(self.job.lease.token);
-            manifest::of_copy(original, key, source.storage.id(), self.job.lease.job)
+            let key = original.object.key.with_token(lease.token);
+            manifest::of_copy(original, key, source.storage.id(), lease.job)
         })
         .await?;
         Ok(self.success(&written, storage))
@@ -329,7 +259,7 @@ impl CopyJob<'_> {
 
     /// Why what an earlier attempt left is not a copy of the backup that the queue knows; `None` if it is one.
     async fn difference(&self, manifest: &Manifest) -> Result<Option<Fault>, AttemptError> {
-        let made_here = |copied: &Copied| copied.job_id == self.job.lease.job;
+        let made_here = |copied: &Copied| copied.job_id == self.context.job.lease.job;
         if manifest.backup_id != self.order.of || !manifest.copied.as_ref().is_some_and(made_here) {
             let text = format!("{} is not of this copy", manifest.object.key.manifest());
             return Ok(Some(Fault::permanent(Code::CopySourceDamaged, text)));
@@ -342,23 +272,30 @@ impl CopyJob<'_> {
     }
 
     /// The stored copies of the backup, by the queue.
-    async fn held(&self) -> Result<Vec<CopyRow>, AttemptError> {
-        loop {
-            let held = self.services.queue.copies_of(self.order.of);
-            match self.cancel.or_cancelled(held).await? {
-                Ok(held) => return Ok(held),
-                // The heartbeat requests the cancel if this lasts too long.
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the queue cannot be queried for the backup's storages; trying again"
-                ),
-            }
-            self.cancel.or_cancelled(tokio::time::sleep(RETRY)).await?;
-        }
+    async fn held(&self) -> Result<Vec<CopyRow>, Cancelled> {
+        let queue = &self.context.services.queue;
+        let failed = "the queue cannot be queried for the backup's storages";
+        let asked = self
+            .context
+            .until_answered(failed, || queue.copies_of(self.order.of));
+        asked.await
+    }
+
+    async fn is_gone_by_now(&self, held: &CopyRow) -> Result<bool, Cancelled> {
+        self.context.or_cancelled(self.is_gone(held)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        step: Step,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, AttemptError> {
+        self.context.in_time(step, self.limit(), work).await
     }
 
     fn limit(&self) -> Duration {
-        let target = self.catalog.targets.get(&self.job.target);
+        let JobContext { catalog, job, .. } = self.context;
+        let target = catalog.targets.get(&job.target);
         target.map_or(STALL_TIMEOUT, |target| target.stall_timeout)
     }
 
@@ -375,15 +312,12 @@ impl CopyJob<'_> {
             progress: Progress {
                 message: format!("the backup is stored in {}, too", storage.name()),
                 bytes_stored: Some(size),
-                ..self.reporter.progress()
+                ..self.context.reporter.progress()
             },
             copies: Vec::new(),
         }
     }
 }
-
-/// Between two questions to a queue that is away.
-const RETRY: Duration = Duration::from_millis(300);
 
 /// A backup is not taken again for the sake of its copy: what a person can put right, such as a key that has expired or
 /// a mount that is not there, is waited for. What the source has lost, it has lost.

@@ -10,23 +10,21 @@ use tracing::{info, warn};
 
 use super::abort::abort;
 use super::asked_for::AskedFor;
-use super::cancel::JobCancel;
 use super::error::{AttemptError, Failed, InStep, Step};
+use super::job_context::JobContext;
 use super::progress::cost::Costs;
-use super::progress::reporter::{Phase, Reporter};
+use super::progress::reporter::Phase;
 use super::progress::tracker::counts;
 use super::progress::watch::Watch;
 use super::relations::Relations;
-use super::upload_record::UploadRecord;
+use super::upload_record::record_upload;
 use crate::code::Code;
 use crate::config::TargetConfig;
-use crate::context::Services;
 use crate::dump::{CleanExit, DumpOutput, PgDump, Plan, STOP_GRACE};
 use crate::fault::Fault;
 use crate::pipeline::{self, ArchiveEnd, Meter, Mode, Options, Outcome, PipelineError, Streamed};
-use crate::queue::Lease;
 use crate::server::{Sizes, Target};
-use crate::store::{ObjectKey, Storage, Upload, in_time};
+use crate::store::{ObjectKey, Storage, Upload};
 
 /// How long the server may take to end pg_dump's session after SIGTERM before it is ended for it.
 const SESSION_GRACE: Duration = Duration::from_secs(3);
@@ -37,8 +35,7 @@ const EXPLAIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a dump is run with.
 pub(super) struct Dumping<'a> {
-    pub(super) services: &'a Services,
-    pub(super) lease: &'a Lease,
+    pub(super) context: JobContext<'a>,
     pub(super) target: &'a Target,
     /// What the dump must hold.
     pub(super) asked: &'a AskedFor,
@@ -51,8 +48,6 @@ pub(super) struct Dumping<'a> {
     pub(super) expected_bytes: Option<u64>,
     /// Of the target's tables; nothing where that could not be measured.
     pub(super) sizes: Sizes,
-    pub(super) reporter: &'a Reporter,
-    pub(super) cancel: &'a Arc<JobCancel>,
 }
 
 /// A dump that ended well, its archive uploaded and not yet visible.
@@ -119,13 +114,7 @@ impl Dumping<'_> {
     /// Notes where this attempt will store, before an upload is begun; then what the storage calls the upload, before
     /// the first part is sent.
     async fn note_upload(&self, upload_id: Option<&str>) -> Result<(), AttemptError> {
-        let noting = UploadRecord {
-            queue: &self.services.queue,
-            lease: self.lease,
-            storage: self.storage,
-            cancel: self.cancel,
-        };
-        noting.note(self.key, upload_id).await
+        record_upload(self.context, self.storage, self.key, upload_id).await
     }
 
     async fn dump_once(&self, plan: Plan, mode: Mode) -> Result<Once, AttemptError> {
@@ -151,7 +140,7 @@ impl Dumping<'_> {
             }
         };
         info!(pg_dump.pid = dump.pid(), "pg_dump started");
-        self.reporter.enter(Phase::Catalog);
+        self.context.reporter.enter(Phase::Catalog);
         let end = self.flow(&run, &mut dump, output, &mut upload, mode).await;
         let error = match self.end_of(&run, &mut dump, &mut upload, end).await {
             Ok(DumpEnd::Whole {
@@ -187,8 +176,8 @@ impl Dumping<'_> {
         match end {
             End::Flowed(Ok(Outcome::Streamed(streamed))) => {
                 let counts = counts(&run.meter.snapshot(), &run.meter.counted_from(0));
-                self.reporter.advance(1.0, None, counts);
-                self.reporter.enter(Phase::Finishing);
+                self.context.reporter.advance(1.0, None, counts);
+                self.context.reporter.enter(Phase::Finishing);
                 let exit = self.clean_exit(dump).await?;
                 if self.partial && is_empty(&streamed) {
                     return Err(nothing_matched()).in_step(Step::Dump);
@@ -218,15 +207,15 @@ impl Dumping<'_> {
     /// Begins the upload. Where that hangs it is left alone: begun too late, it removes itself.
     async fn begin(&self) -> Result<Upload, AttemptError> {
         let begun = self.storage.begin(self.key, self.expected_bytes);
-        let begun = in_time(self.config.stall_timeout, begun);
-        self.cancel.or_cancelled(begun).await?.in_step(Step::Store)
+        let limit = self.config.stall_timeout;
+        self.context.in_time(Step::Store, limit, begun).await
     }
 
     /// Reads the target's tables; this must happen before pg_dump starts.
     async fn look<'t>(&'t self, plan: &'t Plan) -> Result<Run<'t>, AttemptError> {
-        let withholds_names = self.reporter.names_are_withheld();
+        let withholds_names = self.context.reporter.names_are_withheld();
         let look = Relations::look(self.target, plan.application_name(), withholds_names);
-        let relations = self.cancel.or_cancelled(look).await?.in_step(Step::Dump)?;
+        let relations = self.context.in_step(Step::Dump, look).await?;
         Ok(Run {
             plan,
             relations,
@@ -241,16 +230,13 @@ impl Dumping<'_> {
         streamed: &Streamed,
     ) -> Result<(), AttemptError> {
         let verdict = relations.verdict(streamed);
-        self.cancel.or_cancelled(verdict).await?.in_step(Step::Dump)
+        self.context.in_step(Step::Dump, verdict).await
     }
 
     /// Waits until the storage has all, when pg_dump and its locks are gone. However much is still on its way, this
     /// ends: a request that makes no progress fails.
     async fn flush(&self, upload: &mut Upload) -> Result<(), AttemptError> {
-        self.cancel
-            .or_cancelled(upload.flush())
-            .await?
-            .in_step(Step::Store)
+        self.context.in_step(Step::Store, upload.flush()).await
     }
 
     /// Lets the bytes flow until they end, a guard fires, or the job is to stop.
@@ -270,7 +256,7 @@ impl Dumping<'_> {
             output: output.meter(),
             moved: self.storage.moved(),
             meter: Arc::clone(meter),
-            reporter: self.reporter,
+            reporter: self.context.reporter,
             partial: self.partial,
             sizes: &self.sizes,
             costs: Costs::new(plan.compression(), plan.compressor()),
@@ -289,7 +275,7 @@ impl Dumping<'_> {
         let end = tokio::select! {
             biased;
             flowed = &mut flow => return End::Flowed(flowed),
-            () = self.cancel.token().cancelled() => End::Cancelled,
+            () = self.context.cancel.token().cancelled() => End::Cancelled,
             fault = watch.run() => End::Guarded(fault),
             fault = replaced => End::Guarded(fault),
         };
@@ -307,7 +293,7 @@ impl Dumping<'_> {
     async fn clean_exit(&self, dump: &mut PgDump) -> Result<CleanExit, AttemptError> {
         let grace = EXIT_GRACE.min(self.config.stall_timeout);
         let exit = tokio::time::timeout(grace, dump.wait());
-        let fault = match self.cancel.or_cancelled(exit).await? {
+        let fault = match self.context.or_cancelled(exit).await? {
             Ok(Ok(exit)) => return Ok(exit),
             Ok(Err(fault)) => self.explain(fault).await,
             Err(_) => Fault::transient(
@@ -323,17 +309,15 @@ impl Dumping<'_> {
 
     /// Whether the archive holds what was asked for, and what is to be said of it.
     async fn compared(&self, streamed: &Streamed) -> Result<Vec<String>, AttemptError> {
-        let compared =
-            self.asked
-                .compare(self.target, streamed, self.reporter.names_are_withheld());
-        let remarks = self
-            .cancel
-            .or_cancelled(compared)
-            .await?
-            .in_step(Step::Dump)?;
+        let compared = self.asked.compare(
+            self.target,
+            streamed,
+            self.context.reporter.names_are_withheld(),
+        );
+        let remarks = self.context.in_step(Step::Dump, compared).await?;
         for remark in &remarks {
             // A sealed backup's log must not name what is inside either.
-            if self.reporter.names_are_withheld() {
+            if self.context.reporter.names_are_withheld() {
                 warn!("the backup has a warning that is in its manifest alone")
             } else {
                 warn!("{remark}")
@@ -360,7 +344,7 @@ impl Dumping<'_> {
     async fn classify_cut(&self, dump: &mut PgDump, fault: Fault) -> AttemptError {
         let grace = STOP_GRACE.min(self.config.stall_timeout);
         let exit = tokio::time::timeout(grace, dump.wait());
-        let fault = match self.cancel.or_cancelled(exit).await {
+        let fault = match self.context.or_cancelled(exit).await {
             Err(cancelled) => return cancelled.into(),
             Ok(Ok(Err(exit))) => self.explain(exit).await,
             Ok(Ok(Ok(_)) | Err(_)) => fault,
@@ -370,7 +354,7 @@ impl Dumping<'_> {
 
     /// A fault of the archive, whose causes name tables.
     fn named(&self, fault: Fault) -> Fault {
-        if self.reporter.names_are_withheld() && fault.code().is_of_an_archive() {
+        if self.context.reporter.names_are_withheld() && fault.code().is_of_an_archive() {
             return fault.without_causes();
         }
         fault
@@ -380,7 +364,7 @@ impl Dumping<'_> {
     async fn explain(&self, fault: Fault) -> Fault {
         let cause = self.target.cause_of(&fault, self.partial);
         let cause = tokio::select! {
-            () = self.cancel.token().cancelled() => None,
+            () = self.context.cancel.token().cancelled() => None,
             cause = tokio::time::timeout(EXPLAIN_LIMIT, cause) => cause.ok().flatten(),
         };
         cause.unwrap_or(fault)

@@ -3,18 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::warn;
 
+use super::outage::Outage;
 use crate::fault::chain;
 use crate::lifecycle::Lifecycle;
 use crate::queue::{Finished, Lease, Outcome, Queue};
 
-/// Between two tries.
-const RETRY: Duration = Duration::from_millis(500);
 /// A write that is not answered by then is tried again: it may be repeated.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two warnings of one end that cannot be written.
-const WARN_EVERY: Duration = Duration::from_secs(30);
 
 /// The end could not be written: the lease runs out, and whoever claims the job next does it.
 #[derive(Debug)]
@@ -37,7 +33,7 @@ pub(super) async fn finish(
     lifecycle: &Lifecycle,
 ) -> Result<Finished, Unwritten> {
     let deadline = Instant::now() + limit;
-    let mut warned: Option<Instant> = None;
+    let mut outage = Outage::new("the job's end could not be written");
     loop {
         let (refused, unwritten) =
             match tokio::time::timeout(FINISH_TIMEOUT, queue.finish(lease, outcome)).await {
@@ -57,13 +53,6 @@ pub(super) async fn finish(
                     },
                 ),
             };
-        if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
-            warned = Some(Instant::now());
-            warn!(
-                error = unwritten.reason,
-                "the job's end could not be written; trying again"
-            );
-        }
         let late = Instant::now() >= deadline;
         let kept = match outcome {
             Outcome::Succeeded(_) | Outcome::Copied(_) if refused => {
@@ -75,6 +64,6 @@ pub(super) async fn finish(
         if !kept {
             return Err(unwritten);
         }
-        tokio::time::sleep(RETRY).await;
+        outage.pause_because(&unwritten.reason).await;
     }
 }

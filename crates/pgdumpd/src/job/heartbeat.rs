@@ -67,6 +67,7 @@ impl Heartbeat {
             ending: ending.clone(),
             stop: stop.clone(),
         };
+        #[expect(clippy::disallowed_methods, reason = "`stop` waits for it")]
         let task = tokio::spawn(beating.run(claimed).in_current_span());
         Self {
             ending,

@@ -52,11 +52,6 @@ impl Streamed {
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
-
-    /// Gives the end away, to whom publishing asks for it.
-    pub fn into_end(self) -> ArchiveEnd {
-        self.end
-    }
 }
 
 /// The end of an archive.

@@ -282,12 +282,10 @@ fn claimed_job(row: &PgRow, token: Uuid) -> Result<ClaimedJob, sqlx::Error> {
         work: work(row)?,
         target: row.try_get("target")?,
         spec: row.try_get("spec")?,
-        spec_version: row.try_get("spec_version")?,
         timeout: timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         max_attempts: row.try_get("max_attempts")?,
         rescues: row.try_get("rescues")?,
         requested_by: row.try_get("requested_by")?,
-        created_at: row.try_get("created_at")?,
         claimed_at: row.try_get("claimed_at")?,
         earlier: earlier.0,
     })

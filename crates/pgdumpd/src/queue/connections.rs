@@ -23,26 +23,18 @@ pub(super) struct Connections {
     pool: PgPool,
     pooled: bool,
     limit: Duration,
-    /// How new connections are opened, where that changes.
-    session: Option<Session>,
+    /// How new connections are opened: its password may change.
+    session: Session,
 }
 
 impl Connections {
     /// `pooled`: behind a transaction pooler.
-    pub(super) fn new(pool: PgPool, pooled: bool, limit: Duration) -> Self {
+    pub(super) fn new(pool: PgPool, session: Session, pooled: bool, limit: Duration) -> Self {
         Self {
             pool,
             pooled,
             limit: limit + GRACE,
-            session: None,
-        }
-    }
-
-    /// Opens connections as `session` says at the time: its password may change.
-    pub(super) fn opened_as(self, session: Session) -> Self {
-        Self {
-            session: Some(session),
-            ..self
+            session,
         }
     }
 
@@ -101,9 +93,7 @@ impl Connections {
     }
 
     async fn renew_options(&self) {
-        if let Some(session) = &self.session {
-            self.pool.set_connect_options(session.options().await);
-        }
+        self.pool.set_connect_options(self.session.options().await);
     }
 
     async fn run(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {

@@ -1,6 +1,5 @@
 //! The copies of a backup: one row for each storage that holds it.
 
-use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
@@ -26,8 +25,6 @@ pub struct CopyRow {
     pub object_key: String,
     /// The object's size in bytes.
     pub size_bytes: i64,
-    /// When it was stored.
-    pub stored_at: DateTime<Utc>,
     /// What else is known of the backup.
     pub noted: Noted,
 }
@@ -59,7 +56,6 @@ impl Queue {
                     storage_id: row.try_get("storage_id")?,
                     object_key: row.try_get("object_key")?,
                     size_bytes: row.try_get("size_bytes")?,
-                    stored_at: row.try_get("stored_at")?,
                     noted: Noted::read(row)?,
                 })
             })

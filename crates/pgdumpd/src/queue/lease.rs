@@ -46,8 +46,6 @@ pub struct ClaimedJob {
     pub target: String,
     /// As enqueued.
     pub spec: serde_json::Value,
-    /// Its version.
-    pub spec_version: i16,
     /// The job's own limit.
     pub timeout: Option<Duration>,
     /// Attempts allowed.
@@ -56,8 +54,6 @@ pub struct ClaimedJob {
     pub rescues: i16,
     /// Who asked.
     pub requested_by: String,
-    /// When it was asked for.
-    pub created_at: DateTime<Utc>,
     /// When this claim was made (the database's clock).
     pub claimed_at: DateTime<Utc>,
     /// The attempts before this one, newest first, at most 20: sessions to end, keys to check.

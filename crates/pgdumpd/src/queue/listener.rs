@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Queue, Session};
@@ -44,8 +44,8 @@ impl Queue {
     /// Wake-ups of this queue. Without a direct connection to listen on (see the configuration) none ever comes.
     pub fn listener(&self) -> Wakes {
         let stream: Pin<Box<dyn Stream<Item = Wake> + Send>> = match &self.inner.listen {
-            Some(listening) => Box::pin(stream::unfold(
-                Listener::new(listening.clone()),
+            Some(session) => Box::pin(stream::unfold(
+                Listener::new(session.clone()),
                 |mut listener| async {
                     let wake = listener.next().await;
                     Some((wake, listener))
@@ -81,26 +81,8 @@ impl std::fmt::Debug for Wakes {
     }
 }
 
-/// How to connect for LISTEN.
-#[derive(Debug, Clone)]
-pub(super) enum Listening {
-    /// As the session says at the time.
-    As(Session),
-    /// Always so.
-    With(PgConnectOptions),
-}
-
-impl Listening {
-    async fn options(&self) -> PgConnectOptions {
-        match self {
-            Self::As(session) => session.options().await,
-            Self::With(options) => options.clone(),
-        }
-    }
-}
-
 struct Listener {
-    listening: Listening,
+    session: Session,
     connection: Option<Connected>,
     /// Tries that failed, and connections that did not last, one after another.
     failures: u32,
@@ -114,9 +96,9 @@ struct Connected {
 }
 
 impl Listener {
-    fn new(listening: Listening) -> Self {
+    fn new(session: Session) -> Self {
         Self {
-            listening,
+            session,
             connection: None,
             failures: 0,
         }
@@ -159,7 +141,7 @@ impl Listener {
             let pause = Duration::from_millis(250 << self.failures.min(8)).min(LONGEST_PAUSE);
             sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
         }
-        match timeout(CONNECT_TIMEOUT, listen(&self.listening)).await {
+        match timeout(CONNECT_TIMEOUT, listen(&self.session)).await {
             Ok(Ok(listener)) => {
                 self.connection = Some(Connected {
                     listener,
@@ -175,8 +157,8 @@ impl Listener {
     }
 }
 
-async fn listen(listening: &Listening) -> Result<PgListener, sqlx::Error> {
-    let options = listening.options().await;
+async fn listen(session: &Session) -> Result<PgListener, sqlx::Error> {
+    let options = session.options().await;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(CONNECT_TIMEOUT)

@@ -112,15 +112,9 @@ impl Target {
     }
 
     /// Explains a dump's failure that pg_dump's words left open, as a server in another language does: by what the
-    /// server now says over a connection of our own.
-    ///
-    /// Any other fault than `dump_failed` comes back as it is. Of a dump with filters (`is_partial`) only a lost
-    /// server is reported, because what a check finds may be outside them.
-    pub async fn explain(&self, fault: Fault, is_partial: bool) -> Fault {
-        self.cause_of(&fault, is_partial).await.unwrap_or(fault)
-    }
-
-    /// The fault that [`Target::explain`] reports instead of this one; `None` if this one is clear enough.
+    /// server now says over a connection of our own. `None` for any other fault than `dump_failed`, and where that says
+    /// nothing. Of a dump with filters (`is_partial`) only a lost server is reported, because what a check finds may be
+    /// outside them.
     pub async fn cause_of(&self, fault: &Fault, is_partial: bool) -> Option<Fault> {
         if fault.code() != Code::DumpFailed {
             return None;

@@ -81,9 +81,7 @@ impl StallGuard {
         reader_waits: bool,
         look: Option<&SessionLook>,
     ) -> Option<Fault> {
-        let copied = look
-            .and_then(|look| look.copy.as_ref())
-            .map(|copy| copy.bytes_processed);
+        let copied = look.and_then(|look| look.copy_bytes);
         let position = (bytes, copied);
         let excused = !reader_waits || look.is_some_and(|look| look.waiting_for_lock.is_some());
         let since = match self.moved {

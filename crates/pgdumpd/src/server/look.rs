@@ -17,8 +17,8 @@ pub struct SessionLook {
     pub present: bool,
     /// The lock that it waits for.
     pub waiting_for_lock: Option<LockWait>,
-    /// The COPY that it runs.
-    pub copy: Option<CopyProgress>,
+    /// How far the COPY is that it runs, in bytes of COPY's text, not of the table's files.
+    pub copy_bytes: Option<i64>,
 }
 
 /// A lock that a session waits for.
@@ -46,28 +46,12 @@ pub struct Blocker {
     pub query: Option<String>,
 }
 
-/// How far a COPY is. Bytes are of COPY's text, not of the table's files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CopyProgress {
-    /// The table's schema; `None` for a COPY of a query.
-    pub schema: Option<String>,
-    /// The table's name.
-    pub table: Option<String>,
-    /// Bytes so far.
-    pub bytes_processed: i64,
-    /// Rows so far.
-    pub tuples_processed: i64,
-}
-
 struct Row {
     waits: bool,
     relation: Option<String>,
     since_epoch_us: Option<i64>,
     blockers: Json<Vec<Blocker>>,
-    copy_schema: Option<String>,
-    copy_table: Option<String>,
-    bytes_processed: Option<i64>,
-    tuples_processed: Option<i64>,
+    copy_bytes: Option<i64>,
 }
 
 impl FromRow<'_, PgRow> for Row {
@@ -77,10 +61,7 @@ impl FromRow<'_, PgRow> for Row {
             relation: optional_name(row, "relation")?,
             since_epoch_us: row.try_get("since_epoch_us")?,
             blockers: row.try_get("blockers")?,
-            copy_schema: optional_name(row, "copy_schema")?,
-            copy_table: optional_name(row, "copy_table")?,
-            bytes_processed: row.try_get("bytes_processed")?,
-            tuples_processed: row.try_get("tuples_processed")?,
+            copy_bytes: row.try_get("copy_bytes")?,
         })
     }
 }
@@ -112,12 +93,7 @@ impl From<Row> for SessionLook {
                 since_epoch_us: row.since_epoch_us,
                 blockers: row.blockers.0,
             }),
-            copy: row.bytes_processed.map(|bytes_processed| CopyProgress {
-                schema: row.copy_schema,
-                table: row.copy_table,
-                bytes_processed,
-                tuples_processed: row.tuples_processed.unwrap_or(0),
-            }),
+            copy_bytes: row.copy_bytes,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::key::ObjectKey;
 use super::marker::MISSING_HINT;
 use super::remote::error::RequestError;
 use super::room::no_room;
@@ -53,6 +54,12 @@ pub(super) fn of_object_store(what: impl Into<String>, error: object_store::Erro
         _ => Fault::transient(Code::StorageFailed, what),
     }
     .caused_by(error)
+}
+
+/// There is no object under this key.
+pub(super) fn object_missing(key: &ObjectKey) -> Fault {
+    Fault::transient(Code::ObjectMissing, format!("{key} is missing"))
+        .hint("Somebody has removed it: take the backup from another storage.")
 }
 
 fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {

@@ -24,6 +24,17 @@ impl From<ObjectMeta> for FoundObject {
     }
 }
 
+/// An upload that was begun and has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnfinishedUpload {
+    /// What it would be.
+    pub key: String,
+    /// What the storage calls it.
+    pub upload_id: String,
+    /// By the storage's clock.
+    pub started_at: DateTime<Utc>,
+}
+
 /// How far a listing goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {

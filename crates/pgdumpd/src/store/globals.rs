@@ -32,7 +32,7 @@ impl Storage {
     /// # Errors
     /// As [`Storage::write_manifest`].
     pub async fn write_globals(&self, key: &ObjectKey, text: Vec<u8>) -> Result<(), Fault> {
-        self.put(key.globals(), text).await
+        self.backend.put(&key.globals(), text).await
     }
 
     /// Reads a backup's globals again; `None` if it has none.
@@ -49,6 +49,7 @@ impl Storage {
             )
         };
         match self
+            .backend
             .read_small(&wanted.key, wanted.size_bytes.min(LARGEST))
             .await
         {

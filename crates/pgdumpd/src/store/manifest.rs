@@ -282,11 +282,6 @@ pub struct Daemon {
 }
 
 impl Manifest {
-    /// What the backup consists of, beside this manifest: the archive first.
-    pub fn objects(&self) -> Vec<&Object> {
-        vec![&self.object]
-    }
-
     /// The archive's size, decrypted.
     pub fn archive_bytes(&self) -> u64 {
         self.archive.size_bytes.unwrap_or(self.object.size_bytes)

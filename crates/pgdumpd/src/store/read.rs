@@ -1,26 +1,21 @@
 //! What a storage holds, read without the queue.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use pgdump_archive::Index;
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Storage;
+use super::blocking::blocking;
 use super::key::ObjectKey;
-use super::manifest::{Manifest, Object, invalid, text as manifest_text};
+use super::manifest::{Manifest, invalid, text as manifest_text};
 use super::small::Small;
-use super::stall::BytesMoved;
 use super::stall::in_time;
-use super::{Place, Storage, blocking, faults, range};
 use crate::code::Code;
 use crate::fault::Fault;
-use crate::hex::hex;
 
 /// Manifests read at once: hides a remote store's round trips.
 const MANIFESTS_AT_ONCE: usize = 16;
@@ -115,6 +110,7 @@ impl Storage {
 
     async fn manifest_text(&self, key: &ObjectKey) -> Result<Option<Bytes>, Fault> {
         let what = match self
+            .backend
             .read_small(&key.manifest(), manifest_text::LARGEST)
             .await?
         {
@@ -243,8 +239,10 @@ impl Storage {
             }
             Err(fault) => return Err(fault),
         }
-        let sha256 = self.sha256(&manifest.object, timeout).await?;
-        if sha256 != manifest.object.sha256 {
+        let object = &manifest.object;
+        let sha256 = self.backend.sha256(&object.key, object.size_bytes, timeout);
+        let sha256 = sha256.await?;
+        if sha256 != object.sha256 {
             tracing::warn!(object.key = %key, sha256, "an object is not what its manifest says");
             return Ok(None);
         }
@@ -279,31 +277,6 @@ impl Storage {
             )),
         }
     }
-
-    /// Reads an object again, from the store, and hashes it.
-    async fn sha256(&self, object: &Object, timeout: Duration) -> Result<String, Fault> {
-        let key = &object.key;
-        if let Place::Local { root, .. } = &self.place {
-            let (root, key) = (root.clone(), key.clone());
-            let reading = Reading::default();
-            let _leave = reading.abandoned.clone().drop_guard();
-            let read = reading.clone();
-            let hashing = blocking(move || {
-                let file = range::open(&root, &key)?;
-                let what = || format!("cannot read {key}");
-                sha256_of_file(file, &read).map_err(|e| faults::of_io(what(), root.path(), e))
-            });
-            return reading.bytes.in_time(timeout, hashing).await;
-        }
-        let pieces = self.read_range(key, 0..object.size_bytes);
-        let mut pieces = in_time(timeout, pieces).await?;
-        let mut hash = Sha256::new();
-        while let Some(chunk) = in_time(timeout, pieces.next()).await? {
-            // What one read from a network brought: short enough for the runtime.
-            hash.update(&chunk);
-        }
-        Ok(hex(&hash.finalize()))
-    }
 }
 
 /// How much of a manifest is made of its text.
@@ -325,31 +298,5 @@ impl Depth {
         // What is larger is not read.
         let kib = size.min(manifest_text::LARGEST).div_ceil(1024) * times;
         u32::try_from(kib).map_or(MANIFESTS_KIB, |kib| kib.min(MANIFESTS_KIB))
-    }
-}
-
-/// How far a thread has read, and whether anybody still wants to know.
-#[derive(Debug, Clone, Default)]
-struct Reading {
-    bytes: BytesMoved,
-    abandoned: CancellationToken,
-}
-
-fn sha256_of_file(mut file: File, reading: &Reading) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hash.finalize())),
-            Ok(_) if reading.abandoned.is_cancelled() => {
-                return Err(io::Error::other("nobody waits for the hash any more"));
-            }
-            Ok(read) => {
-                hash.update(&buffer[..read]);
-                reading.bytes.add(read as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }

@@ -1,13 +1,16 @@
 //! A storage that is an object store, and what is done to its uploads.
 
+mod backend;
 pub(super) mod error;
 mod http;
 pub(super) mod marker;
 mod part_size;
+mod probe;
 mod provider;
+mod range;
 mod retry;
-pub(super) mod upload;
-pub(super) mod uploads;
+mod upload;
+mod uploads;
 
 use std::fmt;
 use std::sync::Arc;
@@ -113,7 +116,7 @@ impl Remote {
     }
 
     /// Writes an object, whole or not at all.
-    pub(super) async fn put(&self, path: &Path, content: PutPayload) -> Result<(), Fault> {
+    pub(super) async fn put_object(&self, path: &Path, content: PutPayload) -> Result<(), Fault> {
         let put = self.retry.run("write", || {
             ObjectStoreExt::put(&self.once, path, content.clone())
         });
@@ -137,7 +140,7 @@ impl Remote {
     }
 
     /// The size of an object; `None` if there is none.
-    pub(super) async fn size_of(&self, path: &Path) -> object_store::Result<Option<u64>> {
+    pub(super) async fn object_size(&self, path: &Path) -> object_store::Result<Option<u64>> {
         let options = object_store::GetOptions::new().with_head(true);
         match self.objects.get_opts(path, options).await {
             Ok(found) => Ok(Some(found.meta.size)),

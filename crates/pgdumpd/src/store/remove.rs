@@ -1,7 +1,11 @@
 //! What may be taken out of a storage: whole backups, and what unfinished attempts left.
 
+use uuid::Uuid;
+
+use super::Storage;
+use super::found::UnfinishedUpload;
 use super::key::ObjectKey;
-use super::{Place, Storage, blocking, faults, object_path};
+use super::name::Name;
 use crate::fault::Fault;
 
 impl Storage {
@@ -24,23 +28,21 @@ impl Storage {
             if !self.speaks_of_nothing(key).await? {
                 return Ok(());
             }
-            self.remove(key.manifest()).await?;
+            self.backend.remove(&key.manifest()).await?;
         }
-        self.remove_files_in_writing(key).await?;
-        if let Place::Remote(remote) = &self.place {
-            if let Some(id) = upload_id {
-                remote.abort(key, id).await?;
-            }
-            remote.abort_all_of(key).await?;
+        self.backend.remove_temporaries(key).await?;
+        if let Some(id) = upload_id {
+            self.backend.abort_upload(key, id).await?;
         }
-        self.remove(key.globals()).await?;
-        let object_was_there = self.remove(key.as_str().to_owned()).await?;
+        self.backend.abort_uploads_of(key).await?;
+        self.backend.remove(&key.globals()).await?;
+        let object_was_there = self.backend.remove(key.as_str()).await?;
         if object_was_there && self.has_manifest(key).await? {
             // The attempt was alive after all, and wrote its manifest in this instant: without an object it
             // would be a lie. (`write_manifest` looks again too; between us, one sees the other.)
-            self.remove(key.manifest()).await?;
+            self.backend.remove(&key.manifest()).await?;
         }
-        self.remove_directory(key).await
+        self.backend.remove_directory(key).await
     }
 
     /// Removes the temporary files of an attempt that is known to be over, and its directory if nothing else is in it.
@@ -49,28 +51,8 @@ impl Storage {
     /// # Errors
     /// When something could not be inspected or removed.
     pub async fn remove_temporaries(&self, key: &ObjectKey) -> Result<(), Fault> {
-        self.remove_files_in_writing(key).await?;
-        self.remove_directory(key).await
-    }
-
-    async fn remove_files_in_writing(&self, key: &ObjectKey) -> Result<(), Fault> {
-        let Place::Local { root, .. } = &self.place else {
-            return Ok(());
-        };
-        let (root, key) = (root.clone(), key.clone());
-        blocking(move || {
-            let what = || {
-                format!(
-                    "cannot remove what is left of {}",
-                    root.join(key.as_str()).display()
-                )
-            };
-            root.remove_temporaries(key.as_str())
-                .and_then(|()| root.remove_temporaries(&key.globals()))
-                .and_then(|()| root.remove_temporaries(&key.manifest()))
-                .map_err(|e| faults::of_io(what(), root.path(), e))
-        })
-        .await
+        self.backend.remove_temporaries(key).await?;
+        self.backend.remove_directory(key).await
     }
 
     /// Deletes a backup: first its manifest, so that it is not a backup any more, then what it spoke of. Finding part
@@ -80,10 +62,10 @@ impl Storage {
     /// # Errors
     /// When either could not be removed; as [`Storage::confirm`].
     pub async fn delete_backup(&self, key: &ObjectKey) -> Result<(), Fault> {
-        self.remove(key.manifest()).await?;
-        self.remove(key.globals()).await?;
-        self.remove(key.as_str().to_owned()).await?;
-        self.remove_directory(key).await?;
+        self.backend.remove(&key.manifest()).await?;
+        self.backend.remove(&key.globals()).await?;
+        self.backend.remove(key.as_str()).await?;
+        self.backend.remove_directory(key).await?;
         self.confirm().await
     }
 
@@ -92,7 +74,7 @@ impl Storage {
     /// # Errors
     /// When the storage fails.
     pub async fn has_manifest(&self, key: &ObjectKey) -> Result<bool, Fault> {
-        Ok(self.size_of(&key.manifest()).await?.is_some())
+        Ok(self.backend.size_of(&key.manifest()).await?.is_some())
     }
 
     /// Whether its manifest can be read, and the object is not there.
@@ -105,41 +87,35 @@ impl Storage {
         }
     }
 
-    /// Removes one object for good; false if it was not there (always true for a remote store, which does not report
-    /// it).
-    pub(super) async fn remove(&self, key: String) -> Result<bool, Fault> {
-        match &self.place {
-            Place::Local { root, .. } => {
-                let root = root.clone();
-                blocking(move || {
-                    let what = || format!("cannot remove {}", root.join(&key).display());
-                    root.remove(&key)
-                        .map_err(|e| faults::of_io(what(), root.path(), e))
-                })
-                .await
-            }
-            Place::Remote(remote) => {
-                remote.delete(&object_path(&key)?).await?;
-                Ok(true)
-            }
-        }
+    /// The unfinished uploads of one queue; `None` if this storage cannot list them: a local directory has its
+    /// temporary files among [`Storage::all_objects`], Google and Azure drop theirs by themselves or by a rule.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn unfinished_uploads(
+        &self,
+        queue_id: Uuid,
+    ) -> Result<Option<Vec<UnfinishedUpload>>, Fault> {
+        let prefix = format!("{queue_id}/");
+        self.backend.unfinished_uploads(&prefix).await
     }
 
-    async fn remove_directory(&self, key: &ObjectKey) -> Result<(), Fault> {
-        let Place::Local { root, .. } = &self.place else {
-            return Ok(());
-        };
-        let (root, key) = (root.clone(), key.clone());
-        blocking(move || {
-            let what = || {
-                format!(
-                    "cannot remove the directory of {}",
-                    root.join(key.as_str()).display()
-                )
-            };
-            root.remove_empty_directory(key.as_str())
-                .map_err(|e| faults::of_io(what(), root.path(), e))
-        })
-        .await
+    /// Ends one upload, or finds it gone. What is under its key stays.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn abort_upload(&self, key: &ObjectKey, upload_id: &str) -> Result<(), Fault> {
+        self.backend.abort_upload(key, upload_id).await
+    }
+
+    /// Removes a small file of ours that belongs to no backup; anything else is left alone.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn remove_scrap(&self, key: &str) -> Result<(), Fault> {
+        if Name::of(key) == Name::Scrap {
+            self.backend.remove(key).await?;
+        }
+        Ok(())
     }
 }

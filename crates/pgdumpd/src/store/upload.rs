@@ -3,9 +3,8 @@
 use bytes::Bytes;
 
 use super::StoredObject;
+use super::backend::BackendUpload;
 use super::key::ObjectKey;
-use super::local::upload::LocalUpload;
-use super::remote::upload::MultipartUpload;
 use crate::fault::Fault;
 
 /// An upload in progress. Commit it or abort it; dropped, it is aborted in the background, best effort.
@@ -16,13 +15,7 @@ use crate::fault::Fault;
 #[derive(Debug)]
 pub struct Upload {
     pub(super) key: ObjectKey,
-    pub(super) kind: Kind,
-}
-
-#[derive(Debug)]
-pub(super) enum Kind {
-    Local(LocalUpload),
-    Multipart(Box<MultipartUpload>),
+    pub(super) sending: Box<dyn BackendUpload>,
 }
 
 impl Upload {
@@ -34,10 +27,7 @@ impl Upload {
     /// What the storage calls this upload, to be noted before the first part, so that another daemon can remove
     /// what a dead one left; `None` if the key is enough.
     pub fn id(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Local(_) => None,
-            Kind::Multipart(upload) => upload.id(),
-        }
+        self.sending.id()
     }
 
     /// Takes the next bytes; waits while too much is in flight.
@@ -46,10 +36,7 @@ impl Upload {
     /// `storage_full`, `storage_denied`, `storage_failed` and the like. After an error, and when the call was
     /// cancelled, only `abort` is left.
     pub async fn write(&mut self, part: Bytes) -> Result<(), Fault> {
-        match &mut self.kind {
-            Kind::Local(upload) => upload.write(part).await,
-            Kind::Multipart(upload) => upload.write(part).await,
-        }
+        self.sending.write(part).await
     }
 
     /// Sends what is left and waits until it has arrived, so that `commit` is short. Nothing is visible yet. An object
@@ -58,10 +45,7 @@ impl Upload {
     /// # Errors
     /// As `write`.
     pub async fn flush(&mut self) -> Result<(), Fault> {
-        match &mut self.kind {
-            Kind::Local(_) => Ok(()),
-            Kind::Multipart(upload) => upload.flush().await,
-        }
+        self.sending.flush().await
     }
 
     /// Makes the object visible under its key, whole and on disk.
@@ -70,10 +54,7 @@ impl Upload {
     /// As `write`; nothing of the upload is left then. After a cancelled call it is unknown whether the object is
     /// visible: `Storage::remove_partial` cleans it up.
     pub async fn commit(self) -> Result<StoredObject, Fault> {
-        let size = match self.kind {
-            Kind::Local(upload) => upload.commit().await?,
-            Kind::Multipart(upload) => upload.commit().await?,
-        };
+        let size = self.sending.commit().await?;
         Ok(StoredObject {
             key: self.key,
             size,
@@ -85,9 +66,6 @@ impl Upload {
     /// # Errors
     /// When something could not be removed.
     pub async fn abort(self) -> Result<(), Fault> {
-        match self.kind {
-            Kind::Local(upload) => upload.abort().await,
-            Kind::Multipart(upload) => upload.abort().await,
-        }
+        self.sending.abort().await
     }
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use chrono::TimeDelta;
-use pgdumpd::config::{PlaceConfig, StorageConfig};
+use pgdumpd::config::{PlaceConfig, QueueConfig, StorageConfig};
+use pgdumpd::database_url::DatabaseUrl;
 use pgdumpd::finding::Severity;
 use pgdumpd::fsck::{Finding, Remedy, Repaired, repair};
 use pgdumpd::queue::{Queue, QueueError, Traces};
@@ -464,7 +465,15 @@ async fn opened(world: &World) -> (Storage, Queue) {
         },
     };
     let storage = Storage::open_existing("local", &config, &[]).await.unwrap();
-    let queue = Queue::from_pool(world.pool.clone()).await.unwrap();
+    let queue = QueueConfig {
+        url: DatabaseUrl::parse(&world.queue.url()).unwrap(),
+        queue_id: None,
+        pooled: false,
+        listen_url: None,
+        listen: false,
+        migrate_at_start: false,
+    };
+    let queue = Queue::connect(&queue).await.unwrap();
     (storage, queue)
 }
 

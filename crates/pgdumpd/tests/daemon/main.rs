@@ -1,5 +1,6 @@
 //! The daemon as it really runs: the binary, a real PostgreSQL, real files, real signals.
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stderr,
     reason = "test code: a broken environment ends the test"

@@ -1,5 +1,6 @@
 //! pg_dump and the databases it dumps: real servers, real processes.
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     reason = "test code: a broken environment ends the test"

@@ -222,9 +222,13 @@ async fn a_stop_leaves_no_session_within_2_s_although_nobody_reads() {
     // The COPY stands still once pipe and sockets are full.
     let mut last = None;
     eventually("pg_dump is stalled in its COPY", SOON, async || {
-        let copied = target.look(plan.application_name()).await.unwrap().copy?;
-        let before = last.replace(copied.bytes_processed);
-        (copied.bytes_processed > 0 && before == last).then_some(())
+        let copied = target
+            .look(plan.application_name())
+            .await
+            .unwrap()
+            .copy_bytes?;
+        let before = last.replace(copied);
+        (copied > 0 && before == last).then_some(())
     })
     .await;
     let begun = Instant::now();

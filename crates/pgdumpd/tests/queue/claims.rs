@@ -223,10 +223,9 @@ async fn a_claim_whose_answer_was_lost_is_given_back_by_the_next_one() {
 async fn two_hundred_heartbeats_are_hot_updates() {
     let f = fixture().await;
     let job = f.running("a").await;
-    let pool = sqlx::PgPool::connect(&f.db.url_as(&f.daemon.name))
-        .await
-        .unwrap();
-    let queue = Queue::from_pool(pool.clone()).await.unwrap();
+    let url = f.db.url_as(&f.daemon.name);
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    let queue = Queue::connect(&config(&url)).await.unwrap();
     let count = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relid = 'pgdumpd.backup_jobs'::regclass";
     for n in 0..200_u8 {
         let mut progress = progress(f32::from(n) / 3.0);

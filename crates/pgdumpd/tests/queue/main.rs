@@ -1,5 +1,6 @@
 //! The queue on a real PostgreSQL: its states, its claims, its roles, its migrations.
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a test's helpers fail the test, as the tests themselves do"

@@ -1,5 +1,6 @@
 //! Storage and pipeline: real directories, hostile streams.
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     reason = "test code: a broken environment ends the test"

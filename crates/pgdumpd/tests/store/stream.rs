@@ -264,7 +264,7 @@ async fn an_unknown_version_is_told_apart_and_passes_unread() {
     };
     assert!(sink.bytes == content);
     assert_eq!(streamed.size(), content.len() as u64);
-    let ArchiveEnd::Unread(end) = streamed.into_end() else {
+    let ArchiveEnd::Unread(end) = streamed.end() else {
         panic!("it was not read");
     };
     assert_eq!(end.reason(), "of an unknown kind");

@@ -49,7 +49,7 @@ impl CopyJob<'_> {
             Fault::transient(Code::CopySourceAway, what)
                 .hint("A daemon that has both storages in its configuration makes the copy.")
         };
-        let opened = self.catalog.open_by_id(name, held.storage_id);
+        let opened = self.context.catalog.open_by_id(name, held.storage_id);
         let storage = in_time(self.limit(), opened).await?;
         let storage = storage.ok_or_else(|| away(held.storage_id))?;
         let key = ObjectKey::parse(&held.object_key).map_err(|error| {
@@ -74,7 +74,7 @@ impl CopyJob<'_> {
 
     /// Whether the queue does not know the backup there any more. Asks once.
     pub(super) async fn is_gone(&self, held: &CopyRow) -> bool {
-        let noted = self.services.queue.copies_of(self.order.of).await;
+        let noted = self.context.services.queue.copies_of(self.order.of).await;
         let still = |copy: &CopyRow| copy.storage_id == held.storage_id;
         noted.is_ok_and(|copies| !copies.iter().any(still))
     }

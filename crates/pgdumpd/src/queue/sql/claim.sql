@@ -103,8 +103,8 @@ WITH RECURSIVE free AS MATERIALIZED (
         warnings = '[]', warnings_total = 0
     FROM best
     WHERE j.id = best.id
-    RETURNING j.id, j.target, j.spec, j.spec_version, j.attempt, j.max_attempts, j.rescues, j.timeout,
-              j.requested_by, j.created_at, j.started_at
+    RETURNING j.id, j.target, j.spec, j.attempt, j.max_attempts, j.rescues, j.timeout,
+              j.requested_by, j.started_at
 ), left_running AS (
     -- Of a job that was queued again by hand. Nobody holds a lease on it: its daemon, if it lives, learns that with its next
     -- heartbeat, and this attempt looks after what it left.
@@ -125,13 +125,11 @@ SELECT
     c.id,
     c.target,
     c.spec,
-    c.spec_version,
     c.attempt,
     c.max_attempts,
     c.rescues,
     extract(epoch FROM c.timeout)::double precision AS timeout_seconds,
     c.requested_by,
-    c.created_at,
     c.started_at AS claimed_at,
     -- What earlier attempts left to look after. The statement's snapshot is older than this attempt's row.
     (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.started_at DESC), '[]')

@@ -1,4 +1,3 @@
-use super::super::look::CopyProgress;
 use super::*;
 
 use crate::code::Code;
@@ -18,20 +17,15 @@ fn waiting(relation: &str, since_epoch_us: Option<i64>) -> SessionLook {
                 query: Some("ALTER ROLE x\n PASSWORD 'geheim'".to_owned()),
             }],
         }),
-        copy: None,
+        copy_bytes: None,
     }
 }
 
-fn copying(bytes_processed: i64) -> SessionLook {
+fn copying(bytes: i64) -> SessionLook {
     SessionLook {
         present: true,
         waiting_for_lock: None,
-        copy: Some(CopyProgress {
-            schema: None,
-            table: None,
-            bytes_processed,
-            tuples_processed: 1,
-        }),
+        copy_bytes: Some(bytes),
     }
 }
 

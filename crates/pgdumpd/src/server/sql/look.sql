@@ -4,10 +4,7 @@ SELECT session.pid,
        pg_catalog.convert_to(wanted.relation, names.encoding) AS relation,
        wanted.since_epoch_us,
        coalesce(blocking.blockers, '[]') AS blockers,
-       pg_catalog.convert_to(copied_schema.nspname::text, names.encoding) AS copy_schema,
-       pg_catalog.convert_to(copied.relname::text, names.encoding) AS copy_table,
-       progress.bytes_processed,
-       progress.tuples_processed
+       progress.bytes_processed AS copy_bytes
 FROM pg_catalog.pg_stat_activity AS session
 -- As bytes: where a database does not know its encoding, names need not be UTF-8.
 CROSS JOIN (SELECT (CASE pg_catalog.current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)::name) AS names (encoding)
@@ -39,8 +36,6 @@ LEFT JOIN LATERAL (
     WHERE session.wait_event_type = 'Lock'
 ) AS blocking ON true
 LEFT JOIN pg_catalog.pg_stat_progress_copy AS progress ON progress.pid = session.pid
-LEFT JOIN pg_catalog.pg_class AS copied ON copied.oid = progress.relid
-LEFT JOIN pg_catalog.pg_namespace AS copied_schema ON copied_schema.oid = copied.relnamespace
 WHERE session.application_name = ANY ($1)
   AND session.usename = session_user
 ORDER BY waits DESC

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::fs::Advice;
 use tokio::sync::mpsc;
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use super::directory::{self, Root};
 use crate::code::Code;
 use crate::fault::Fault;
+use crate::store::backend::BackendUpload;
 use crate::store::faults;
 use crate::store::key::ObjectKey;
 use crate::store::room::no_room;
@@ -38,14 +40,14 @@ enum Message {
 
 /// The caller's end. Dropped without `commit`, it leaves nothing, as soon as the writing thread sees it.
 #[derive(Debug)]
-pub(in crate::store) struct LocalUpload {
+pub(super) struct LocalUpload {
     parts: Option<mpsc::Sender<Message>>,
     writer: Option<JoinHandle<Result<u64, Fault>>>,
 }
 
 impl LocalUpload {
     /// Blocks. Opens the temporary file, and starts the writing thread on `runtime`.
-    pub(in crate::store) fn begin(
+    pub(super) fn begin(
         root: &Root,
         key: &ObjectKey,
         min_free: u64,
@@ -75,25 +77,6 @@ impl LocalUpload {
         })
     }
 
-    /// Waits while too much is in flight. After an error or a cancelled call only `abort` is left.
-    pub(in crate::store) async fn write(&mut self, part: Bytes) -> Result<(), Fault> {
-        self.send(Message::Part(part)).await
-    }
-
-    /// Returns the object's size.
-    pub(in crate::store) async fn commit(mut self) -> Result<u64, Fault> {
-        self.send(Message::Commit).await?;
-        self.end().await
-    }
-
-    pub(in crate::store) async fn abort(mut self) -> Result<(), Fault> {
-        match self.end().await {
-            // What made the caller abort is not news to it; a temporary file that stays is.
-            Err(fault) if fault.code() == Code::StorageLeftover => Err(fault),
-            _ => Ok(()),
-        }
-    }
-
     async fn send(&mut self, message: Message) -> Result<(), Fault> {
         let sent = match &self.parts {
             Some(parts) => parts.send(message).await.is_ok(),
@@ -111,6 +94,26 @@ impl LocalUpload {
         match self.writer.take() {
             Some(writer) => writer.await.unwrap_or_else(|_| Err(died())),
             None => Err(died()),
+        }
+    }
+}
+
+#[async_trait]
+impl BackendUpload for LocalUpload {
+    async fn write(&mut self, part: Bytes) -> Result<(), Fault> {
+        self.send(Message::Part(part)).await
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<u64, Fault> {
+        self.send(Message::Commit).await?;
+        self.end().await
+    }
+
+    async fn abort(mut self: Box<Self>) -> Result<(), Fault> {
+        match self.end().await {
+            // What made the caller abort is not news to it; a temporary file that stays is.
+            Err(fault) if fault.code() == Code::StorageLeftover => Err(fault),
+            _ => Ok(()),
         }
     }
 }

@@ -451,6 +451,7 @@ mod tests {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap());
+        #[expect(clippy::disallowed_methods, reason = "waited for below")]
         let answering = tokio::spawn(async move {
             let (mut client, _) = listener.accept().await.unwrap();
             let asked = client.read(&mut [0; 4096]).await.unwrap();

@@ -11,15 +11,15 @@ use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::path::Path;
 use object_store::signer::{Method, SignedUrlOptions, Signer as _};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::error::RequestError;
 use super::retry::Retry;
 use crate::code::Code;
 use crate::fault::Fault;
+use crate::store::faults;
+use crate::store::found::UnfinishedUpload;
 use crate::store::key::ObjectKey;
 use crate::store::remote::Remote;
-use crate::store::{Place, Storage, faults};
 
 /// How long a signed address is good.
 const GOOD_FOR: Duration = Duration::from_secs(60);
@@ -27,17 +27,6 @@ const GOOD_FOR: Duration = Duration::from_secs(60);
 const PAGE: usize = 1000;
 /// More pages than this are a server that goes round in circles.
 const MOST_PAGES: usize = 1000;
-
-/// An upload that was begun and has not ended.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnfinishedUpload {
-    /// What it would be.
-    pub key: String,
-    /// What the storage calls it.
-    pub upload_id: String,
-    /// By the storage's clock.
-    pub started_at: DateTime<Utc>,
-}
 
 /// The list of an S3 bucket's unfinished uploads.
 #[derive(Debug)]
@@ -88,45 +77,6 @@ struct Listed {
     initiated: DateTime<Utc>,
 }
 
-impl Storage {
-    /// The unfinished uploads of one queue; `None` if this storage cannot list them: a local directory has its
-    /// temporary files among [`Storage::all_objects`], Google and Azure drop theirs by themselves or by a rule.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub async fn unfinished_uploads(
-        &self,
-        queue_id: Uuid,
-    ) -> Result<Option<Vec<UnfinishedUpload>>, Fault> {
-        self.uploads_below(&format!("{queue_id}/")).await
-    }
-
-    /// The same of everything whose key begins so.
-    pub(in crate::store) async fn uploads_below(
-        &self,
-        prefix: &str,
-    ) -> Result<Option<Vec<UnfinishedUpload>>, Fault> {
-        let Place::Remote(remote) = &self.place else {
-            return Ok(None);
-        };
-        let Some(list) = &remote.list else {
-            return Ok(None);
-        };
-        list.below(prefix, &remote.retry).await
-    }
-
-    /// Ends one upload, or finds it gone. What is under its key stays.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub async fn abort_upload(&self, key: &ObjectKey, upload_id: &str) -> Result<(), Fault> {
-        match &self.place {
-            Place::Remote(remote) => remote.abort(key, upload_id).await,
-            Place::Local { .. } => Ok(()),
-        }
-    }
-}
-
 impl Remote {
     /// Aborts every upload of a key; without a list none.
     pub(in crate::store) async fn abort_all_of(&self, key: &ObjectKey) -> Result<(), Fault> {
@@ -154,7 +104,7 @@ impl UploadList {
 
     /// The uploads whose key, below the storage's own prefix, begins so; `None` if the server has no such list, or
     /// does not show it to us.
-    async fn below(
+    pub(super) async fn below(
         &self,
         prefix: &str,
         retry: &Retry,
