@@ -4,7 +4,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{
+    DateTime, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, Offset as _, SubsecRound as _,
+    TimeDelta, TimeZone as _, Utc,
+};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use croner::Cron;
 use croner::errors::CronError;
@@ -13,16 +16,24 @@ use croner::parser::{CronParser, Seconds, Year};
 /// Bytes of an expression; the queue keeps it.
 const LONGEST: usize = 200;
 
+/// No clock is put back by more than this: Troll's is by two hours.
+const LONGEST_OVERLAP: TimeDelta = TimeDelta::hours(3);
+/// A zone changes its offset more seldom than this.
+const CHANGES_APART: TimeDelta = TimeDelta::hours(6);
+
 /// A cron expression of five fields in a time zone.
 ///
 /// Where the zone's clock is put forward over a due time, the backup is due right after the gap; where it is put
-/// back, a time that comes twice is due once. Only an expression that repeats by the hour (`*` or a step in minute
-/// or hour) follows the time that really passes.
+/// back, a time that comes twice is due the first time. Only an expression that repeats by the hour (`*`, or a step of
+/// it, in the hour) follows the time that really passes.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     text: String,
     zone: Zone,
+    /// Asked for times of a clock that is never changed: croner's own rules for zones let several hours or minutes
+    /// fail on the two days on which the clock is.
     cron: Cron,
+    by_the_hour: bool,
 }
 
 /// A time zone by its name in the tz database, such as `Europe/Berlin`.
@@ -55,6 +66,88 @@ impl Zone {
     }
 }
 
+impl Zone {
+    fn offset(self, at: DateTime<Utc>) -> FixedOffset {
+        self.0.offset_from_utc_datetime(&at.naive_utc()).fix()
+    }
+
+    /// What the zone's clock shows.
+    fn local(self, at: DateTime<Utc>) -> NaiveDateTime {
+        at.naive_utc() + self.offset(at)
+    }
+
+    /// When the clock shows a time for the first time; when it is put forward over it, that moment.
+    fn first_instant(self, local: NaiveDateTime) -> DateTime<Utc> {
+        match self.0.from_local_datetime(&local) {
+            LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.to_utc(),
+            LocalResult::None => {
+                let around = |hours| (local + TimeDelta::hours(hours)).and_utc();
+                // No offset is larger than 15 hours, and a day may be left out.
+                let found = self.first_change_over(local, around(-40), around(40));
+                found.unwrap_or_else(|| local.and_utc())
+            }
+        }
+    }
+
+    /// The change, between two instants, that puts the clock forward over a time.
+    fn first_change_over(
+        self,
+        local: NaiveDateTime,
+        mut from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        loop {
+            let change = self.first_change(from, to)?;
+            if self.local(change) > local {
+                return Some(change);
+            }
+            from = change;
+        }
+    }
+
+    /// The first instant in a span, its begin left out, from which on the zone has another offset.
+    fn first_change(self, from: DateTime<Utc>, to: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let before = self.offset(from);
+        let mut same = from;
+        while same < to {
+            let next = to.min(same + CHANGES_APART);
+            if self.offset(next) != before {
+                return Some(self.change_within(same, next));
+            }
+            same = next;
+        }
+        None
+    }
+
+    /// The last one.
+    fn last_change(self, from: DateTime<Utc>, to: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let after = self.offset(to);
+        let mut same = to;
+        while same > from {
+            let next = from.max(same - CHANGES_APART);
+            if self.offset(next) != after {
+                return Some(self.change_within(next, same));
+            }
+            same = next;
+        }
+        None
+    }
+
+    /// The change in a span that begins and ends with different offsets, to the second.
+    fn change_within(self, mut before: DateTime<Utc>, mut after: DateTime<Utc>) -> DateTime<Utc> {
+        let old = self.offset(before);
+        while after - before > TimeDelta::seconds(1) {
+            let middle = before + (after - before) / 2;
+            if self.offset(middle) == old {
+                before = middle;
+            } else {
+                after = middle;
+            }
+        }
+        after.trunc_subsecs(0)
+    }
+}
+
 impl FromStr for Zone {
     type Err = UnknownZone;
 
@@ -81,7 +174,16 @@ impl Schedule {
         let cron = parser
             .parse(&text)
             .map_err(|error| InvalidSchedule::Malformed(reason(&error)))?;
-        let schedule = Self { text, zone, cron };
+        let by_the_hour = match text.split(' ').nth(1) {
+            Some(hour) => hour.starts_with(['*', '?']),
+            None => text.eq_ignore_ascii_case("@hourly"),
+        };
+        let schedule = Self {
+            text,
+            zone,
+            cron,
+            by_the_hour,
+        };
         // The same answer on every day: none of the expressions that come at all needs longer than the search.
         let someday = NaiveDate::default()
             .and_hms_opt(0, 0, 0)
@@ -94,24 +196,81 @@ impl Schedule {
 
     /// The last due time that is not after `now`; `None` if there was none.
     pub fn latest_due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let now = now.with_timezone(&self.zone.0);
-        let due = self.cron.find_previous_occurrence(&now, true).ok()?;
-        Some(due.to_utc())
+        if self.by_the_hour {
+            return self.latest_as_time_passes(now);
+        }
+        // Behind the change of a clock that was put back, what is ahead by the clock may have been due already.
+        let mut local = self.latest_local(self.zone.local(now) + LONGEST_OVERLAP)?;
+        loop {
+            let due = self.zone.first_instant(local);
+            if due <= now {
+                return Some(due);
+            }
+            local = self.latest_local(local - TimeDelta::seconds(1))?;
+        }
     }
 
     /// The first due time after `now`; `None` if there is none.
     pub fn next_due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let from = now.with_timezone(&self.zone.0);
-        let mut next = self.cron.find_next_occurrence(&from, false).ok()?.to_utc();
-        // The search forward steps over an hour that some zones have twice, such as Casablanca's; the one back does
-        // not.
-        while let Some(earlier) = self.latest_due(next - TimeDelta::milliseconds(1))
-            && now < earlier
-            && earlier < next
-        {
-            next = earlier;
+        if self.by_the_hour {
+            return self.next_as_time_passes(now);
         }
-        Some(next)
+        let mut local = self.zone.local(now);
+        loop {
+            local = self.next_local(local)?;
+            let due = self.zone.first_instant(local);
+            if due > now {
+                return Some(due);
+            }
+        }
+    }
+
+    /// The first instant after `now` at which the clock shows a due time.
+    fn next_as_time_passes(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut after = now;
+        loop {
+            let offset = self.zone.offset(after);
+            let local = self.next_local(after.naive_utc() + offset)?;
+            let due = (local - offset).and_utc();
+            let Some(change) = self.zone.first_change(after, due) else {
+                return Some(due);
+            };
+            // The clock that counts from there may show a due time at once.
+            if self.is_due(change) {
+                return Some(change);
+            }
+            after = change;
+        }
+    }
+
+    /// The last instant until `now` at which the clock showed a due time.
+    fn latest_as_time_passes(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut until = now;
+        loop {
+            let offset = self.zone.offset(until);
+            let local = self.latest_local(until.naive_utc() + offset)?;
+            let due = (local - offset).and_utc();
+            match self.zone.last_change(due, until) {
+                // What the clock showed before it was changed.
+                Some(change) => until = change - TimeDelta::seconds(1),
+                None => return Some(due),
+            }
+        }
+    }
+
+    fn is_due(&self, at: DateTime<Utc>) -> bool {
+        let local = self.zone.local(at).and_utc();
+        self.cron.is_time_matching(&local).unwrap_or(false)
+    }
+
+    fn latest_local(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        let found = self.cron.find_previous_occurrence(&local.and_utc(), true);
+        found.ok().map(|found| found.naive_utc())
+    }
+
+    fn next_local(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        let found = self.cron.find_next_occurrence(&local.and_utc(), false);
+        found.ok().map(|found| found.naive_utc())
     }
 }
 
@@ -144,6 +303,8 @@ fn reason(error: &CronError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -197,6 +358,51 @@ mod tests {
         assert_eq!(times, ["24T00:30", "25T00:30", "26T01:30"]);
         let second = at("2026-10-25T01:30:00Z");
         assert_eq!(nightly.latest_due(second), Some(at("2026-10-25T00:30:00Z")));
+    }
+
+    #[test]
+    fn several_hours_or_minutes_keep_the_same_promise() {
+        for (text, spring, autumn) in [
+            (
+                "15 2,14 * * *",
+                vec!["29T01:00", "29T12:15"],
+                vec!["25T00:15", "25T13:15"],
+            ),
+            (
+                "15 1-2 * * *",
+                vec!["29T00:15", "29T01:00"],
+                vec!["24T23:15", "25T00:15"],
+            ),
+            (
+                "10,40 2 * * *",
+                vec!["29T01:00"],
+                vec!["25T00:10", "25T00:40"],
+            ),
+            (
+                "*/20 2 * * *",
+                vec!["29T01:00"],
+                vec!["25T00:00", "25T00:20", "25T00:40"],
+            ),
+            (
+                "15 2,14 * * sun",
+                vec!["29T01:00", "29T12:15"],
+                vec!["25T00:15", "25T13:15"],
+            ),
+            (
+                "30 0-4/2 * * *",
+                vec!["28T23:30", "29T01:00", "29T02:30"],
+                vec!["24T22:30", "25T00:30", "25T03:30"],
+            ),
+        ] {
+            let schedule = schedule(text, "Europe/Berlin");
+            let night = between(&schedule, "2026-03-28T22:00:00Z", "2026-03-29T20:00:00Z");
+            assert_eq!(night, spring, "{text}");
+            let night = between(&schedule, "2026-10-24T21:00:00Z", "2026-10-25T20:00:00Z");
+            assert_eq!(night, autumn, "{text}");
+        }
+        let late = schedule("15 0,1,23 * * *", "America/Santiago");
+        let times = between(&late, "2026-04-05T00:00:00Z", "2026-04-05T12:00:00Z");
+        assert_eq!(times, ["05T02:15", "05T04:15", "05T05:15"]);
     }
 
     #[test]
@@ -273,6 +479,93 @@ mod tests {
     fn it_is_shown_as_the_queue_keeps_it() {
         let shown = schedule(" 30  3 * * * ", "Europe/Berlin").to_string();
         assert_eq!(shown, "30 3 * * * Europe/Berlin");
+    }
+
+    /// The changes of all zones within ten years: each once, however many zones make it.
+    fn all_changes() -> Vec<(Zone, DateTime<Utc>)> {
+        let mut found = std::collections::BTreeMap::new();
+        let (begin, end) = (at("2026-01-01T00:00:00Z"), at("2036-01-01T00:00:00Z"));
+        for name in Zone::names() {
+            let zone: Zone = name.parse().unwrap();
+            let mut from = begin;
+            while let Some(change) = zone.first_change(from, end) {
+                let offsets = [zone.offset(from), zone.offset(change)];
+                found
+                    .entry((change, offsets.map(|offset| offset.local_minus_utc())))
+                    .or_insert((zone, change));
+                from = change;
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// What is due around a change by the words of OPERATIONS.md, minute by minute.
+    fn due_by_the_rule(
+        schedule: &Schedule,
+        minutes: &[(DateTime<Utc>, NaiveDateTime)],
+    ) -> BTreeSet<DateTime<Utc>> {
+        let shows =
+            |local: &NaiveDateTime| schedule.cron.is_time_matching(&local.and_utc()).unwrap();
+        if schedule.text.split(' ').nth(1).unwrap().starts_with('*') {
+            let due = minutes.iter().filter(|(_, local)| shows(local));
+            return due.map(|(now, _)| *now).collect();
+        }
+        let (mut local, last) = (minutes[0].1, minutes[minutes.len() - 1].1);
+        let mut due = BTreeSet::new();
+        while local <= last {
+            if shows(&local) {
+                // The first minute that shows it; where none does, the first that shows a later one.
+                let exact = minutes.iter().find(|(_, shown)| *shown == local);
+                let later = || minutes.iter().find(|(_, shown)| *shown > local);
+                due.extend(exact.or_else(later).map(|(now, _)| *now));
+            }
+            local += TimeDelta::minutes(1);
+        }
+        due
+    }
+
+    #[test]
+    fn every_change_of_every_zones_clock_in_ten_years_keeps_the_promise() {
+        let changes = all_changes();
+        assert!(changes.len() > 100, "{}", changes.len());
+        for (zone, change) in changes {
+            let minutes: Vec<_> = (-240..240)
+                .map(|minute| change + TimeDelta::minutes(minute))
+                .map(|now| (now, zone.local(now)))
+                .collect();
+            let (begin, end) = (change - TimeDelta::hours(3), change + TimeDelta::hours(3));
+            for text in [
+                "15 2,14 * * *",
+                "10,40 1-3 * * *",
+                "15 2 * * sun",
+                "*/20 2 * * *",
+                "30 0-4/2 * * *",
+                "0 0 * * *",
+                "30 23 * * *",
+                "0 * * * *",
+                "*/20 * * * *",
+                "5 */2 * * *",
+            ] {
+                let schedule = Schedule::parse(text, zone).unwrap();
+                let expected: Vec<_> = due_by_the_rule(&schedule, &minutes)
+                    .into_iter()
+                    .filter(|due| begin < *due && *due < end)
+                    .collect();
+                let mut found = Vec::new();
+                let mut now = begin;
+                while let Some(next) = schedule.next_due(now).filter(|next| *next < end) {
+                    assert_eq!(schedule.latest_due(next), Some(next), "{schedule} {change}");
+                    let before = schedule.latest_due(next - TimeDelta::seconds(1));
+                    assert!(
+                        before <= Some(now.max(begin)),
+                        "{schedule} {change}: {before:?}"
+                    );
+                    found.push(next);
+                    now = next;
+                }
+                assert_eq!(found, expected, "{schedule} {change}");
+            }
+        }
     }
 
     proptest! {
