@@ -81,7 +81,7 @@ fn the_configuration_in_the_kubernetes_config_map_loads() {
     let directory = TempDir::new().unwrap();
     for name in ["queue.password", "app.password"] {
         // The Secret has the files that the configuration names.
-        value("deploy/kubernetes/secret.yaml", &format!("{name}:"));
+        value("deploy/kubernetes/example/secret.yaml", &format!("{name}:"));
         std::fs::write(directory.path().join(name), "x").unwrap();
     }
     let text: String = read("deploy/kubernetes/configmap.yaml")
