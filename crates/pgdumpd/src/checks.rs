@@ -14,6 +14,7 @@ use crate::finding::{Finding, Severity};
 use crate::former_database;
 use crate::queue::{KeptQuota, Queue};
 use crate::server::Target;
+use crate::text::count_of;
 
 /// One subject that does not answer must not keep the others from being reported.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -85,6 +86,9 @@ pub async fn run(config: &Config, catalog: &Catalog, queue: Option<&Queue>) -> R
             }
             Err(error) => report.add("queue", [(&error).into()]),
         }
+    }
+    for (target, finding) in &catalog.unserved {
+        report.add(&format!("target {target}"), [finding.clone()]);
     }
     let mut checks: Vec<BoxFuture<'_, (String, Vec<Finding>)>> = Vec::new();
     for (name, target) in &catalog.targets {
@@ -208,6 +212,17 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
     }
     match queue.kept_quotas().await {
         Ok(quotas) => findings.extend(quotas.iter().map(nearly_used)),
+        Err(error) => findings.push((&error).into()),
+    }
+    match queue.unserved_targets().await {
+        Ok(targets) => findings.extend(targets.iter().map(|(target, jobs)| {
+            let jobs = count_of(jobs.unsigned_abs(), "job");
+            Finding::warning(
+                "unserved",
+                format!("no daemon serves target \"{target}\", for which {jobs} are queued"),
+            )
+            .hint("Add the target to a daemon's configuration, or cancel the jobs if the name is a mistake: `pgdumpd list` shows them.")
+        })),
         Err(error) => findings.push((&error).into()),
     }
     findings

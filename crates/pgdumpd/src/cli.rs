@@ -2,6 +2,7 @@
 
 mod adopt;
 mod backup;
+mod backup_id;
 mod cancel;
 mod check;
 mod config;
@@ -27,6 +28,7 @@ mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -38,7 +40,7 @@ use exit::Exit;
 
 /// PostgreSQL backups as jobs: enqueue them with SQL, watch them with SQL, restore them with pg_restore.
 #[derive(Debug, Parser)]
-#[command(name = "pgdumpd", version, after_help = AFTER_HELP)]
+#[command(name = "pgdumpd", version = VERSION.as_str(), after_help = AFTER_HELP)]
 pub struct Cli {
     /// The configuration file; by default $PGDUMPD_CONFIG, else /etc/pgdumpd/pgdumpd.toml if it exists
     #[arg(long, short, global = true, value_name = "FILE")]
@@ -52,8 +54,18 @@ With nothing but DATABASE_URL set, the queue is in that database, the one target
 name), and backups go to a local directory.
 
 Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 not found, 4 the backup failed, 5 the backup was \
-cancelled, 6 a check found something that would fail or is damaged, 7 only a part could be done or checked, 130 a \
-wait was ended by Ctrl-C (the job continues).";
+cancelled, 6 a check found something that would fail or is damaged, 7 only a part could be done or checked, 8 no \
+daemon serves what was waited for, 130 a wait was ended by Ctrl-C (the job continues).";
+
+/// With the commit, where the build was told.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("PGDUMPD_COMMIT").map(|commit| format!(" ({commit})"));
+    format!(
+        "{}{}",
+        env!("CARGO_PKG_VERSION"),
+        commit.unwrap_or_default()
+    )
+});
 
 /// How long the process waits at its end for checks of storages, so that they take away what they have put there.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
@@ -129,7 +141,7 @@ impl Cli {
             Command::Run => run_daemon(loaded, self.config).await,
             Command::Migrate(args) => migrate::run(&loaded.config, &args).await,
             Command::Adopt(args) => adopt::run(&loaded.config, &args).await,
-            Command::Check(args) => check::run(&loaded.config, &args).await,
+            Command::Check(args) => check::run(&loaded, &args).await,
             Command::Enqueue(args) => enqueue::run(&loaded.config, args).await,
             Command::Status(args) => status::run(&loaded.config, &args).await,
             Command::Watch(args) => watch::run(&loaded.config, &args).await,
@@ -148,6 +160,7 @@ impl Cli {
 
 async fn run_daemon(loaded: Loaded, file: Option<PathBuf>) -> anyhow::Result<Exit> {
     telemetry::init(&loaded.config.log)?;
+    daemon::log_warnings(&loaded.warnings);
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     daemon::run(loaded.config, file).await?;
     Ok(Exit::Done)

@@ -63,6 +63,8 @@ codes! {
     DaemonDied = "daemon_died",
     /// For another daemon this target has another database, storage, key or rule; the error names both.
     DaemonsDiffer = "daemons_differ",
+    /// The server finds a damaged page or value while `pg_dump` reads.
+    DataCorrupted = "data_corrupted",
     /// The database allows no connections.
     DatabaseClosed = "database_closed",
     /// The archive is from another database than the target's.
@@ -136,6 +138,8 @@ codes! {
     PgDumpTooOld = "pg_dump_too_old",
     /// The directory of `pg_dump` does not contain `pg_dumpall`.
     PgDumpallMissing = "pg_dumpall_missing",
+    /// The target's address leads to a connection pooler.
+    PoolerInFront = "pooler_in_front",
     /// The queue was cloned, and the clone was adopted.
     QueueAdopted = "queue_adopted",
     /// The queue could not be reached while something was to be repaired.
@@ -193,6 +197,8 @@ codes! {
     TargetMisconfigured = "target_misconfigured",
     /// A query on the target failed.
     TargetQueryFailed = "target_query_failed",
+    /// The server refuses the connection for a reason that does not pass.
+    TargetRefused = "target_refused",
     /// A query on the target took longer than a minute.
     TargetSlow = "target_slow",
     /// The server is starting, stopping or recovering.
@@ -209,6 +215,8 @@ codes! {
     TooManyConnections = "too_many_connections",
     /// The archive outgrew the number of parts that the server allows, with the part size chosen at the start.
     UploadTooLarge = "upload_too_large",
+    /// A value has more bytes, as COPY writes it, than PostgreSQL can send: one gigabyte.
+    ValueTooLarge = "value_too_large",
 }
 
 impl Code {

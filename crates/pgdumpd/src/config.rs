@@ -38,12 +38,13 @@ use crate::schedule::Schedule;
 
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
-pub use keys::{KEYS, Key, Kind, MOST_AT_ONCE};
+pub use keys::{KEYS, Key, Kind, MOST_AT_ONCE, did_you_mean};
 pub use origin::Origin;
 pub(crate) use remote::LARGEST_PART;
 pub use remote::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3, UploadLimits};
 pub use secrets::Secret;
 pub use sources::{DEFAULT_FILE, Sources};
+pub use targets::NAME_MAX as TARGET_NAME_MAX;
 
 /// The daemon's whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

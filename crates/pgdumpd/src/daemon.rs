@@ -13,6 +13,8 @@ mod scheduler;
 mod self_check;
 mod watchdog;
 
+pub(crate) use self::reload::log_warnings;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +46,20 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// waited for.
 pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::listen(config.daemon.drain_timeout)?;
-    let Some((queue, known)) = connect(&config, &lifecycle).await? else {
+    let claiming = Arc::new(Pulse::new());
+    let present = Arc::new(Pulse::new());
+    let shutdown = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    // Before anything else: READY may come before the queue is reached.
+    tasks.spawn(watchdog::run(
+        vec![Arc::clone(&claiming), Arc::clone(&present)],
+        shutdown.clone(),
+    ));
+    let connecting = connect(&config, &lifecycle);
+    let connected = claiming
+        .beat_through(present.beat_through(connecting))
+        .await;
+    let Some((queue, known)) = connected? else {
         return Ok(());
     };
     let catalog = resolve_targets(&config, None, Arc::new(known)).await;
@@ -60,18 +75,10 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     // logs failures.
     let _ = registration::register(&services, false).await;
 
-    let claiming = Arc::new(Pulse::new());
-    let present = Arc::new(Pulse::new());
-    let shutdown = CancellationToken::new();
-    let tasks = TaskTracker::new();
     let registration = tasks.spawn(registration::run(
         Arc::clone(&services),
         lifecycle.clone(),
         Arc::clone(&present),
-        shutdown.clone(),
-    ));
-    tasks.spawn(watchdog::run(
-        vec![Arc::clone(&claiming), Arc::clone(&present)],
         shutdown.clone(),
     ));
     tasks.spawn(listen(Arc::clone(&services), shutdown.clone()));
@@ -129,9 +136,14 @@ async fn connect(
                     warn!(
                         queue.address = %config.queue.url,
                         error = &error as &dyn std::error::Error,
+                        error.hint = error.hint(),
                         "the queue cannot be reached; trying again"
                     );
-                    notify_systemd(&[NotifyState::Status("waiting for the queue's database")]);
+                    // A host must finish its boot while the queue's is down. From here on the watchdog is fed.
+                    notify_systemd(&[
+                        NotifyState::Ready,
+                        NotifyState::Status("waiting for the queue's database"),
+                    ]);
                     warned_at = Some(Instant::now());
                 }
             }
@@ -145,6 +157,8 @@ async fn connect(
 }
 
 async fn try_to_connect(config: &Config) -> Result<(Queue, KnownStorages), QueueError> {
+    // One connection first: a pool would try for half a minute, and then say only that it took too long.
+    Queue::reach(&config.queue).await?;
     let queue = Queue::connect(&config.queue).await?;
     let remembered = queue.remembered_storages().await?;
     Ok((queue, KnownStorages::new(remembered)))

@@ -1,7 +1,8 @@
 //! The address of a database, parsed once into a closed type from which both sqlx's options and libpq's
 //! environment are rendered, so that the daemon's own connection and `pg_dump` mean the same server.
 //!
-//! An unknown parameter is an error: sqlx would log it with its value, and libpq would refuse it later.
+//! An unknown parameter is an error: sqlx would log it with its value, and libpq would refuse it later. Those that hosters
+//! and other programs write into addresses are ignored, with a warning.
 //! Nothing here shows a password: not `Debug`, not `Display`, not an error.
 
 mod parse;
@@ -11,6 +12,7 @@ mod render;
 mod tests;
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ pub struct DatabaseUrl {
     password_file: Option<PathBuf>,
     tls: Tls,
     connect_timeout: Duration,
+    ignored: Vec<&'static str>,
 }
 
 /// The `ssl…` parameters.
@@ -84,6 +87,13 @@ impl DatabaseUrl {
         parse::parse(text)
     }
 
+    /// The parameters that it carries and that are ignored, each with the reason.
+    pub fn ignored(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.ignored
+            .iter()
+            .map(|name| (*name, parse::ignored_because(name)))
+    }
+
     /// The same server and user, another database.
     #[must_use]
     pub fn with_database(&self, database: &str) -> Self {
@@ -118,6 +128,15 @@ impl DatabaseUrl {
         Self {
             password: other.password.clone(),
             password_file: other.password_file.clone(),
+            ..self
+        }
+    }
+
+    /// The same address with the password that its file holds now. Blocks.
+    #[must_use]
+    pub fn refreshed(self) -> Self {
+        Self {
+            password: self.present_password(),
             ..self
         }
     }
@@ -165,12 +184,47 @@ impl DatabaseUrl {
         self.connect_timeout
     }
 
+    /// Opens each file that TLS needs, as libpq would. Blocks.
+    ///
+    /// # Errors
+    /// Names the parameter, the file, and what is wrong with it.
+    pub fn check_tls_files(&self) -> Result<(), String> {
+        if self.is_socket() || self.tls.mode == TlsMode::Disable {
+            return Ok(());
+        }
+        let client = self.tls.client.as_ref();
+        let files = [
+            ("sslrootcert", self.tls.root_cert.as_ref()),
+            ("sslcert", client.map(|(cert, _)| cert)),
+            ("sslkey", client.map(|(_, key)| key)),
+        ];
+        for (name, path) in files {
+            let Some(path) = path else { continue };
+            let shown = path.display();
+            let file = std::fs::File::open(path)
+                .map_err(|error| format!("{name}: {shown} cannot be read: {error}"))?;
+            let metadata = file
+                .metadata()
+                .map_err(|error| format!("{name}: {shown} cannot be read: {error}"))?;
+            // libpq refuses a key that others may read, but for one of root's that its group may.
+            let allowed = if metadata.uid() == 0 { 0o640 } else { 0o600 };
+            let mode = metadata.mode() & 0o777;
+            if name == "sslkey" && mode & !allowed != 0 {
+                return Err(format!(
+                    "{name}: {shown} may be read by others (mode {mode:o}), and pg_dump refuses such a key: chmod {allowed:o}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The password itself, for redaction; none without one.
     pub fn password(&self) -> Option<&SecretString> {
         self.password.as_ref()
     }
 
-    fn is_socket(&self) -> bool {
+    /// Whether it leads to a local socket.
+    pub fn is_socket(&self) -> bool {
         self.host.starts_with('/')
     }
 }

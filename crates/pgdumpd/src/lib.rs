@@ -33,3 +33,4 @@ pub mod server;
 pub mod spec;
 pub mod store;
 pub mod telemetry;
+pub mod text;

@@ -8,13 +8,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
 use crate::config::QueueConfig;
 use crate::database_url::DatabaseUrl;
-use crate::migrate;
+use crate::migrate::{self, MigrateError};
 
 mod audit;
 mod claim;
@@ -110,6 +110,25 @@ struct Inner {
 }
 
 impl Queue {
+    /// Connects once and leaves again: whether the queue's database can be reached, and else why not.
+    ///
+    /// # Errors
+    /// The database's; [`QueueError::Timeout`].
+    pub async fn reach(config: &QueueConfig) -> Result<(), QueueError> {
+        let limit = config.url.connect_timeout();
+        let kind = if config.pooled {
+            SessionKind::Pooled
+        } else {
+            SessionKind::Direct(STATEMENT_TIMEOUT)
+        };
+        let session = Session::new(&config.url, kind);
+        let reached = async { session.options().await.connect().await?.close().await };
+        match tokio::time::timeout(limit, reached).await {
+            Ok(reached) => Ok(reached?),
+            Err(_) => Err(QueueError::Timeout(limit)),
+        }
+    }
+
     /// Connects, and refuses a queue that is not migrated or has another id than configured.
     /// Migrates it first where the configuration says so.
     ///
@@ -133,7 +152,13 @@ impl Queue {
         let (main, main_connections) = open(main, STATEMENT_TIMEOUT);
         let (_, heartbeats) = open(one_for_good(), HEARTBEAT_TIMEOUT);
         if config.migrate_at_start {
-            migrate::migrate(&main, &migrate::Grants::default()).await?;
+            match migrate::migrate(&main, &migrate::Grants::default()).await {
+                // A daemon goes on beside newer ones: they only add to the schema.
+                Err(MigrateError::Newer { found, known }) => tracing::info!(
+                    "the queue is at version {found}, newer than this pgdumpd's {known}: it is used as it is"
+                ),
+                migrated => migrated.map(drop)?,
+            }
         }
         let listening = |url| Some(Session::new(url, SessionKind::Listening));
         let listen = match &config.listen_url {

@@ -167,6 +167,7 @@ impl Schedule {
             let why = format!("it has more than {LONGEST} bytes");
             return Err(InvalidSchedule::Malformed(why));
         }
+        ensure_steps_fit(&text)?;
         let parser = CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
@@ -288,6 +289,27 @@ impl PartialEq for Schedule {
 }
 
 impl Eq for Schedule {}
+
+/// A step that is larger than its field would mean once for each round of the field, and look like more.
+fn ensure_steps_fit(text: &str) -> Result<(), InvalidSchedule> {
+    const LARGEST: [(&str, u32); 5] = [
+        ("minute", 59),
+        ("hour", 23),
+        ("day of month", 31),
+        ("month", 12),
+        ("day of week", 7),
+    ];
+    for (field, (name, largest)) in text.split(' ').zip(LARGEST) {
+        let steps = field.split(',').filter_map(|part| part.split_once('/'));
+        for step in steps.filter_map(|(_, step)| step.parse::<u32>().ok()) {
+            if step > largest {
+                let why = format!("the {name} has a step of {step}, and {largest} is the largest");
+                return Err(InvalidSchedule::Malformed(why));
+            }
+        }
+    }
+    Ok(())
+}
 
 fn reason(error: &CronError) -> String {
     let text = match error {
@@ -466,6 +488,10 @@ mod tests {
         assert_eq!(
             refusal("0 3 * * day"),
             "is not a cron expression (it has unknown words or signs)"
+        );
+        assert_eq!(
+            refusal("*/90 * * * *"),
+            "is not a cron expression (the minute has a step of 90, and 59 is the largest)"
         );
         assert_eq!(refusal("0 0 30 2 *"), "never comes");
         assert_eq!(

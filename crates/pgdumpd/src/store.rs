@@ -54,7 +54,7 @@ use self::local::LocalBackend;
 use self::local::directory::Root;
 use self::remote::Remote;
 use crate::code::Code;
-use crate::config::{PlaceConfig, StorageConfig};
+use crate::config::{PlaceConfig, RemoteConfig, StorageConfig};
 use crate::fault::Fault;
 
 /// A configured destination, opened. Cheap to clone.
@@ -99,7 +99,7 @@ impl Storage {
                 Self::open_local(name, path, *min_free, made).await
             }
             PlaceConfig::Remote(remote) => {
-                let remote = Remote::new(name, remote)?;
+                let remote = connected(name, remote).await?;
                 let id = remote::marker::read_or_create(&remote).await?;
                 Ok(Self::of_remote(name, id, remote))
             }
@@ -130,7 +130,7 @@ impl Storage {
                 Self::open_local(name, path, *min_free, found).await
             }
             PlaceConfig::Remote(remote) => {
-                let remote = Remote::new(name, remote)?;
+                let remote = connected(name, remote).await?;
                 let id = remote::marker::expect(&remote, &expected).await?;
                 Ok(Self::of_remote(name, id, remote))
             }
@@ -241,4 +241,10 @@ impl Storage {
         still_there?;
         self.confirm().await
     }
+}
+
+/// The clients of an object store, which may read certificates from files.
+async fn connected(name: &str, config: &RemoteConfig) -> Result<Remote, Fault> {
+    let (name, config) = (name.to_owned(), config.clone());
+    blocking(move || Remote::new(&name, &config)).await
 }

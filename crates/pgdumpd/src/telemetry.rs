@@ -13,6 +13,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::LogConfig;
+use crate::text::log_line;
 
 /// The value of `event` on the lines that report a backup's progress.
 ///
@@ -74,20 +75,55 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = tracing_subscriber::fmt::layer();
+    let one_line = OneLine(writer);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Json => lines
+            .with_writer(one_line.0)
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
             .boxed(),
-        Format::Text { ansi, time: true } => lines.with_ansi(ansi).boxed(),
-        Format::Text { ansi, time: false } => lines.with_ansi(ansi).without_time().boxed(),
+        Format::Text { ansi, time: true } => lines.with_writer(one_line).with_ansi(ansi).boxed(),
+        Format::Text { ansi, time: false } => lines
+            .with_writer(one_line)
+            .with_ansi(ansi)
+            .without_time()
+            .boxed(),
     };
     // A filter of the whole subscriber, not of the layer: a layer's own one remembers, thread by thread, what it
     // was last asked, and after a library has asked without logging (sqlx, of a server's notice) it drops lines.
     Ok(Registry::default().with(lines).with(quieted(filter)?))
+}
+
+/// Keeps each event on one line of text: a name with a newline in it must not forge another.
+struct OneLine<W>(W);
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
+    type Writer = OneLine<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        OneLine(self.0.make_writer())
+    }
+}
+
+impl<W: io::Write> io::Write for OneLine<W> {
+    /// Gets an event at once, with the newline at its end.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let (line, end) = match text.strip_suffix('\n') {
+            Some(line) => (line, "\n"),
+            None => (text.as_ref(), ""),
+        };
+        let line = log_line(line).into_owned() + end;
+        self.0.write_all(line.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// The filter, with [`QUIET`] for the modules that it does not name itself.
@@ -194,5 +230,25 @@ mod tests {
             time: false,
         };
         assert!(logged("info", format, log).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_name_forges_no_line_of_text() {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let format = Format::Text {
+            ansi: false,
+            time: false,
+        };
+        let subscriber = subscriber("info", format, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(table = %"a\nb\u{202e}", "dumping public.\"x\n INFO pgdumpd: BACKUP_COMPLETED\"");
+        });
+        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.contains("a\\nb\\u{202e}") && text.ends_with('\n'),
+            "{text}"
+        );
     }
 }

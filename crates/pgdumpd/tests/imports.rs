@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "daemon checks context fsck readback store pipeline queue migrate config telemetry encryption finding fault code",
+        "daemon checks context fsck readback store pipeline queue migrate config telemetry encryption finding fault code text",
     ),
     (
         "daemon",
@@ -18,12 +18,12 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     (
         "job",
-        "context readback former_database store server dump pipeline queue config spec lifecycle telemetry compressor compression \
-         globals hex fault code",
+        "context readback former_database store server database_url dump pipeline queue config spec lifecycle telemetry compressor compression \
+         globals hex fault code text",
     ),
     (
         "checks",
-        "context former_database server dump queue config finding",
+        "context former_database server dump queue config finding text",
     ),
     (
         "context",
@@ -37,7 +37,10 @@ const MAY_IMPORT: &[(&str, &str)] = &[
         "store",
         "config encryption bandwidth compressor hex finding fault code",
     ),
-    ("server", "dump database_url globals finding fault code"),
+    (
+        "server",
+        "dump database_url globals finding fault code text",
+    ),
     (
         "dump",
         "database_url compressor compression globals fault code",
@@ -47,7 +50,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
         "queue",
         "migrate config database_url spec finding fault code",
     ),
-    ("telemetry", "config"),
+    ("telemetry", "config text"),
     (
         "config",
         "database_url encryption compressor compression schedule globals bandwidth",
@@ -64,6 +67,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("bandwidth", ""),
     ("globals", ""),
     ("hex", ""),
+    ("text", ""),
     ("fault", "code"),
     ("code", ""),
 ];

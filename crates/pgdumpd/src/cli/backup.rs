@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use uuid::Uuid;
 
-use super::exit::{Exit, is_damage};
+use super::backup_id::{IdBeginning, Wanted, beginning};
+use super::exit::{Advised, Exit, is_damage};
 use super::storages::{open, open_copy};
 use super::{queue_pool, watch};
 use crate::code::Code;
@@ -16,9 +17,15 @@ use crate::store::{ObjectKey, Storage};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// The backup's id (its job's)
-    #[arg(value_parser = super::values::job_id)]
-    id: Uuid,
+    /// The backup's id (its job's), or a beginning of it that no other has
+    #[arg(value_parser = beginning, required_unless_present = "target")]
+    id: Option<IdBeginning>,
+    /// The newest backup of this target
+    #[arg(long, value_name = "NAME", conflicts_with = "id")]
+    target: Option<String>,
+    /// With --target, which is the default: the newest
+    #[arg(long, requires = "target")]
+    latest: bool,
     /// Find it in this storage, without the queue
     #[arg(long, value_name = "NAME")]
     storage: Option<String>,
@@ -32,7 +39,9 @@ impl Which {
         config: &Config,
         mut act: impl AsyncFnMut(&mut Stored) -> anyhow::Result<Looked>,
     ) -> anyhow::Result<Exit> {
-        let mut copies = self.copies(config).await?;
+        let Some(mut copies) = self.copies(config).await? else {
+            return Ok(Exit::NotFound);
+        };
         while let Some(mut stored) = copies.next(config).await {
             match act(&mut stored).await {
                 Ok(Looked::Done(exit)) => return Ok(exit),
@@ -51,7 +60,9 @@ impl Which {
         config: &Config,
         mut act: impl AsyncFnMut(&mut Stored) -> anyhow::Result<Exit>,
     ) -> anyhow::Result<Exit> {
-        let mut copies = self.copies(config).await?;
+        let Some(mut copies) = self.copies(config).await? else {
+            return Ok(Exit::NotFound);
+        };
         let mut worst = None;
         while let Some(mut stored) = copies.next(config).await {
             match act(&mut stored).await {
@@ -70,15 +81,30 @@ impl Which {
         copies.end(worst)
     }
 
-    async fn copies(&self, config: &Config) -> anyhow::Result<Copies> {
-        match &self.storage {
+    /// The copies of the backup; `None` if there is no such backup, which was said.
+    async fn copies(&self, config: &Config) -> anyhow::Result<Option<Copies>> {
+        let wanted = self.wanted();
+        let found = match &self.storage {
             Some(name) => {
                 watch::eprintln_line(
                     "with --storage the queue is not read: the backup is not compared with its row",
                 );
-                Ok(Copies::in_storage(open(config, name).await?, self.id))
+                let storage = open(config, name).await?;
+                let id = wanted.in_storage(&storage).await?;
+                id.map(|id| Copies::in_storage(storage, id))
             }
-            None => Copies::by_queue(config, self.id).await,
+            None => Copies::by_queue(config, wanted).await?,
+        };
+        if found.is_none() {
+            watch::eprintln_line(&wanted.to_string());
+        }
+        Ok(found)
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        match (&self.id, &self.target) {
+            (Some(beginning), _) => Wanted::Beginning(beginning),
+            (None, target) => Wanted::NewestOf(target.as_deref().unwrap_or_default()),
         }
     }
 }
@@ -122,16 +148,24 @@ impl Copies {
         }
     }
 
-    async fn by_queue(config: &Config, id: Uuid) -> anyhow::Result<Self> {
-        let queue = queue_pool::queue(&config.queue).await?;
-        Ok(Self {
+    async fn by_queue(config: &Config, wanted: Wanted<'_>) -> anyhow::Result<Option<Self>> {
+        let queue = queue_pool::queue(&config.queue).await.map_err(|error| {
+            Advised::new(
+                chain(&error),
+                "With --storage NAME the backup is found in a storage, without the queue: `pgdumpd list --storage NAME` shows what is there.",
+            )
+        })?;
+        let Some(id) = wanted.by_queue(&queue).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
             id,
             storage: None,
             rows: queue.copies_of(id).await?.into(),
             queue: Some(queue),
             is_damaged: false,
             first_error: None,
-        })
+        }))
     }
 
     /// The next one that can be read. One that cannot is named on standard error.

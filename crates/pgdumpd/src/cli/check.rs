@@ -7,18 +7,25 @@ use serde_json::json;
 use super::exit::Exit;
 use super::{out, queue_pool};
 use crate::checks::{self, Checked, Report};
-use crate::config::Config;
+use crate::config::Loaded;
 use crate::context::{KnownStorages, resolve_targets};
-use crate::finding::Severity;
+use crate::finding::{Finding, Severity};
+use crate::queue::Queue;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Leave out what is as it should be
+    #[arg(long)]
+    problems: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
+pub(super) async fn run(loaded: &Loaded, args: &Args) -> anyhow::Result<Exit> {
+    let Loaded {
+        config, warnings, ..
+    } = loaded;
     let queue = queue_pool::queue(&config.queue).await;
     let remembered = match &queue {
         Ok(queue) => queue.remembered_storages().await.unwrap_or_default(),
@@ -48,6 +55,19 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
             },
         ),
     }
+    report.add(
+        "configuration",
+        warnings
+            .iter()
+            .map(|warning| Finding::warning("configuration", warning)),
+    );
+    if args.problems {
+        let is_problem = |checked: &Checked| checked.finding.severity > Severity::Ok;
+        report.findings.retain(is_problem);
+        for (_, found) in &mut daemons {
+            found.findings.retain(is_problem);
+        }
+    }
     let worst = daemons
         .iter()
         .map(|(_, found)| found.worst())
@@ -58,12 +78,22 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
             .iter()
             .map(|(daemon, found)| json!({ "daemon": daemon, "findings": found.findings }))
             .collect();
-        out::json(&json!({ "findings": report.findings, "daemons": daemons }))?;
+        let queue_id = queue.as_ref().ok().map(Queue::id);
+        out::json(
+            &json!({ "queue_id": queue_id, "findings": report.findings, "daemons": daemons }),
+        )?;
     } else {
         show(&report)?;
         for (daemon, found) in &daemons {
-            out::line(format!("\nas daemon {daemon} found it:"))?;
+            if !args.problems {
+                out::line(format!("\nas daemon {daemon} found it:"))?;
+            } else if !found.findings.is_empty() {
+                out::line(format!("as daemon {daemon} found it:"))?;
+            }
             show(found)?;
+        }
+        if args.problems && worst == Some(Severity::Ok) {
+            out::line("no problems")?;
         }
     }
     Ok(if worst == Some(Severity::Error) {

@@ -5,22 +5,26 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use pgdumpd_client::{BackupRequest, BackupSpec};
 use serde_json::json;
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::exit::Exit;
 use super::{out, queue_pool, watch};
-use crate::config::Config;
+use crate::config::{self, Config};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the job's id. With --wait, the exit code is 4 if the backup failed, 5 if it was cancelled. Ctrl-C \
-ends the wait (130), not the job.")]
+Prints the job's id. With --wait, the exit code is 4 if the backup failed, 5 if it was cancelled, 8 if no daemon \
+serves the target. Ctrl-C ends the wait (130), not the job.")]
 pub(super) struct Args {
     /// The target's name
     target: String,
     /// Follow the job to its end; the exit code shows how it ended
     #[arg(long)]
     wait: bool,
+    /// With --wait: end the wait (8) once no daemon has served the target for so long; the job stays queued
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    wait_timeout: Duration,
     /// 1 (first) to 5 (last)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=5))]
     priority: i32,
@@ -63,8 +67,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
-    let wait = args.wait;
-    let json = args.json;
+    let (wait, wait_timeout, json) = (args.wait, args.wait_timeout, args.json);
     let request = args.request();
     let pool = queue_pool::connect(config).await?;
     let enqueued = pgdumpd_client::enqueue(&pool, &request).await?;
@@ -78,11 +81,30 @@ pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
             enqueued.id
         ))?;
     }
+    warn_if_unserved(config, &pool, enqueued.id).await;
     if wait {
-        watch::follow(config, &pool, enqueued.id, json).await
+        watch::follow(config, &pool, enqueued.id, json, Some(wait_timeout)).await
     } else {
         Ok(Exit::Done)
     }
+}
+
+/// A name that is a mistake is accepted, because another daemon's configuration may have it: but not in silence.
+async fn warn_if_unserved(config: &Config, pool: &PgPool, id: Uuid) {
+    let Ok(Some(status)) = pgdumpd_client::status(pool, id).await else {
+        return;
+    };
+    if !watch::is_unserved(&status) {
+        return;
+    }
+    let target = &status.target;
+    let similar = config::did_you_mean(target, config.targets.keys().map(String::as_str));
+    let similar = similar.filter(|similar| similar != target);
+    let question = similar.map(|similar| format!(" (did you mean \"{similar}\"?)"));
+    watch::eprintln_line(&format!(
+        "warning: no daemon serves target \"{target}\"{}: the job waits until one does",
+        question.unwrap_or_default()
+    ));
 }
 
 impl Args {

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::out::printable;
 use crate::code::Code;
 use crate::fault::Fault;
+use crate::text::printable;
 
 /// How a command ended. The numbers are documented in `pgdumpd --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(super) enum Exit {
     CheckFailed = 6,
     /// Some of it is done or checked, all of that is good, and some could not be.
     Incomplete = 7,
+    /// Nobody serves what was waited for; the job stays queued.
+    Unserved = 8,
     /// Ctrl-C ended a wait; the job continues.
     Interrupted = 130,
 }

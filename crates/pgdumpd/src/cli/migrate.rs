@@ -15,6 +15,9 @@ pub(super) struct Args {
     /// Print all of it as SQL for a DBA, without touching any database
     #[arg(long)]
     pub(super) print: bool,
+    /// With --print: only what a queue lacks that is at this version
+    #[arg(long, value_name = "VERSION", requires = "print", value_parser = clap::value_parser!(i64).range(1..=migrate::VERSION))]
+    from: Option<i64>,
     /// Revoke every right on the queue from this role
     #[arg(long, value_name = "ROLE")]
     revoke: Vec<String>,
@@ -45,7 +48,7 @@ impl Args {
 }
 
 pub(super) fn print(args: &Args) -> anyhow::Result<Exit> {
-    out::line(migrate::print(&args.grants()))?;
+    out::line(migrate::print(&args.grants(), args.from))?;
     Ok(Exit::Done)
 }
 
@@ -66,6 +69,17 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
             config.queue.url,
             migrate::VERSION
         ))?;
+    }
+    for (done, roles) in [
+        ("all rights were revoked from", &args.revoke),
+        ("may enqueue backups:", &args.grant_producer),
+        ("may see all jobs:", &args.grant_reader),
+        ("may see and cancel all jobs:", &args.grant_operator),
+        ("may run the daemon:", &args.grant_daemon),
+    ] {
+        if !roles.is_empty() {
+            out::line(format!("{done} {}", roles.join(", ")))?;
+        }
     }
     Ok(Exit::Done)
 }

@@ -8,6 +8,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pgdumpd_client::{JobState, JobStatus};
 
 use super::out;
+use crate::text::{count_of, on_one_line};
 
 /// Where and how progress is shown.
 pub(super) enum Display {
@@ -40,7 +41,7 @@ impl Display {
             Self::Json => out::json(status)?,
             Self::Bar(bar) => {
                 bar.set_prefix(format!("{:>5.1} %", status.progress));
-                bar.set_message(out::printable(&bar_message(status)).replace('\n', " "));
+                bar.set_message(on_one_line(&bar_message(status)).into_owned());
                 bar.set_position((status.progress * 10.0) as u64);
                 if status.state.has_ended() {
                     bar.finish_and_clear();
@@ -61,7 +62,7 @@ impl Display {
                             "{} {:>5.1} % {}",
                             status.id,
                             status.progress,
-                            message(status)
+                            on_one_line(&message(status))
                         ))?;
                     }
                     *reported = Some(now);
@@ -102,7 +103,10 @@ fn bar_message(status: &JobStatus) -> String {
 fn message_of(status: &JobStatus) -> String {
     if status.state == JobState::Queued {
         let why = status.waits_because.as_deref().unwrap_or("waits");
-        return format!("queued: {why}");
+        return match &status.error {
+            Some(error) => format!("queued: {why}; the last attempt failed: {error}"),
+            None => format!("queued: {why}"),
+        };
     }
     // Between the claim and the first heartbeat there is no message.
     status
@@ -139,15 +143,24 @@ pub(super) fn last_line(status: &JobStatus) -> String {
     if status.state == JobState::Failed {
         let step = status.error_step.as_deref().unwrap_or("unknown");
         let error = status.error.as_deref().unwrap_or("unknown error");
+        let error = on_one_line(error);
         text.push_str(&format!("\nerror in step {step}: {error}"));
         if let Some(hint) = &status.error_hint {
             text.push_str(&format!("\nhint: {hint}"));
         }
     }
-    if status.warnings_total > 0 {
-        text.push_str(&format!("\n{} warnings of pg_dump:", status.warnings_total));
+    if status.warnings_total > 0 && status.warnings.is_empty() {
+        text.push_str(&format!(
+            "\n{} in the manifest alone: `pgdumpd show ID --identity FILE` shows what",
+            count_of(u64::from(status.warnings_total.unsigned_abs()), "warning")
+        ));
+    } else if status.warnings_total > 0 {
+        text.push_str(&format!(
+            "\n{}:",
+            count_of(u64::from(status.warnings_total.unsigned_abs()), "warning")
+        ));
         for warning in &status.warnings {
-            text.push_str(&format!("\n  {warning}"));
+            text.push_str(&format!("\n  {}", on_one_line(warning)));
         }
     }
     text

@@ -11,6 +11,7 @@ use super::{out, watch};
 use crate::config::Config;
 use crate::readback::Stored;
 use crate::store::Manifest;
+use crate::text::{count_of, on_one_line};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -62,9 +63,12 @@ async fn show(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
 
 fn show_fields(manifest: &Manifest, storage: &str) -> anyhow::Result<()> {
     let archive = &manifest.archive;
-    let line = |name: &str, value: String| out::line(format!("{name:<12} {value}"));
+    let line = |name: &str, value: String| out::line(format!("{name:<12} {}", on_one_line(&value)));
     line("backup", manifest.backup_id.to_string())?;
     line("target", manifest.target.clone())?;
+    if let Some(label) = &manifest.label {
+        line("label", label.clone())?;
+    }
     let database = &manifest.database;
     line(
         "database",
@@ -93,7 +97,11 @@ fn show_fields(manifest: &Manifest, storage: &str) -> anyhow::Result<()> {
             .map_or("?".to_owned(), |rows| HumanCount(rows).to_string());
         line(
             "data",
-            format!("{tables} tables, {rows} rows, {}", HumanBytes(raw)),
+            format!(
+                "{}, {rows} rows, {}",
+                count_of(tables, "table"),
+                HumanBytes(raw)
+            ),
         )?;
     }
     line(

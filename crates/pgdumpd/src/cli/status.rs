@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::progress_bar::last_line;
 use super::{out, queue_pool, watch};
 use crate::config::Config;
+use crate::text::on_one_line;
 
 /// Open jobs shown at most.
 const MOST: u32 = 200;
@@ -107,6 +108,9 @@ fn message_of(job: &JobStatus) -> String {
 fn show_one(status: &JobStatus) -> anyhow::Result<()> {
     out::line(last_line(status))?;
     out::line(format!("target:   {}", status.target))?;
+    if let Some(label) = &status.label {
+        out::line(format!("label:    {}", on_one_line(label)))?;
+    }
     if let (Some(backup), Some(storage)) = (status.copy_of, &status.copy_to) {
         out::line(format!("copies:   backup {backup} to storage {storage}"))?;
     }
@@ -121,12 +125,12 @@ fn show_one(status: &JobStatus) -> anyhow::Result<()> {
     if status.state == JobState::Queued
         && let Some(error) = &status.error
     {
-        out::line(format!("last error: {error}"))?;
+        out::line(format!("last error: {}", on_one_line(error)))?;
     }
     if status.state == JobState::Running
         && let Some(message) = &status.message
     {
-        out::line(format!("now:      {message}"))?;
+        out::line(format!("now:      {}", on_one_line(message)))?;
     }
     if let Some(sha256) = &status.sha256 {
         out::line(format!("sha256:   {sha256}"))?;

@@ -1,5 +1,6 @@
 //! `pgdumpd verify ID`: reads a stored backup again, in each storage that holds it, and compares it with its manifest.
 
+use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::backup::Which;
@@ -10,6 +11,7 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::readback::{self, Stored, Verdict};
+use crate::text::count_of;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -82,21 +84,23 @@ async fn verify(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
 
 fn praise(stored: &Stored, verdict: &Verdict) -> String {
     let id = stored.manifest.backup_id;
-    let bytes = verdict.size_bytes;
+    let bytes = HumanBytes(verdict.size_bytes);
     if verdict.unopened {
         return format!(
-            "{id} is what was stored: {bytes} bytes with their SHA-256; they are encrypted, and what is inside was not \
+            "{id} is what was stored: {bytes} with their SHA-256; they are encrypted, and what is inside was not \
              checked: give --identity FILE"
         );
     }
-    match (verdict.good, stored.manifest.archive.rows) {
+    let tables = verdict.good.map(|good| count_of(good as u64, "block"));
+    let rows = stored.manifest.archive.rows;
+    match (tables, rows.map(|rows| count_of(rows, "row"))) {
         (Some(tables), Some(rows)) => format!(
-            "{id} is good: {bytes} bytes with their SHA-256, {tables} blocks of data with their checksums, and {rows} rows"
+            "{id} is good: {bytes} with their SHA-256, {tables} of data with their checksums, and {rows}"
         ),
         (Some(tables), None) => format!(
-            "{id} is good: {bytes} bytes with their SHA-256, {tables} blocks of data with their checksums"
+            "{id} is good: {bytes} with their SHA-256, {tables} of data with their checksums"
         ),
-        (None, _) => format!("{id} is good: {bytes} bytes with their SHA-256"),
+        (None, _) => format!("{id} is good: {bytes} with their SHA-256"),
     }
 }
 

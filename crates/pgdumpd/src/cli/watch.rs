@@ -1,16 +1,20 @@
 //! `pgdumpd watch ID`: follows a job to its end.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use pgdumpd_client::{JobState, JobStatus};
 use signal_hook::consts::SIGINT;
 use signal_hook_tokio::Signals;
 use sqlx::PgPool;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::exit::Exit;
 use super::progress_bar::Display;
-use super::{out, queue_pool};
+use super::queue_pool;
 use crate::config::Config;
+use crate::text::printable;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -27,15 +31,16 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let pool = queue_pool::connect(config).await?;
-    follow(config, &pool, args.id, args.json).await
+    follow(config, &pool, args.id, args.json, None).await
 }
 
-/// Shows each change of a job until it ends.
+/// Shows each change of a job until it ends, or until no daemon has served its target for so long.
 pub(super) async fn follow(
     config: &Config,
     pool: &PgPool,
     id: Uuid,
     json: bool,
+    unserved_limit: Option<Duration>,
 ) -> anyhow::Result<Exit> {
     let mut watch = pgdumpd_client::watch(pool, id);
     if config.queue.pooled || !config.queue.listen {
@@ -44,9 +49,24 @@ pub(super) async fn follow(
     let mut interrupts = Signals::new([SIGINT])?;
     let mut display = Display::new(json);
     let mut last: Option<JobStatus> = None;
+    let mut unserved_since: Option<Instant> = None;
     loop {
+        let given_up = async {
+            match (unserved_since, unserved_limit) {
+                (Some(since), Some(limit)) => tokio::time::sleep_until(since + limit).await,
+                _ => std::future::pending().await,
+            }
+        };
         let next = tokio::select! {
             next = watch.next() => next,
+            () = given_up => {
+                display.end();
+                eprintln_line(&format!(
+                    "no daemon has served the target for {}: the job stays queued, `pgdumpd cancel {id}` cancels it",
+                    humantime::format_duration(unserved_limit.unwrap_or_default())
+                ));
+                return Ok(Exit::Unserved);
+            }
             _ = interrupts.next() => {
                 display.end();
                 eprintln_line(&format!(
@@ -59,6 +79,11 @@ pub(super) async fn follow(
             break;
         };
         display.show(&status)?;
+        unserved_since = if is_unserved(&status) {
+            unserved_since.or_else(|| Some(Instant::now()))
+        } else {
+            None
+        };
         last = Some(status);
     }
     display.end();
@@ -67,6 +92,12 @@ pub(super) async fn follow(
         return Ok(Exit::NotFound);
     };
     Ok(exit_of(&status))
+}
+
+/// Whether no daemon that is alive has the job's target in its configuration, by the queue's words.
+pub(super) fn is_unserved(status: &JobStatus) -> bool {
+    let because = status.waits_because.as_deref().unwrap_or_default();
+    status.state == JobState::Queued && because.starts_with("no daemon serves target")
 }
 
 /// The exit code for a job's state.
@@ -81,5 +112,5 @@ pub(super) fn exit_of(status: &JobStatus) -> Exit {
 pub(super) fn eprintln_line(text: &str) {
     use std::io::Write;
     // Nobody reads it if standard error is closed.
-    let _ = writeln!(std::io::stderr(), "pgdumpd: {}", out::printable(text));
+    let _ = writeln!(std::io::stderr(), "pgdumpd: {}", printable(text));
 }

@@ -29,6 +29,12 @@ pub(super) fn connection(reader: &mut Reader<'_>, section: &Section) -> Option<D
             return None;
         }
     };
+    for (parameter, reason) in url.ignored() {
+        let key = section.key(name);
+        reader.warnings.push(format!(
+            "{key}: its parameter {parameter} is ignored: {reason}"
+        ));
+    }
     reader.entry(
         section.key("url"),
         format!("\"{url}\""),
@@ -165,8 +171,8 @@ fn secret(
     Some((SecretString::from(secret), name, found))
 }
 
-/// Reads a small file without its last line end. A relative name is one of systemd's credentials; outside of
-/// systemd, so that `pgdumpd check` works in a shell, a file beside the configuration file.
+/// Reads a small file without its last line end. A relative name is one of systemd's credentials, or else a file beside
+/// the configuration file.
 fn read_secret_file(reader: &mut Reader<'_>, name: &Path) -> Result<String, String> {
     let path = resolve(reader, name)?;
     let failed = |error| format!("cannot be read: {}: {error}", path.display());
@@ -194,12 +200,17 @@ fn resolve(reader: &Reader<'_>, name: &Path) -> Result<PathBuf, String> {
     if name.is_absolute() {
         return Ok(name.to_owned());
     }
-    if let Some(directory) = reader.sources.variable("CREDENTIALS_DIRECTORY") {
-        return Ok(Path::new(directory).join(name));
-    }
-    match reader.file.as_deref().and_then(Path::parent) {
-        Some(directory) => Ok(directory.join(name)),
-        None => Err(
+    let credential = reader
+        .sources
+        .variable("CREDENTIALS_DIRECTORY")
+        .map(|directory| Path::new(directory).join(name));
+    let beside = reader.file.as_deref().and_then(Path::parent);
+    match (credential, beside.map(|directory| directory.join(name))) {
+        // The packaged unit always has credentials, of the address alone.
+        (Some(credential), Some(beside)) if !credential.exists() && beside.exists() => Ok(beside),
+        (Some(credential), _) => Ok(credential),
+        (None, Some(beside)) => Ok(beside),
+        (None, None) => Err(
             "is relative, and there is neither CREDENTIALS_DIRECTORY (systemd's LoadCredential=) nor a configuration file beside it"
                 .to_owned(),
         ),

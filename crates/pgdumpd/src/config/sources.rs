@@ -182,6 +182,11 @@ fn read_file(sources: &Sources) -> Result<Option<(PathBuf, Dict)>, Problem> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(problem(format!(
+                "cannot be read: {error}: run pgdumpd as the daemon's user (sudo -u pgdumpd pgdumpd …), or name another file with --config"
+            )));
+        }
         Err(error) => return Err(problem(format!("cannot be read: {error}"))),
     };
     let dict = parse_toml(&text).map_err(problem)?;

@@ -12,7 +12,8 @@ use crate::encryption::{ManifestForm, Recipients};
 use crate::globals::Globals;
 use crate::schedule::{Schedule, Zone};
 
-const NAME_MAX: usize = 200;
+/// Bytes of a target's name: the queue takes no longer one.
+pub const NAME_MAX: usize = 200;
 
 pub(super) fn read(
     reader: &mut Reader<'_>,
@@ -29,6 +30,10 @@ pub(super) fn read(
     for (name, section) in reader.named_sections("targets", "targets.*") {
         check_name(reader, &section, &name);
         let url = secrets::connection(reader, &section);
+        let url = match secrets::password_file(reader, &section) {
+            Some(path) => url.map(|url| url.with_password_file(path)),
+            None => url,
+        };
         let unset = |key| reader.find(&section, key).is_none();
         if unset("url") && unset("url_file") {
             reader.problem(section.key("url"), None, "is missing: set it or url_file");

@@ -284,6 +284,9 @@ fn a_password_file_is_a_credential_or_lies_beside_the_configuration() {
         credentials.path().to_str().unwrap(),
     );
     assert_eq!(password(&setup.load()), "credential");
+    // A unit that has credentials, but not this one.
+    std::fs::remove_file(credentials.path().join("app.pw")).unwrap();
+    assert_eq!(password(&setup.load()), "beside");
 }
 
 #[test]

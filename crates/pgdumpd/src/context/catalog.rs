@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::known_servers::KnownServers;
 use super::known_storages::KnownStorages;
-use crate::config::{Config, Databases, StorageConfig, TargetConfig};
+use crate::config::{Config, Databases, StorageConfig, TARGET_NAME_MAX, TargetConfig};
 use crate::fault::Fault;
+use crate::finding::Finding;
 use crate::queue::ServedStorage;
 use crate::server::Target;
 use crate::store::Storage;
@@ -27,6 +28,8 @@ pub struct Catalog {
     pub storages: BTreeMap<String, StorageConfig>,
     /// Configured targets whose server could not be asked for its databases: not all may be served.
     pub unlisted: BTreeSet<String>,
+    /// Why servers' databases are not served: of a target that could not be asked, or of one database.
+    pub unserved: Vec<(String, Finding)>,
     /// Which storage each name has turned out to be.
     pub known: Arc<KnownStorages>,
     /// Which server each target has turned out to be on.
@@ -95,28 +98,18 @@ pub async fn resolve_targets(
         }
     }
     let answers: Vec<_> = stream::iter(asking).buffered(AT_ONCE).collect().await;
+    let mut unserved = Vec::new();
     for (name, target, listed) in answers {
-        let excluded = |database: &String| match &target.databases {
-            Databases::One => false,
-            Databases::All { exclude } => exclude.contains(database),
-        };
         match listed {
             Ok(databases) => {
-                for database in databases.into_iter().filter(|database| !excluded(database)) {
-                    if database.chars().any(char::is_control) {
-                        warn!(
-                            target = name,
-                            "a database's name has control characters and is left out"
-                        );
-                        continue;
+                for database in &databases {
+                    match database_name(name, target, database) {
+                        Named::Target(name, database) => {
+                            targets.insert(name, of_database(target, &database));
+                        }
+                        Named::Excluded => {}
+                        Named::Unusable(finding) => unserved.push((name.clone(), finding)),
                     }
-                    let url = target.url.with_database(&database);
-                    let one = TargetConfig {
-                        url,
-                        databases: Databases::One,
-                        ..target.clone()
-                    };
-                    targets.insert(format!("{name}/{database}"), one);
                 }
             }
             Err(fault) => {
@@ -132,6 +125,7 @@ pub async fn resolve_targets(
                         "the server's databases cannot be listed: {reason}"
                     );
                 }
+                unserved.push((name.clone(), (&fault).into()));
                 unlisted.insert(name.clone());
                 let prefix = format!("{name}/");
                 let known = before.into_iter().flat_map(|catalog| &catalog.targets);
@@ -147,15 +141,64 @@ pub async fn resolve_targets(
         targets,
         storages: config.storages.clone(),
         unlisted,
+        unserved,
         known,
         servers: before.map_or_else(Arc::default, |before| Arc::clone(&before.servers)),
+    }
+}
+
+/// What a database of a server means for a target with `databases = "*"`.
+enum Named {
+    /// A target of this name, on this database.
+    Target(String, String),
+    Excluded,
+    /// It cannot be a target.
+    Unusable(Finding),
+}
+
+fn database_name(target: &str, config: &TargetConfig, database: &[u8]) -> Named {
+    let unusable = |why: String| {
+        let shown = String::from_utf8_lossy(database);
+        let what = format!("the database {shown:?} is not served: {why}");
+        Named::Unusable(Finding::error("database_unnamed", what).hint(
+            "Rename the database, give it a target of its own if its name allows that, or leave it out with exclude_databases.",
+        ))
+    };
+    let Ok(name) = std::str::from_utf8(database) else {
+        return unusable("its name is not UTF-8".to_owned());
+    };
+    let excluded = match &config.databases {
+        Databases::One => false,
+        Databases::All { exclude } => exclude.iter().any(|excluded| excluded == name),
+    };
+    if excluded {
+        return Named::Excluded;
+    }
+    if name.chars().any(char::is_control) {
+        return unusable("its name has control characters".to_owned());
+    }
+    let whole = format!("{target}/{name}");
+    if whole.len() > TARGET_NAME_MAX {
+        return unusable(format!(
+            "the target's name would have {} bytes, and {TARGET_NAME_MAX} are allowed",
+            whole.len()
+        ));
+    }
+    Named::Target(whole, name.to_owned())
+}
+
+fn of_database(target: &TargetConfig, database: &str) -> TargetConfig {
+    TargetConfig {
+        url: target.url.with_database(database),
+        databases: Databases::One,
+        ..target.clone()
     }
 }
 
 async fn list<'a>(
     name: &'a String,
     target: &'a TargetConfig,
-) -> (&'a String, &'a TargetConfig, Result<Vec<String>, Fault>) {
+) -> (&'a String, &'a TargetConfig, Result<Vec<Vec<u8>>, Fault>) {
     let asked = async { Target::connect(name, &target.url).await?.databases().await };
     (name, target, asked.await)
 }

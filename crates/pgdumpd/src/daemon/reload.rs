@@ -4,16 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::self_check::check_and_wait;
-use crate::config::{Config, Sources};
+use crate::config::{Config, ConfigError, Databases, Sources, TargetConfig};
 use crate::context::{Catalog, KnownStorages, Services, resolve_targets};
-use crate::lifecycle::Lifecycle;
+use crate::finding::Finding;
+use crate::lifecycle::{Lifecycle, notify_systemd};
 
 /// How soon a server is asked again that could not be asked for its databases.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
+/// How soon a database that is new on a server with `databases = "*"` is served.
+const LIST_AGAIN: Duration = Duration::from_secs(60);
 
 /// Reads targets and storages again at SIGHUP. Runs the checks at the start, at each reload, when daemons begin or
 /// cease to differ and every `check_interval`. A server's list of databases is read again before each check, and soon
@@ -25,7 +29,16 @@ pub(super) async fn run(
     lifecycle: Lifecycle,
     shutdown: CancellationToken,
 ) {
-    let mut checked = Box::pin(check_and_wait(Arc::clone(&services), config.clone()));
+    let started_with = config.clone();
+    let mut refused: Option<Finding> = None;
+    let check = |config: &Config, refused: &Option<Finding>| {
+        Box::pin(check_and_wait(
+            Arc::clone(&services),
+            config.clone(),
+            refused.clone(),
+        ))
+    };
+    let mut checked = check(&config, &refused);
     loop {
         let before = services.catalog();
         let mut known = Arc::clone(&before.known);
@@ -35,6 +48,9 @@ pub(super) async fn run(
             () = lifecycle.reload.notified() => {
                 match Config::load(&Sources::of_process(reload.clone())) {
                     Ok(loaded) => {
+                        refused = None;
+                        log_warnings(&loaded.warnings);
+                        report_what_needs_a_restart(&started_with, &loaded.config);
                         let mut loaded = loaded.config;
                         loaded.share_bandwidths(&config);
                         config = loaded;
@@ -46,22 +62,31 @@ pub(super) async fn run(
                             known = known_from_now_on(&services, &before, &config) => known,
                         };
                     }
-                    Err(error) => error!("the configuration stays as it was: {error}"),
+                    Err(error) => {
+                        error!("the configuration stays as it was: {error}");
+                        notify_systemd(&[NotifyState::Status("the configuration was refused, and stays as it was")]);
+                        refused = Some(refusal(&error));
+                        checked = check(&config, &refused);
+                        continue;
+                    }
                 }
             }
             () = services.checks_asked_for() => {
-                checked.set(check_and_wait(Arc::clone(&services), config.clone()));
+                checked = check(&config, &refused);
                 continue;
             }
             () = &mut checked => {}
-            () = time_to_ask_again(&before) => {
+            () = time_to_ask_again(&before, &config) => {
                 let catalog = tokio::select! {
                     () = shutdown.cancelled() => return,
                     catalog = resolve_targets(&config, Some(&before), known) => catalog,
                 };
-                if catalog.unlisted != before.unlisted {
+                let is_same = catalog.unlisted == before.unlisted
+                    && catalog.unserved == before.unserved
+                    && catalog.targets.keys().eq(before.targets.keys());
+                if !is_same {
                     announce(&services, catalog);
-                    checked.set(check_and_wait(Arc::clone(&services), config.clone()));
+                    checked = check(&config, &refused);
                 }
                 continue;
             }
@@ -71,7 +96,7 @@ pub(super) async fn run(
             catalog = resolve_targets(&config, Some(&before), known) => catalog,
         };
         announce(&services, catalog);
-        checked.set(check_and_wait(Arc::clone(&services), config.clone()));
+        checked = check(&config, &refused);
     }
 }
 
@@ -102,9 +127,46 @@ fn announce(services: &Services, catalog: Catalog) {
     services.replace_catalog(catalog);
 }
 
-async fn time_to_ask_again(catalog: &Catalog) {
-    if catalog.unlisted.is_empty() {
-        std::future::pending::<()>().await;
+async fn time_to_ask_again(catalog: &Catalog, config: &Config) {
+    let lists = |target: &TargetConfig| target.databases != Databases::One;
+    let pause = if !catalog.unlisted.is_empty() {
+        ASK_AGAIN
+    } else if config.targets.values().any(lists) {
+        LIST_AGAIN
+    } else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep(pause).await;
+}
+
+/// Logs what a configuration has that may not be meant.
+pub(crate) fn log_warnings(warnings: &[String]) {
+    for warning in warnings {
+        warn!("in the configuration: {warning}");
     }
-    tokio::time::sleep(ASK_AGAIN).await;
+}
+
+fn refusal(error: &ConfigError) -> Finding {
+    let what = format!(
+        "the configuration was refused when it was read again, and stays as it was: {error}"
+    );
+    Finding::error("configuration_refused", what)
+        .hint("Correct it and reload again: the daemon would not start with it.")
+}
+
+fn report_what_needs_a_restart(started_with: &Config, now: &Config) {
+    let sections = [
+        ("queue", started_with.queue != now.queue),
+        ("daemon", started_with.daemon != now.daemon),
+        ("pg_dump", started_with.pg_dump != now.pg_dump),
+        ("log", started_with.log != now.log),
+    ];
+    let changed = sections.iter().filter(|(_, is_changed)| *is_changed);
+    let changed: Vec<&str> = changed.map(|(section, _)| *section).collect();
+    if !changed.is_empty() {
+        warn!(
+            "changes in the sections {} count only after a restart",
+            changed.join(", ")
+        );
+    }
 }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use sqlx::postgres::PgConnectOptions;
 
 use super::percent::decode;
 use super::{DatabaseUrl, DatabaseUrlError, Tls, TlsMode};
@@ -48,7 +47,7 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
         )));
     }
 
-    let mut parts = Parts(BTreeMap::new());
+    let mut parts = Parts::default();
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
     parts.set("user", user)?;
     parts.set("password", password)?;
@@ -60,7 +59,10 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
         let (name, value) = pair
             .split_once('=')
             .ok_or_else(|| error("a parameter after the \"?\" has no \"=\""))?;
-        parts.set(known_parameter(name)?, value)?;
+        match meaning(name)? {
+            Meaning::Parameter(name) => parts.set(name, value)?,
+            Meaning::Ignored(name) => parts.ignored.push(name),
+        }
     }
     parts.into_url()
 }
@@ -82,18 +84,71 @@ fn split_authority(authority: &str) -> Result<(&str, &str), DatabaseUrlError> {
     Ok(authority.split_once(':').unwrap_or((authority, "")))
 }
 
-/// The parameter's own name, if it is one of ours.
-fn known_parameter(name: &str) -> Result<&'static str, DatabaseUrlError> {
+/// What a parameter is to pgdumpd.
+enum Meaning {
+    Parameter(&'static str),
+    /// It is another program's, or changes nothing here.
+    Ignored(&'static str),
+}
+
+/// The parameters that hosters and other programs write into addresses, each with the reason why it is ignored.
+const IGNORED: &[(&str, &str)] = &[
+    (
+        "application_name",
+        "pgdumpd sets it, to find its own sessions again",
+    ),
+    (
+        "options",
+        "it could change what a dump contains; use ALTER ROLE … SET for the backup role",
+    ),
+    ("schema", "a job's filters say which schemas are dumped"),
+    (
+        "pgbouncer",
+        "a target needs a direct connection, and the queue has pooled = true for a pooler",
+    ),
+    ("supa", NOT_FOR_US),
+    ("connection_limit", NOT_FOR_US),
+    ("pool_timeout", NOT_FOR_US),
+    ("socket_timeout", NOT_FOR_US),
+    ("statement_cache_size", NOT_FOR_US),
+    ("uselibpqcompat", NOT_FOR_US),
+    (
+        "channel_binding",
+        "pgdumpd's own connections do not bind the channel",
+    ),
+    ("target_session_attrs", "an address names one server"),
+    ("load_balance_hosts", "an address names one server"),
+    ("fallback_application_name", "pgdumpd sets application_name"),
+    ("gssencmode", "GSSAPI is not used"),
+    ("krbsrvname", "GSSAPI is not used"),
+    ("sslcompression", NO_CHOICE),
+    ("sslnegotiation", NO_CHOICE),
+    ("sslsni", NO_CHOICE),
+    ("ssl_min_protocol_version", NO_CHOICE),
+    ("ssl_max_protocol_version", NO_CHOICE),
+    ("keepalives", NO_CHOICE),
+    ("keepalives_idle", NO_CHOICE),
+    ("keepalives_interval", NO_CHOICE),
+    ("keepalives_count", NO_CHOICE),
+    ("tcp_user_timeout", NO_CHOICE),
+];
+const NOT_FOR_US: &str = "it is for another program's connections";
+const NO_CHOICE: &str = "pgdumpd offers no choice here";
+
+/// Why a parameter is ignored.
+pub(super) fn ignored_because(name: &str) -> &'static str {
+    let found = IGNORED.iter().find(|(ignored, _)| *ignored == name);
+    found.map_or(NO_CHOICE, |(_, reason)| reason)
+}
+
+fn meaning(name: &str) -> Result<Meaning, DatabaseUrlError> {
     if let Some(known) = DatabaseUrl::PARAMETERS.iter().find(|known| **known == name) {
-        return Ok(known);
+        return Ok(Meaning::Parameter(known));
+    }
+    if let Some((ignored, _)) = IGNORED.iter().find(|(ignored, _)| *ignored == name) {
+        return Ok(Meaning::Ignored(ignored));
     }
     let reason = match name {
-        "application_name" => {
-            "the parameter application_name is not accepted: pgdumpd sets it, to find its own sessions again"
-        }
-        "options" => {
-            "the parameter options is not accepted: it could change what a dump contains; use ALTER ROLE … SET for the backup role"
-        }
         "hostaddr" => "the parameter hostaddr is not accepted: write the address as the host",
         "service" => "the parameter service is not accepted: write the address out",
         _ => "",
@@ -112,21 +167,25 @@ fn known_parameter(name: &str) -> Result<&'static str, DatabaseUrlError> {
 }
 
 /// The parts that were given, decoded, by the name of their parameter.
-struct Parts(BTreeMap<&'static str, String>);
+#[derive(Default)]
+struct Parts {
+    values: BTreeMap<&'static str, String>,
+    ignored: Vec<&'static str>,
+}
 
 impl Parts {
     fn set(&mut self, name: &'static str, value: &str) -> Result<(), DatabaseUrlError> {
         if value.is_empty() {
             return Ok(());
         }
-        match self.0.insert(name, decode(value, name)?) {
+        match self.values.insert(name, decode(value, name)?) {
             None => Ok(()),
             Some(_) => Err(error(format!("the {name} is given twice"))),
         }
     }
 
     fn take(&mut self, name: &'static str) -> Option<String> {
-        self.0.remove(name)
+        self.values.remove(name)
     }
 
     fn into_url(mut self) -> Result<DatabaseUrl, DatabaseUrlError> {
@@ -135,13 +194,15 @@ impl Parts {
             Some(host) => checked_host(host, port)?,
             None => default_host(port),
         };
-        let user = self.take("user").unwrap_or_else(os_user);
+        let user = self.take("user").map_or_else(os_user, Ok)?;
         let database = self.take("dbname").unwrap_or_else(|| user.clone());
         let password = self.take("password").map(SecretString::from);
         let connect_timeout = self
-            .number("connect_timeout", 2..=3600)?
+            .number("connect_timeout", 0..=3600)?
+            // As in libpq, 0 is no choice, and a second is too short.
+            .filter(|seconds| *seconds > 0)
             .map_or(CONNECT_TIMEOUT, |seconds| {
-                Duration::from_secs(u64::from(seconds))
+                Duration::from_secs(u64::from(seconds.max(2)))
             });
         Ok(DatabaseUrl {
             host,
@@ -152,6 +213,7 @@ impl Parts {
             password_file: None,
             tls: self.tls()?,
             connect_timeout,
+            ignored: self.ignored,
         })
     }
 
@@ -174,8 +236,13 @@ impl Parts {
     }
 
     fn tls(&mut self) -> Result<Tls, DatabaseUrlError> {
+        let authority = self.take("sslrootcert");
+        let is_system = authority.as_deref() == Some(SYSTEM);
         let mode = match self.take("sslmode").as_deref() {
+            None if is_system => TlsMode::VerifyFull,
             None => TlsMode::default(),
+            // As node-postgres calls it.
+            Some("no-verify") => TlsMode::Require,
             Some("allow") => {
                 return Err(error(
                     "sslmode=allow is not accepted, because pgdumpd's own connections could not try TLS second: write prefer or require",
@@ -189,7 +256,15 @@ impl Parts {
                     error("the sslmode is not one of disable, prefer, require, verify-ca, verify-full")
                 })?,
         };
-        let root_cert = self.file("sslrootcert")?;
+        if is_system && mode != TlsMode::VerifyFull {
+            return Err(error(
+                "sslrootcert=system needs sslmode=verify-full: anybody can have a certificate of a public authority",
+            ));
+        }
+        let root_cert = match authority {
+            Some(_) if is_system => Some(system_authorities()?),
+            authority => checked_file("sslrootcert", authority)?,
+        };
         if root_cert.is_none() && matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull) {
             return Err(error(format!(
                 "sslmode={} needs sslrootcert, the path of the authority's certificate (the system's own are often in /etc/ssl/certs/ca-certificates.crt)",
@@ -209,13 +284,34 @@ impl Parts {
     }
 
     fn file(&mut self, name: &'static str) -> Result<Option<PathBuf>, DatabaseUrlError> {
-        match self.take(name) {
-            Some(path) if !path.starts_with('/') => {
-                Err(error(format!("the {name} is not an absolute path")))
-            }
-            path => Ok(path.map(PathBuf::from)),
-        }
+        checked_file(name, self.take(name))
     }
+}
+
+/// libpq's word for the authorities that the system trusts.
+const SYSTEM: &str = "system";
+
+fn checked_file(name: &str, path: Option<String>) -> Result<Option<PathBuf>, DatabaseUrlError> {
+    match path {
+        Some(path) if !path.starts_with('/') => {
+            Err(error(format!("the {name} is not an absolute path")))
+        }
+        path => Ok(path.map(PathBuf::from)),
+    }
+}
+
+/// Where distributions keep the certificates of public authorities: Debian, Red Hat, SUSE, Alpine.
+fn system_authorities() -> Result<PathBuf, DatabaseUrlError> {
+    let places = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ];
+    let found = places.iter().map(Path::new).find(|path| path.exists());
+    found.map(Path::to_owned).ok_or_else(|| {
+        error("sslrootcert=system: this system has no certificates of public authorities; install ca-certificates")
+    })
 }
 
 fn checked_host(host: String, port: u16) -> Result<String, DatabaseUrlError> {
@@ -253,9 +349,15 @@ fn default_host(port: u16) -> String {
     }
 }
 
-/// `$PGUSER`, else the name of the process's user: sqlx's own default.
-fn os_user() -> String {
-    PgConnectOptions::new_without_pgpass()
-        .get_username()
-        .to_owned()
+/// `$PGUSER`, else the name of the process's user.
+fn os_user() -> Result<String, DatabaseUrlError> {
+    let given = std::env::var("PGUSER").ok().filter(|user| !user.is_empty());
+    given.map_or_else(
+        || {
+            whoami::username().map_err(|_| {
+                error("the address names no user, and the system knows none for this process: write postgres://USER@…")
+            })
+        },
+        Ok,
+    )
 }

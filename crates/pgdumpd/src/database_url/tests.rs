@@ -109,8 +109,114 @@ fn no_error_contains_a_piece_of_the_address() {
 #[test]
 fn an_unknown_parameter_is_named_with_those_allowed() {
     insta::assert_snapshot!(refusal("postgres://db/app?sslmod=require"), @r#"the parameter "sslmod" is unknown: allowed are host, port, user, password, dbname, connect_timeout, sslmode, sslrootcert, sslcert, sslkey"#);
-    insta::assert_snapshot!(refusal("postgres://db/app?application_name=x"), @"the parameter application_name is not accepted: pgdumpd sets it, to find its own sessions again");
-    insta::assert_snapshot!(refusal("postgres://db/app?options=-csearch_path=x"), @"the parameter options is not accepted: it could change what a dump contains; use ALTER ROLE … SET for the backup role");
+}
+
+#[test]
+fn what_hosters_and_other_programs_write_is_ignored_and_said() {
+    for (query, ignored) in [
+        (
+            "sslmode=require&channel_binding=require",
+            vec!["channel_binding"],
+        ),
+        ("schema=public", vec!["schema"]),
+        (
+            "pgbouncer=true&connection_limit=1",
+            vec!["pgbouncer", "connection_limit"],
+        ),
+        (
+            "application_name=web&options=-csearch_path=x",
+            vec!["application_name", "options"],
+        ),
+        ("sslmode=no-verify", vec![]),
+        ("connect_timeout=0", vec![]),
+    ] {
+        let url = parse(&format!("postgres://alice:{MARKER}@db.example/app?{query}"));
+        let found: Vec<&str> = url.ignored().map(|(name, _)| name).collect();
+        assert_eq!(found, ignored, "{query}");
+        assert!(url.ignored().all(|(_, reason)| !reason.is_empty()));
+    }
+    let url = parse("postgres://db/app?sslmode=no-verify");
+    assert_eq!(environment(&url, "PGSSLMODE").unwrap(), "require");
+    assert_eq!(
+        parse("postgres://db/app?connect_timeout=0").connect_timeout(),
+        Duration::from_secs(10)
+    );
+    assert_eq!(
+        parse("postgres://db/app?connect_timeout=1").connect_timeout(),
+        Duration::from_secs(2)
+    );
+}
+
+#[test]
+fn the_systems_authorities_are_found_and_always_verified() {
+    let url = parse("postgres://db.example/app?sslrootcert=system");
+    assert_eq!(environment(&url, "PGSSLMODE").unwrap(), "verify-full");
+    assert!(
+        environment(&url, "PGSSLROOTCERT")
+            .unwrap()
+            .starts_with("/etc/")
+    );
+    let weak = refusal("postgres://db.example/app?sslrootcert=system&sslmode=require");
+    assert!(weak.contains("needs sslmode=verify-full"), "{weak}");
+}
+
+#[test]
+fn an_address_without_a_user_is_the_systems_users() {
+    // nextest gives each test a process, so nobody else reads the environment.
+    let url = parse("postgres:///");
+    assert_ne!(url.user(), "anonymous");
+    assert_eq!(url.database(), url.user());
+    let system = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    if std::env::var_os("PGUSER").is_none() {
+        assert_eq!(url.user(), String::from_utf8(system.stdout).unwrap().trim());
+    }
+}
+
+#[test]
+fn a_file_that_tls_needs_and_that_cannot_serve_is_named() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let missing = parse(&format!(
+        "postgres://db/app?sslmode=verify-full&sslrootcert={}",
+        path("ca.crt")
+    ));
+    let error = missing.check_tls_files().unwrap_err();
+    assert!(
+        error.contains("sslrootcert") && error.contains("ca.crt cannot be read"),
+        "{error}"
+    );
+    for name in ["client.crt", "client.key"] {
+        std::fs::write(path(name), "x").unwrap();
+    }
+    let key = std::fs::File::open(path("client.key")).unwrap();
+    let allow = |mode| {
+        key.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .unwrap()
+    };
+    let query = format!(
+        "sslmode=require&sslcert={}&sslkey={}",
+        path("client.crt"),
+        path("client.key")
+    );
+    let client = parse(&format!("postgres://db/app?{query}"));
+    allow(0o644);
+    let error = client.check_tls_files().unwrap_err();
+    assert!(
+        error.contains("sslkey") && error.contains("may be read by others (mode 644)"),
+        "{error}"
+    );
+    allow(0o600);
+    client.check_tls_files().unwrap();
+    // Not used at all.
+    parse(&format!(
+        "postgres://db/app?sslmode=disable&sslrootcert={}",
+        path("ca.crt")
+    ))
+    .check_tls_files()
+    .unwrap();
 }
 
 #[test]
@@ -125,11 +231,11 @@ fn what_cannot_work_is_refused_with_its_reason() {
         ("postgres://db/app?sslmode=allow", "prefer or require"),
         ("postgres://db/app?sslmode=verify-full", "needs sslrootcert"),
         (
-            "postgres://db/app?sslrootcert=system",
+            "postgres://db/app?sslrootcert=ca.crt",
             "not an absolute path",
         ),
         ("postgres://db/app?sslcert=/c.pem", "must be given together"),
-        ("postgres://db/app?connect_timeout=1", "from 2 to 3600"),
+        ("postgres://db/app?connect_timeout=-1", "from 0 to 3600"),
         ("postgres://db/a?dbname=b", "the dbname is given twice"),
     ] {
         let error = refusal(text);

@@ -104,6 +104,39 @@ const CAUSES: &[Cause] = &[
         hint: "A value or name has bytes that its database's encoding does not allow, or that UTF-8 lacks: correct it, or leave \
                the table's rows out with exclude_table_data.",
     },
+    // The hint names the setting in every language.
+    Cause {
+        words: &["out of shared memory", "max_locks_per_transaction"],
+        code: Code::LockTableFull,
+        transient: false,
+        hint: "Raise max_locks_per_transaction: pg_dump locks every table at once.",
+    },
+    // What the server never translates, and what it does.
+    Cause {
+        words: &[
+            "invalid memory alloc request size",
+            "cannot enlarge string buffer",
+            "out of memory for query result",
+        ],
+        code: Code::ValueTooLarge,
+        transient: false,
+        hint: "The error names the table. A value of it has more than one gigabyte as text: leave its rows out with \
+               exclude_table_data, and save them with COPY … (FORMAT binary).",
+    },
+    Cause {
+        words: &[
+            "invalid page in block",
+            "could not read block",
+            "missing chunk number",
+            "unexpected chunk number",
+            "unexpected chunk size",
+            "data is corrupt",
+        ],
+        code: Code::DataCorrupted,
+        transient: false,
+        hint: "The error names the table. Keep the last good backup, check the server's disk and its log, and find with amcheck \
+               what else is damaged.",
+    },
     Cause {
         words: &["permission denied"],
         code: Code::PermissionDenied,
@@ -135,10 +168,37 @@ const CAUSES: &[Cause] = &[
         hint: "Somebody cancelled pg_dump's query on the server.",
     },
     Cause {
-        words: &["out of shared memory"],
-        code: Code::LockTableFull,
+        words: &[
+            "too many connections",
+            "too many clients already",
+            "remaining connection slots",
+        ],
+        code: Code::TooManyConnections,
+        transient: true,
+        hint: "The server, the database or the backup role is at its connection limit: a backup needs three connections.",
+    },
+    Cause {
+        words: &[
+            "the database system is starting up",
+            "the database system is shutting down",
+            "the database system is in recovery mode",
+            "not yet accepting connections",
+        ],
+        code: Code::TargetStarting,
+        transient: true,
+        hint: "The server is starting up, shutting down or recovering.",
+    },
+    // libpq's own words.
+    Cause {
+        words: &[
+            "private key file",
+            "certificate",
+            "SSL error",
+            "server does not support SSL",
+        ],
+        code: Code::TlsFailed,
         transient: false,
-        hint: "Raise max_locks_per_transaction: pg_dump locks every table at once.",
+        hint: "Check sslmode and the certificates in the target's url.",
     },
     Cause {
         words: &["could not connect", "connection to server"],

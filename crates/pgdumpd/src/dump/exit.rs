@@ -197,6 +197,65 @@ mod tests {
     }
 
     #[test]
+    fn what_a_program_or_a_server_says_names_the_cause() {
+        for (line, code, transient) in [
+            (
+                "error: connection to server at \"db\" failed: FATAL:  too many connections for role \"backup\"",
+                Code::TooManyConnections,
+                true,
+            ),
+            (
+                "error: connection to server at \"db\" failed: FATAL:  the database system is starting up",
+                Code::TargetStarting,
+                true,
+            ),
+            (
+                "error: connection to server at \"db\" failed: private key file \"/k\" has group or world access",
+                Code::TlsFailed,
+                false,
+            ),
+            (
+                "error: connection to server at \"db\" failed: SSL error: certificate verify failed",
+                Code::TlsFailed,
+                false,
+            ),
+            (
+                "error: connection to server at \"db\" failed: Connection refused",
+                Code::TargetUnreachable,
+                true,
+            ),
+            (
+                "error: query failed: FEHLER:  kein Shared Memory mehr; HINT: Sie müssen möglicherweise max_locks_per_transaction erhöhen.",
+                Code::LockTableFull,
+                false,
+            ),
+            (
+                "error: Error message from server: ERROR:  invalid memory alloc request size 1258291203",
+                Code::ValueTooLarge,
+                false,
+            ),
+            (
+                "error: Error message from server: ERROR:  invalid page in block 20 of relation base/5/16390",
+                Code::DataCorrupted,
+                false,
+            ),
+            (
+                "error: Error message from server: FEHLER:  missing chunk number 0 for toast value 16399 in pg_toast_16390",
+                Code::DataCorrupted,
+                false,
+            ),
+        ] {
+            let fault = end(EXIT_1, None, &[line]).unwrap_err();
+            assert_eq!(
+                (fault.code(), fault.is_transient()),
+                (code, transient),
+                "{line}"
+            );
+            assert!(fault.advice().is_some(), "{line}");
+        }
+    }
+
+    #[test]
     fn an_unknown_failure_may_be_tried_again() {
         let fault = end(EXIT_1, None, &["error: FEHLER:  etwas"]).unwrap_err();
         assert_eq!(fault.code(), Code::DumpFailed);

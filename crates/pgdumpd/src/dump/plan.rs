@@ -196,6 +196,19 @@ impl Plan {
         // The messages that we read are pg_dump's own; the server's stay in the server's language.
         environment.push(("LC_ALL", "C".to_owned()));
         environment.push(("PGAPPNAME", self.application_name.clone()));
+        // pg_dump sets these to 0 itself, by statements that a setting of the role or the database could end.
+        let mut settings = [
+            "statement_timeout",
+            "lock_timeout",
+            "idle_session_timeout",
+            "idle_in_transaction_session_timeout",
+        ]
+        .map(|name| format!("-c {name}=0"))
+        .to_vec();
+        if self.server_major >= 17 {
+            settings.push("-c transaction_timeout=0".to_owned());
+        }
+        environment.push(("PGOPTIONS", settings.join(" ")));
         environment
     }
 

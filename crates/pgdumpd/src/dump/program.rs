@@ -1,12 +1,12 @@
 //! Finding the pg_dump that fits a server.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -92,11 +92,15 @@ impl Program {
 /// for as long as the file stays the same.
 ///
 /// # Errors
-/// Permanent: `pg_dump_missing` when there is none at all, `pg_dump_too_old` when there are only older ones.
+/// `pg_dump_missing` when there is none at all, `pg_dump_too_old` when there are only older ones: permanent, unless one
+/// was found before.
 pub async fn find(directories: &[PathBuf], server_major: u32) -> Result<Program, Fault> {
     let mut newer: Option<Program> = None;
     let mut older = BTreeMap::new();
-    for path in candidates(directories) {
+    let places = directories.to_vec();
+    // Reading directories blocks.
+    let found = tokio::task::spawn_blocking(move || candidates(&places)).await;
+    for path in found.unwrap_or_default() {
         let program = match remembered(&path).await {
             Ok(program) => program,
             Err(fault) => {
@@ -105,6 +109,7 @@ pub async fn find(directories: &[PathBuf], server_major: u32) -> Result<Program,
             }
         };
         if program.major == server_major {
+            found_majors().insert(server_major);
             return Ok(program);
         }
         if program.major < server_major {
@@ -114,13 +119,14 @@ pub async fn find(directories: &[PathBuf], server_major: u32) -> Result<Program,
         }
     }
     if let Some(program) = newer {
+        found_majors().insert(server_major);
         return Ok(program);
     }
     let hint = format!(
         "Install the client programs of PostgreSQL {server_major} (postgresql-client-{server_major} on Debian \
          and Ubuntu, postgresql{server_major} on Red Hat), or name their directory in [pg_dump] directories."
     );
-    Err(match older.last_key_value() {
+    let missing = match older.last_key_value() {
         None => Fault::permanent(
             Code::PgDumpMissing,
             format!("no pg_dump was found for PostgreSQL {server_major}"),
@@ -133,7 +139,19 @@ pub async fn find(directories: &[PathBuf], server_major: u32) -> Result<Program,
             ),
         ),
     }
-    .hint(hint))
+    .hint(hint);
+    // A package that is being upgraded is away for a moment.
+    Err(if found_majors().contains(&server_major) {
+        missing.tried_again()
+    } else {
+        missing
+    })
+}
+
+/// The majors of servers for which this process has found a pg_dump.
+fn found_majors() -> MutexGuard<'static, HashSet<u32>> {
+    static FOUND: LazyLock<Mutex<HashSet<u32>>> = LazyLock::new(Mutex::default);
+    FOUND.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Every place where a pg_dump may be, best first, each file once.

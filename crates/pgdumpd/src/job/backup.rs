@@ -15,6 +15,7 @@ use super::{globals, manifest, recovery};
 use crate::code::Code;
 use crate::config::{StorageConfig, TargetConfig};
 use crate::context::agreement::agree;
+use crate::database_url::DatabaseUrl;
 use crate::dump::{self, Plan};
 use crate::fault::Fault;
 use crate::former_database;
@@ -22,6 +23,7 @@ use crate::queue::{Progress, Success};
 use crate::server::{self, Sizes, Target};
 use crate::spec;
 use crate::store::{ArchiveState, Manifest, ObjectKey, Storage};
+use crate::text::count_of;
 
 /// One attempt of one job.
 pub(super) struct BackupJob<'a> {
@@ -118,7 +120,6 @@ impl BackupJob<'_> {
             services,
             catalog,
             job,
-            cancel,
             ..
         } = self.context;
         catalog.servers.note(target);
@@ -140,7 +141,7 @@ impl BackupJob<'_> {
         self.context
             .in_time(Step::Prepare, config.stall_timeout, room)
             .await?;
-        let globals = globals::dump(&plan, config, cancel).await?;
+        let globals = globals::dump(self.context, target, &plan, config).await?;
         Ok(Prepared {
             plan,
             asked,
@@ -296,7 +297,7 @@ impl BackupJob<'_> {
         let plan = Plan::new(
             program,
             major,
-            config.url.clone(),
+            with_present_password(&config.url).await,
             server::application_name(job.lease.token),
             spec,
             config.compression,
@@ -351,7 +352,10 @@ impl BackupJob<'_> {
             .and_then(|tables| i32::try_from(tables).ok());
         let bytes = i64::try_from(manifest.object.size_bytes).ok();
         let message = match (tables, manifest.archive.state) {
-            (Some(tables), _) => format!("the backup of {tables} tables is stored and proved"),
+            (Some(tables), _) => {
+                let tables = count_of(u64::try_from(tables).unwrap_or(0), "table");
+                format!("the backup of {tables} is stored and proved")
+            }
             // Adopted, and sealed.
             (None, ArchiveState::Proved) => "the backup is stored and proved".to_owned(),
             (None, ArchiveState::Unread) => {
@@ -372,6 +376,13 @@ impl BackupJob<'_> {
             ..counted
         }
     }
+}
+
+/// The address for pg_dump, whose password may have been changed in its file since the configuration was read.
+async fn with_present_password(url: &DatabaseUrl) -> DatabaseUrl {
+    let read = url.clone();
+    let read = tokio::task::spawn_blocking(move || read.refreshed());
+    read.await.unwrap_or_else(|_| url.clone())
 }
 
 /// Measures the target's tables; `None` if that fails: they are dumped all the same.

@@ -30,8 +30,6 @@ use crate::store::{ObjectKey, Storage, Upload};
 const SESSION_GRACE: Duration = Duration::from_secs(3);
 /// How long pg_dump may take to exit after it has closed its output; less where a target's stall_timeout is less.
 const EXIT_GRACE: Duration = Duration::from_secs(60);
-/// How long the target may take to say why pg_dump failed: long enough for an address that does not answer.
-const EXPLAIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a dump is run with.
 pub(super) struct Dumping<'a> {
@@ -360,14 +358,8 @@ impl Dumping<'_> {
         fault
     }
 
-    /// Asks the target why pg_dump failed; as pg_dump reported it if the job is to stop, or there is no answer in time.
     async fn explain(&self, fault: Fault) -> Fault {
-        let cause = self.target.cause_of(&fault, self.partial);
-        let cause = tokio::select! {
-            () = self.context.cancel.token().cancelled() => None,
-            cause = tokio::time::timeout(EXPLAIN_LIMIT, cause) => cause.ok().flatten(),
-        };
-        cause.unwrap_or(fault)
+        self.context.explain(self.target, self.partial, fault).await
     }
 
     /// SIGTERM, the session seen gone, SIGKILL last.

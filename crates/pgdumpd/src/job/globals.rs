@@ -2,11 +2,14 @@
 
 use tracing::info;
 
-use super::cancel::JobCancel;
 use super::error::{AttemptError, InStep, Step};
+use super::job_context::JobContext;
+use crate::code::Code;
 use crate::config::TargetConfig;
 use crate::dump::{self, Plan};
+use crate::fault::Fault;
 use crate::globals::Globals;
+use crate::server::Target;
 
 /// What will be stored beside the archive.
 pub(super) struct Dumped {
@@ -18,19 +21,35 @@ pub(super) struct Dumped {
 
 /// Dumps them; `None` if the target's configuration asks for none.
 pub(super) async fn dump(
+    context: JobContext<'_>,
+    target: &Target,
     plan: &Plan,
     config: &TargetConfig,
-    cancel: &JobCancel,
 ) -> Result<Option<Dumped>, AttemptError> {
     let Some(globals) = config.globals else {
         return Ok(None);
     };
     let limit = config.stall_timeout;
-    let dumped = dump::dump_globals(plan, globals, limit, cancel.token()).await;
-    let text = dumped.in_step(Step::Dump)?.ok_or(AttemptError::Cancelled)?;
+    let dumped = dump::dump_globals(plan, globals, limit, context.cancel.token()).await;
+    let text = match dumped {
+        Ok(dumped) => dumped.ok_or(AttemptError::Cancelled)?,
+        // What a check finds of the database's tables is no reason here.
+        Err(fault) => return Err(context.explain(target, true, fault).await).in_step(Step::Dump),
+    };
     info!(globals.bytes = text.len(), "roles and tablespaces dumped");
     let stored = match &config.encryption {
-        Some(encryption) => encryption.encrypt_to.encrypt(&text).in_step(Step::Store)?,
+        Some(encryption) => {
+            let recipients = encryption.encrypt_to.clone();
+            // Up to 64 MiB: work for a thread of its own.
+            let encrypted = tokio::task::spawn_blocking(move || recipients.encrypt(&text)).await;
+            let encrypted = encrypted.unwrap_or_else(|error| {
+                Err(
+                    Fault::transient(Code::Internal, "the roles were not encrypted")
+                        .caused_by(error),
+                )
+            });
+            encrypted.in_step(Step::Store)?
+        }
         None => text,
     };
     Ok(Some(Dumped {

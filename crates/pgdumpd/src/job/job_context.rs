@@ -9,7 +9,11 @@ use super::progress::reporter::Reporter;
 use crate::context::{Catalog, Services};
 use crate::fault::Fault;
 use crate::queue::{ClaimedJob, QueueError};
+use crate::server::Target;
 use crate::store::in_time;
+
+/// How long the target may take to say why a program failed: long enough for an address that does not answer.
+const EXPLAIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// One attempt of one job, with what serves it.
 #[derive(Clone, Copy)]
@@ -56,6 +60,16 @@ impl JobContext<'_> {
         work: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, AttemptError> {
         self.in_step(step, in_time(limit, Box::pin(work))).await
+    }
+
+    /// Asks the target why a program failed; as the program reported it if the job is to stop, or there is no answer in
+    /// time.
+    pub(super) async fn explain(&self, target: &Target, is_partial: bool, fault: Fault) -> Fault {
+        let cause = tokio::time::timeout(EXPLAIN_LIMIT, target.cause_of(&fault, is_partial));
+        match self.or_cancelled(cause).await {
+            Ok(Ok(Some(cause))) => cause,
+            _ => fault,
+        }
     }
 
     /// Asks the queue until it answers. The heartbeat stops the job where that takes too long. `failed` is what the

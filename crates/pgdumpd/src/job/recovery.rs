@@ -176,14 +176,16 @@ pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
 
 /// Ends the sessions of an attempt whose job will not run again, and cleans up its object: what is partial is removed;
 /// a whole backup is noted in the queue, or deleted where its deletion was requested. False: this daemon does not serve
-/// its storage. Safe to repeat.
+/// its storage, or its target, whose sessions it cannot end. Safe to repeat.
 ///
 /// # Errors
 /// When target, storage or queue could not be reached, or refused.
 pub async fn clear(left: &Leftover, catalog: &Catalog, queue: &Queue) -> Result<bool, Fault> {
-    let sessions = match catalog.targets.get(&left.target) {
+    let target = catalog.targets.get(&left.target);
+    let sessions = match target {
         _ if left.is_copy => 0,
-        None => return Ok(false),
+        // Its object can be cleaned up all the same: no daemon may serve the target any more.
+        None => 0,
         Some(config) => {
             let target = Target::connect(&left.target, &config.url).await?;
             let sessions = [application_name(left.token)];
@@ -201,6 +203,9 @@ pub async fn clear(left: &Leftover, catalog: &Catalog, queue: &Queue) -> Result<
         clear_object(left, &storage, &key, queue).await?;
         // Where it has gone meanwhile, what it holds has not.
         storage.confirm().await?;
+    }
+    if target.is_none() && !left.is_copy {
+        return Ok(false);
     }
     info!(
         job.id = %left.job,

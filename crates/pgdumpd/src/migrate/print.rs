@@ -3,16 +3,29 @@
 use super::history::{CREATE, LOCK, MIGRATIONS, VERSION};
 use super::{Grants, SAFE_PATH};
 
-/// Everything that [`migrate`](super::migrate()) would do to a database without a queue, as one transaction
-/// that psql can run. On a database that has a queue it fails, and changes nothing.
-pub fn print(grants: &Grants) -> String {
+/// Everything that [`migrate`](super::migrate()) would do, as one transaction that psql can run: to a database without
+/// a queue, or to a queue that is at the version `from`. On any other database it fails, and changes nothing.
+pub fn print(grants: &Grants, from: Option<i64>) -> String {
+    let (what, begin) = match from {
+        None => (
+            "for a database without one".to_owned(),
+            format!("CREATE SCHEMA pgdumpd;\n{CREATE};\n"),
+        ),
+        Some(from) => (
+            format!("for a queue that is at version {from}"),
+            expect_version(from),
+        ),
+    };
     let mut script = format!(
-        "-- The schema of pgdumpd's queue, version {VERSION}, for a database without one.\n\
-         -- Run it as the role that shall own it: psql -v ON_ERROR_STOP=1 -f FILE DATABASE\n\
+        "-- The schema of pgdumpd's queue, version {VERSION}, {what}.\n\
+         -- Run it as the role that owns it: psql -v ON_ERROR_STOP=1 -f FILE DATABASE\n\
          -- It is one transaction: it happens as a whole or not at all.\n\
-         BEGIN;\n{SAFE_PATH};\n{LOCK};\nCREATE SCHEMA pgdumpd;\n{CREATE};\n"
+         BEGIN;\n{SAFE_PATH};\n{LOCK};\n{EXPECT_UTF8}{begin}"
     );
-    for migration in MIGRATIONS {
+    let new = MIGRATIONS
+        .iter()
+        .filter(|migration| from.is_none_or(|from| migration.version > from));
+    for migration in new {
         let sql = migration.sql.trim_end();
         script.push_str(&format!(
             "\n-- Migration {}: {}\n\n{sql}\n\n{};\n",
@@ -30,4 +43,24 @@ pub fn print(grants: &Grants) -> String {
     }
     script.push_str("\nCOMMIT;\n");
     script
+}
+
+const EXPECT_UTF8: &str = "\
+DO $$ BEGIN
+    IF current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE 'the database has the encoding %, and a queue needs UTF8', current_setting('server_encoding');
+    END IF;
+END $$;
+";
+
+fn expect_version(from: i64) -> String {
+    format!(
+        "\
+DO $$ DECLARE found int8 := (SELECT max(version) FROM pgdumpd.schema_migrations); BEGIN
+    IF found <> {from} THEN
+        RAISE 'the queue is at version %, not {from}: print the script again with --from %', found, found;
+    END IF;
+END $$;
+"
+    )
 }

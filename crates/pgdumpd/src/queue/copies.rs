@@ -40,7 +40,32 @@ pub struct OpenCopy {
     pub runs: bool,
 }
 
+const BACKUPS_BETWEEN: &str = include_str!("sql/backups_between.sql");
+const NEWEST_BACKUP: &str =
+    "SELECT t.last_success_id AS id FROM pgdumpd.target_status AS t WHERE t.target = $1";
+
 impl Queue {
+    /// The backups with ids from `first` to `last`, at most 4.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn backups_between(&self, first: Uuid, last: Uuid) -> Result<Vec<Uuid>, QueueError> {
+        let statement = sqlx::query(BACKUPS_BETWEEN).bind(first).bind(last);
+        let rows = self.inner.connections.fetch_all(statement).await?;
+        let ids = rows.iter().map(|row| row.try_get("id"));
+        Ok(ids.collect::<Result<_, _>>()?)
+    }
+
+    /// The newest backup of a target that succeeded.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn newest_backup(&self, target: &str) -> Result<Option<Uuid>, QueueError> {
+        let statement = sqlx::query(NEWEST_BACKUP).bind(target);
+        let row = self.inner.connections.fetch_optional(statement).await?;
+        Ok(row.map(|row| row.try_get("id")).transpose()?)
+    }
+
     /// The stored copies of this job's backup, the first one first; empty if the job has no backup, or none any
     /// more.
     ///

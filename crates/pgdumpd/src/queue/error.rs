@@ -73,6 +73,9 @@ pub fn advice(error: &sqlx::Error) -> Option<&'static str> {
                 "Let the owner of the queue run `pgdumpd migrate` with --grant-daemon, --grant-producer, --grant-reader or --grant-operator for this role.",
             ),
             "53300" => Some("The queue's server is at its connection limit."),
+            "08P01" | "42P05" | "26000" => Some(
+                "If queue.url leads through a transaction pooler such as PgBouncer, set queue.pooled = true, and listen_url to the server itself.",
+            ),
             "57P03" => Some("The queue's server is starting up, shutting down or recovering."),
             _ => None,
         },
@@ -85,7 +88,7 @@ impl QueueError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotMigrated { .. } => Some(
-                "Run `pgdumpd migrate` as the owner of the queue's schema, or give `pgdumpd migrate --print` to your DBA.",
+                "Run `pgdumpd migrate` as the owner of the queue's schema, or give `pgdumpd migrate --print` to your DBA (with `--from VERSION` for a queue that exists).",
             ),
             Self::WrongQueue { .. } => Some(
                 "If this database is a clone, run `pgdumpd adopt` and put the new id into the configuration; else correct queue.url or queue.queue_id.",

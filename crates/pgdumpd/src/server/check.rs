@@ -13,6 +13,7 @@ use crate::globals::Globals;
 
 use super::Target;
 use super::name::names;
+use crate::text::count_of;
 
 struct Refused {
     kind: String,
@@ -51,14 +52,15 @@ impl FromRow<'_, PgRow> for Server {
 }
 
 impl Refused {
-    /// How many, and which.
-    fn objects(&self) -> String {
+    /// How many, and which: "2 tables (public.a, public.b)".
+    fn objects(&self, thing: &str) -> String {
         let more = if self.total > self.examples.len() as i64 {
             ", ..."
         } else {
             ""
         };
-        format!("{} ({}{more})", self.total, self.examples.join(", "))
+        let total = count_of(self.total.unsigned_abs(), thing);
+        format!("{total} ({}{more})", self.examples.join(", "))
     }
 }
 
@@ -111,21 +113,36 @@ impl Target {
         findings
     }
 
-    /// Explains a dump's failure that pg_dump's words left open, as a server in another language does: by what the
-    /// server now says over a connection of our own. `None` for any other fault than `dump_failed`, and where that says
-    /// nothing. Of a dump with filters (`is_partial`) only a lost server is reported, because what a check finds may be
-    /// outside them.
+    /// Explains a failure that a program's words left open, as those of a server in another language do: by what the
+    /// server now says over a connection of our own, as long as this one holds its own. `None` where that says nothing.
+    ///
+    /// What a check finds need not be what failed: of a dump with filters (`is_partial`) it counts only if the failure
+    /// names it.
     pub async fn cause_of(&self, fault: &Fault, is_partial: bool) -> Option<Fault> {
-        if fault.code() != Code::DumpFailed {
+        let is_open = fault.code() == Code::DumpFailed;
+        if !is_open && fault.code() != Code::TargetUnreachable {
             return None;
         }
-        match Self::connect(&self.name, &self.url).await {
-            Err(cause) => return Some(cause.caused_by(fault.report())),
-            Ok(_) if is_partial => return None,
-            Ok(_) => {}
+        if let Err(cause) = Self::connect(&self.name, &self.url).await {
+            return Some(cause.caused_by(fault.report()));
         }
-        let mut found = self.check_objects().await.unwrap_or_default();
-        found.extend(self.check_server().await.unwrap_or_default());
+        if !is_open {
+            return None;
+        }
+        let objects = self.refused_objects().await.unwrap_or_default();
+        let text = fault.report();
+        let named = |refused: &&Refused| refused.examples.iter().any(|name| text.contains(name));
+        let refused = objects
+            .iter()
+            .find(named)
+            .or_else(|| objects.first().filter(|_| !is_partial));
+        let mut found: Vec<Finding> = refused
+            .map(|refused| self.refusal(refused))
+            .into_iter()
+            .collect();
+        if !is_partial {
+            found.extend(self.check_server().await.unwrap_or_default());
+        }
         let cause = found
             .into_iter()
             .find(|finding| finding.severity == Severity::Error);
@@ -134,7 +151,7 @@ impl Target {
             let code = finding.code.parse().unwrap_or(Code::DumpFailed);
             Fault::permanent(code, finding.what)
                 .hint(finding.hint.unwrap_or_default())
-                .caused_by(fault.report())
+                .caused_by(text)
         })
     }
 
@@ -155,17 +172,18 @@ impl Target {
     }
 
     async fn check_objects(&self) -> Result<Vec<Finding>, Fault> {
-        let refused: Vec<Refused> = self
-            .connections
-            .all(
-                "the privileges of its role",
-                include_str!("sql/check_objects.sql"),
-            )
-            .await?;
+        let refused = self.refused_objects().await?;
         Ok(refused
             .iter()
             .map(|refused| self.refusal(refused))
             .collect())
+    }
+
+    async fn refused_objects(&self) -> Result<Vec<Refused>, Fault> {
+        let sql = include_str!("sql/check_objects.sql");
+        self.connections
+            .all("the privileges of its role", sql)
+            .await
     }
 
     /// Rows that a dump cannot hold, whoever dumps.
@@ -180,23 +198,27 @@ impl Target {
 
     fn refusal(&self, refused: &Refused) -> Finding {
         let role = self.url.user();
-        let objects = refused.objects();
+        let objects = refused.objects(match refused.kind.as_str() {
+            "row_security" => "table",
+            "schema" => "relation",
+            kind => kind,
+        });
         let grant =
             format!("GRANT pg_read_all_data TO {role}; covers every table, sequence and schema.");
         match refused.kind.as_str() {
             "row_security" => error(
                 Code::RowSecurity,
-                format!("row security hides rows from {role} in {objects} tables"),
+                format!("row security hides rows from {role} in {objects}"),
                 format!("ALTER ROLE {role} BYPASSRLS; or dump as the tables' owner."),
             ),
             "schema" => error(
                 Code::PermissionDenied,
-                format!("{role} may not use the schemas of {objects} tables and sequences"),
+                format!("{role} may not use the schemas of {objects}"),
                 grant,
             ),
-            kind => error(
+            _ => error(
                 Code::PermissionDenied,
-                format!("{role} may not read {objects} {kind}s"),
+                format!("{role} may not read {objects}"),
                 grant,
             ),
         }
@@ -264,7 +286,7 @@ impl Target {
         Ok((first == second)
             .then(|| {
                 error(
-                    "pooler_in_front",
+                    Code::PoolerInFront,
                     format!(
                         "{} leads through a pooler that shares server connections",
                         self.url
@@ -278,7 +300,7 @@ impl Target {
 }
 
 fn rows_left_out(tables: &Refused) -> Finding {
-    let objects = tables.objects();
+    let objects = tables.objects("table");
     let (what, hint) = match tables.kind.as_str() {
         "foreign" => (
             format!("the rows of foreign tables are not in a backup: {objects}"),

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::QueryAs;
 use sqlx::{ConnectOptions, FromRow, PgConnection, Postgres};
 
+use crate::code::Code;
 use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
 
@@ -19,6 +20,10 @@ const APPLICATION_NAME: &str = "pgdumpd-watcher";
 /// How long a statement may take: above the server's own limit for it, for a server that no longer answers.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(65);
 
+/// What a setting of the role or the database must not change before the first statement. Older servers know them too,
+/// and are refused later with a better reason.
+const SETTINGS: [(&str, &str); 2] = [("statement_timeout", "60s"), ("lock_timeout", "2s")];
+
 /// Makes connections to one database.
 ///
 /// A connection is taken out while it is used and put back when that succeeded, so that a use that fails or is
@@ -27,8 +32,8 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(65);
 pub(super) struct Connections {
     target: String,
     address: String,
-    options: PgConnectOptions,
     connect_timeout: Duration,
+    url: DatabaseUrl,
     as_login_role: bool,
     idle: Mutex<Option<PgConnection>>,
 }
@@ -38,8 +43,8 @@ impl Connections {
         Self {
             target: target.to_owned(),
             address: url.to_string(),
-            options: url.connect_options(APPLICATION_NAME),
             connect_timeout: url.connect_timeout(),
+            url: url.clone(),
             as_login_role: false,
             idle: Mutex::default(),
         }
@@ -55,8 +60,9 @@ impl Connections {
 
     /// A connection of its own, ready for use.
     pub(super) async fn open(&self) -> Result<PgConnection, Fault> {
+        let options = self.options().await?;
         let open = async {
-            let mut connection = self.options.connect().await?;
+            let mut connection = options.connect().await?;
             sqlx::raw_sql(include_str!("sql/prepare_session.sql"))
                 .execute(&mut connection)
                 .await?;
@@ -69,12 +75,34 @@ impl Connections {
         };
         match tokio::time::timeout(self.connect_timeout, open).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(fault::connecting(&self.target, &self.address, error)),
+            Ok(Err(error)) => Err(fault::connecting(
+                &self.target,
+                &self.address,
+                self.url.is_socket(),
+                error,
+            )),
             Err(_) => Err(fault::no_answer(
                 &self.target,
                 &self.address,
                 self.connect_timeout,
             )),
+        }
+    }
+
+    /// How to connect now: files are read again each time, so that a password that was changed with its file counts.
+    async fn options(&self) -> Result<PgConnectOptions, Fault> {
+        let url = self.url.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            url.check_tls_files()?;
+            Ok::<_, String>(url.connect_options(APPLICATION_NAME))
+        });
+        match read.await {
+            Ok(Ok(options)) => Ok(options.options(SETTINGS)),
+            Ok(Err(what)) => Err(fault::tls_file(&self.target, what)),
+            Err(error) => {
+                let what = "a connection could not be prepared";
+                Err(Fault::transient(Code::Internal, what).caused_by(error))
+            }
         }
     }
 

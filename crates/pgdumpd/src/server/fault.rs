@@ -1,5 +1,6 @@
 //! What an error of the target's server means: decided by SQLSTATE, never by text.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use sqlx::Error;
@@ -8,12 +9,22 @@ use crate::code::Code;
 use crate::fault::Fault;
 
 /// An error while connecting. `address` is without a password.
-pub(super) fn connecting(target: &str, address: &str, error: Error) -> Fault {
+pub(super) fn connecting(target: &str, address: &str, is_socket: bool, error: Error) -> Fault {
     let message = format!("target {target}: cannot connect to {address}");
     let fault = match &error {
-        Error::Database(refusal) => refused(&refusal.code().unwrap_or_default(), message),
-        Error::Tls(_) => Fault::permanent(Code::TlsFailed, message)
-            .hint("Check sslmode and the certificates in the target's url."),
+        Error::Database(refusal) => {
+            refused(&refusal.code().unwrap_or_default(), is_socket, message)
+        }
+        Error::Tls(_) => tls_failed(message),
+        // What rustls says of a certificate or an alert.
+        Error::Io(error) if error.kind() == ErrorKind::InvalidData => tls_failed(message),
+        // sqlx prepares a password for SCRAM, which forbids some characters, and its error shows the first of them.
+        Error::Configuration(cause) if cause.to_string().contains("saslprep") => {
+            return Fault::permanent(Code::TargetMisconfigured, message).hint(
+                "The password, or the role's name, has a character that this build cannot send (SASLprep forbids it): \
+                 give the backup role another password.",
+            );
+        }
         Error::Configuration(_) => {
             Fault::permanent(Code::TargetMisconfigured, message).hint("Check the target's url.")
         }
@@ -33,6 +44,8 @@ pub(super) fn asking(target: &str, what: &str, error: Error) -> Fault {
                 "42501" => Fault::permanent(Code::PermissionDenied, message),
                 "55P03" => Fault::transient(Code::LockNotAvailable, message),
                 "57014" => Fault::transient(Code::TargetSlow, message),
+                // A prepared statement that another client made, or that the server of this statement does not have.
+                "42P05" | "26000" | "08P01" => pooler(message),
                 _ if lost(&code) => unreachable_server(message),
                 _ => Fault::permanent(Code::TargetQueryFailed, message),
             }
@@ -51,8 +64,29 @@ pub(super) fn no_answer(target: &str, address: &str, limit: Duration) -> Fault {
     ))
 }
 
-fn refused(code: &str, message: String) -> Fault {
+/// A certificate, key or authority that the address names and that cannot be used.
+pub(super) fn tls_file(target: &str, what: String) -> Fault {
+    tls_failed(format!("target {target}: {what}"))
+}
+
+fn tls_failed(message: String) -> Fault {
+    Fault::permanent(Code::TlsFailed, message)
+        .hint("Check sslmode and the certificates in the target's url, and the server's name in its certificate.")
+}
+
+fn pooler(message: String) -> Fault {
+    Fault::permanent(Code::PoolerInFront, message).hint(
+        "The address leads to a connection pooler. Give the target a direct connection: pg_dump needs one session for \
+         its whole snapshot.",
+    )
+}
+
+fn refused(code: &str, is_socket: bool, message: String) -> Fault {
     match code {
+        "28000" if is_socket => Fault::permanent(Code::AuthenticationFailed, message).hint(
+            "Over a local socket the server may ask for the system user's name instead of a password (peer, in \
+             pg_hba.conf): write 127.0.0.1 as the host, or back up as a role that is named like the daemon's user.",
+        ),
         "28P01" | "28000" => Fault::permanent(Code::AuthenticationFailed, message)
             .hint("Check the target's user and password, and the server's pg_hba.conf."),
         "3D000" => Fault::permanent(Code::DatabaseMissing, message)
@@ -68,7 +102,13 @@ fn refused(code: &str, message: String) -> Fault {
         ),
         "57P03" => Fault::transient(Code::TargetStarting, message)
             .hint("The server is starting up, shutting down or recovering."),
-        _ => unreachable_server(message),
+        // PgBouncer, of a parameter that it does not know.
+        "08P01" => pooler(message),
+        _ if lost(code) => unreachable_server(message),
+        _ => Fault::permanent(Code::TargetRefused, message).hint(
+            "The server let nobody in: the error says why. It may be a login trigger, or a setting of the role or the \
+             database.",
+        ),
     }
 }
 

@@ -238,6 +238,10 @@ impl Sampler<'_> {
         let (blocks, looked) = self
             .look(&subject, "pg_catalog.octet_length(t.data)")
             .await?;
+        if looked.share <= 0.0 {
+            // They have no byte yet.
+            return Ok(None);
+        }
         let bytes = sqlx::query_as(include_str!("sql/sample_large_object_pages.sql"))
             .bind(blocks)
             .bind(PAGES_OF_A_BLOCK);

@@ -311,7 +311,7 @@ async fn rows_of_unlogged_tables_on_a_standby_are_a_warning_in_row_manifest_and_
     );
     let said = world.say(&["check"]).out;
     assert!(
-        said.contains("where unlogged tables have no rows: 2 ("),
+        said.contains("where unlogged tables have no rows: 2 tables ("),
         "{said}"
     );
 }
@@ -325,8 +325,8 @@ async fn check_names_the_rows_that_no_dump_holds() {
         .await
         .unwrap();
     for words in [
-        "the rows of foreign tables are not in a backup: 2 (public.far, public.parts_far)",
-        "the rows of tables that belong to an extension are not in a backup: 1 (public.of_extension)",
+        "the rows of foreign tables are not in a backup: 2 tables (public.far, public.parts_far)",
+        "the rows of tables that belong to an extension are not in a backup: 1 table (public.of_extension)",
     ] {
         assert!(said.contains(words), "{said}");
     }

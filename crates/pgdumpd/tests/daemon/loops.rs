@@ -1,5 +1,8 @@
 //! What the daemon's loops do beside its jobs: waiting for the queue, and for servers that are down.
 
+use std::os::unix::net::UnixDatagram;
+use std::time::Instant;
+
 use pgdumpd_client::BackupRequest;
 use pgdumpd_testkit::{Cluster, cluster, eventually};
 
@@ -11,14 +14,33 @@ async fn a_daemon_that_migrates_at_its_start_waits_for_its_queue() {
     let mut world = World::on(&queues, cluster().await).await;
     world.set("queue", "migrate_at_start", "true");
     queues.stop().await;
-    let daemon = world.daemon_unready();
-    eventually("the daemon says that it waits", SOON, async || {
-        daemon
-            .log()
-            .contains("the queue cannot be reached; trying again")
-            .then_some(())
-    })
-    .await;
+    let path = world.dir.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(SOON)).unwrap();
+    let begun = Instant::now();
+    let daemon = world.daemon_unready_with(&[
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "900000"),
+    ]);
+    // A host's boot must not wait for the queue's; and the watchdog is fed from then on.
+    let mut told = String::new();
+    while !(told.contains("READY=1") && told.matches("WATCHDOG=1").count() > 4) {
+        let mut buffer = [0; 4096];
+        let length = systemd.recv(&mut buffer).unwrap();
+        told.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    assert!(
+        told.contains("STATUS=waiting for the queue's database"),
+        "{told}"
+    );
+    let log = daemon.log();
+    assert!(
+        log.contains("the queue cannot be reached; trying again"),
+        "{log}"
+    );
+    assert!(log.contains("Check that the queue's server runs"), "{log}");
+    assert!(!log.contains("pool timed out"), "{log}");
+    assert!(begun.elapsed() < SOON);
     queues.start().await;
     eventually("the daemon has started", SOON, async || {
         daemon.log().contains(" started ").then_some(())

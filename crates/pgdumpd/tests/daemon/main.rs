@@ -23,6 +23,7 @@ mod encodings;
 mod encryption;
 mod fetched_tables;
 mod filters;
+mod first_day;
 mod fsck;
 mod globals;
 mod harness;

@@ -26,6 +26,26 @@ fn assert_is(fault: &Fault, code: &str, transient: bool) {
 }
 
 #[tokio::test]
+async fn an_extensions_configuration_tables_are_checked_and_its_others_are_not() {
+    let db = cluster().await.database().await;
+    db.execute(
+        "CREATE TABLE settings (id int); CREATE TABLE inner_works (id int);
+         ALTER EXTENSION plpgsql ADD TABLE settings; ALTER EXTENSION plpgsql ADD TABLE inner_works;
+         UPDATE pg_extension SET extconfig = ARRAY['settings'::regclass::oid], extcondition = ARRAY[''] WHERE extname = 'plpgsql'",
+    )
+    .await;
+    let role = cluster().await.role("").await;
+    let target = Target::connect("app", &url(&db.url_as(&role.name)))
+        .await
+        .unwrap();
+    let program = find(&[cluster().await.bin_dir()], target.server_major()).await;
+    let found = target.check(&program).await;
+    let refused = |name: &str| found.iter().any(|finding| finding.what.contains(name));
+    assert!(refused("settings"), "{found:#?}");
+    assert!(!refused("inner_works"), "{found:#?}");
+}
+
+#[tokio::test]
 async fn a_target_tells_its_version_its_number_and_its_neighbours() {
     let cluster = cluster().await;
     let db = cluster.database().await;
@@ -38,8 +58,8 @@ async fn a_target_tells_its_version_its_number_and_its_neighbours() {
     );
     assert!(target.system_identifier().is_some());
     let databases = target.databases().await.unwrap();
-    assert!(databases.iter().any(|name| name == db.name()));
-    assert!(!databases.iter().any(|name| name.starts_with("template")));
+    assert!(databases.iter().any(|name| name == db.name().as_bytes()));
+    assert!(!databases.iter().any(|name| name.starts_with(b"template")));
 }
 
 #[tokio::test]
@@ -220,9 +240,9 @@ async fn a_role_without_privileges_fails_as_the_check_foretold() {
     assert_eq!(
         texts,
         [
-            format!("{name} may not use the schemas of 1 (hidden.t) tables and sequences"),
-            format!("{name} may not read 1 (public.counter) sequences"),
-            format!("{name} may not read 1 (public.secret) tables"),
+            format!("{name} may not use the schemas of 1 relation (hidden.t)"),
+            format!("{name} may not read 1 sequence (public.counter)"),
+            format!("{name} may not read 1 table (public.secret)"),
         ]
     );
     assert!(

@@ -763,7 +763,7 @@ async fn a_daemon_that_was_granted_its_rights_before_copies_has_them_after_the_m
         daemons: vec![daemon.name.clone()],
         ..Grants::default()
     };
-    let script = print(&grants);
+    let script = print(&grants, None);
     let (before, _) = script.split_once("\n-- Migration 6").unwrap();
     let (_, rights) = script.rsplit_once("\n-- Rights\n").unwrap();
     let admin = db.pool().await;

@@ -30,7 +30,7 @@ pub(crate) async fn fixture() -> Fixture {
 }
 
 pub(crate) async fn fixture_on(cluster: &Cluster) -> Fixture {
-    let schema = migrate::print(&Grants::default());
+    let schema = migrate::print(&Grants::default(), None);
     let db = cluster.prepared_database("queue", &schema, async |template| {
         hostile_public(template).await;
         let pool = template.qualified_pool().await;

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use pgdumpd::config::QueueConfig;
 use pgdumpd::migrate::{Grants, MIGRATIONS, MigrateError, VERSION, migrate, print};
 use pgdumpd::queue::{Queue, QueueError};
 use pgdumpd_testkit::{Database, cluster};
@@ -71,7 +72,7 @@ async fn what_print_shows_makes_the_same_queue_by_psql() {
     let grants = grants().await;
     migrate(&ours.pool().await, &grants).await.unwrap();
     let script = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(script.path(), print(&grants)).unwrap();
+    std::fs::write(script.path(), print(&grants, None)).unwrap();
     let psql = || {
         Command::new(cluster.bin("psql"))
             .args([
@@ -131,7 +132,7 @@ async fn a_migration_waits_for_whoever_holds_the_lock() {
     let mut other = db.connect().await;
     let mut transaction = other.begin().await.unwrap();
     // The lock of another migrator, held for longer than one try.
-    let lock = print(&Grants::default());
+    let lock = print(&Grants::default(), None);
     let lock = lock
         .lines()
         .find(|line| line.contains("pg_advisory_xact_lock"))
@@ -189,6 +190,35 @@ async fn whoever_holds_the_lock_of_migrations_all_the_time_is_named() {
 }
 
 #[tokio::test]
+async fn a_queue_is_updated_by_psql_from_the_version_that_it_has_and_no_other() {
+    let cluster = cluster().await;
+    let (ours, theirs) = (cluster.database().await, cluster.database().await);
+    migrate(&ours.pool().await, &Grants::default())
+        .await
+        .unwrap();
+    let run = async |script: String| {
+        let result = sqlx::raw_sql(sqlx::AssertSqlSafe(script))
+            .execute(&mut theirs.connect().await)
+            .await;
+        result.map(drop).map_err(|error| error.to_string())
+    };
+    // As an older build made it: each migration up to the ninth.
+    let whole = print(&Grants::default(), None);
+    let end = whole.find("-- Migration 10:").unwrap();
+    run(format!("{}\nCOMMIT;", &whole[..end])).await.unwrap();
+    let wrong = run(print(&Grants::default(), Some(8))).await.unwrap_err();
+    assert!(
+        wrong.contains("the queue is at version 9, not 8"),
+        "{wrong}"
+    );
+    run(print(&Grants::default(), Some(9))).await.unwrap();
+    assert_eq!(schema(&theirs).await, schema(&ours).await);
+    assert_eq!(history(&theirs).await, history(&ours).await);
+    let again = run(print(&Grants::default(), Some(9))).await.unwrap_err();
+    assert!(again.contains("is at version"), "{again}");
+}
+
+#[tokio::test]
 async fn a_changed_or_newer_history_is_refused_and_named() {
     let db = cluster().await.database().await;
     let pool = db.pool().await;
@@ -208,8 +238,13 @@ async fn a_changed_or_newer_history_is_refused_and_named() {
         error.to_string(),
         format!("the queue's schema has version 99, this pgdumpd knows versions up to {VERSION}")
     );
-    // Expand, then contract: a daemon of this version goes on with that schema.
+    // Expand, then contract: a daemon of this version goes on with that schema, whatever it would migrate itself.
     Queue::connect(&config(&db.url())).await.unwrap();
+    let migrating = QueueConfig {
+        migrate_at_start: true,
+        ..config(&db.url())
+    };
+    Queue::connect(&migrating).await.unwrap();
 }
 
 #[tokio::test]

@@ -168,6 +168,21 @@ async fn a_schedule_that_was_replaced_is_new_when_it_comes_back() {
 }
 
 #[tokio::test]
+async fn a_schedule_whose_backup_still_runs_is_not_forgotten() {
+    let f = fixture().await;
+    let due = missed(&f).await.due_at + TimeDelta::days(1);
+    let Settled::Enqueued(first) = settle(&f, due).await else {
+        panic!("it was due");
+    };
+    unseen_for(&f, NIGHTLY, "11 minutes").await;
+    keep(&f.queue, Some(HOURLY)).await.unwrap();
+    assert_eq!(schedules(&f).await, [HOURLY, NIGHTLY]);
+    keep(&f.queue, Some(NIGHTLY)).await.unwrap();
+    let next = settle(&f, due + TimeDelta::days(1)).await;
+    assert_eq!(next, Settled::Skipped { unfinished: first });
+}
+
+#[tokio::test]
 async fn two_daemons_with_different_schedules_do_not_forget_each_others() {
     let f = fixture().await;
     let kept = missed(&f).await;
@@ -235,7 +250,7 @@ async fn a_daemon_that_was_granted_its_rights_before_schedules_has_them_after_th
         readers: vec![reader.name.clone()],
         ..Grants::default()
     };
-    let script = print(&grants);
+    let script = print(&grants, None);
     let (before, _) = script.split_once("\n-- Migration 5").unwrap();
     let (_, rights) = script.rsplit_once("\n-- Rights\n").unwrap();
     sqlx::raw_sql(AssertSqlSafe(format!("{before}\n-- {rights}")))

@@ -217,7 +217,8 @@ impl Reporter {
             info!(
                 event = %BACKUP_PROGRESS,
                 job.id = %self.job,
-                progress.percent = format_args!("{:.1}", state.percent),
+                // A number in JSON, with one decimal.
+                progress.percent = (f64::from(state.percent) * 10.0).round() / 10.0,
                 progress.phase = state.phase.as_str(),
                 "{}",
                 message(state)

@@ -3,7 +3,7 @@
 WITH ended AS (
     UPDATE pgdumpd.backup_jobs AS j
     SET state = 'cancelled', finished_at = clock_timestamp(), lease_expires_at = NULL,
-        message = coalesce($3, j.message), current_table = NULL, estimated_end = NULL
+        message = coalesce($3, 'cancelled'), current_table = NULL, estimated_end = NULL
     WHERE j.id = $1 AND j.lease_token = $2 AND j.finished_at IS NULL
     RETURNING j.lease_token, j.finished_at
 ), attempt AS (

@@ -25,6 +25,7 @@ WITH verdict AS MATERIALIZED (
         worker_id = CASE WHEN v.state <> 'queued' THEN j.worker_id END,
         started_at = CASE WHEN v.state <> 'queued' THEN j.started_at END,
         estimated_end = NULL, current_table = NULL,
+        message = CASE v.state WHEN 'failed' THEN left($6, 1000) WHEN 'cancelled' THEN 'cancelled' END,
         error_step = CASE WHEN v.state <> 'cancelled' THEN $4 END,
         error_code = CASE WHEN v.state <> 'cancelled' THEN $5 END,
         error = CASE WHEN v.state <> 'cancelled' THEN $6 END,

@@ -20,7 +20,7 @@ WITH verdict AS MATERIALIZED (
         attempt = CASE WHEN v.cancel THEN j.attempt ELSE j.attempt - 1 END,
         phase = CASE WHEN v.cancel THEN j.phase END,
         progress = CASE WHEN v.cancel THEN j.progress ELSE 0 END,
-        message = CASE WHEN v.cancel THEN j.message END,
+        message = CASE WHEN v.cancel THEN 'cancelled' END,
         current_table = NULL, estimated_end = NULL
     FROM verdict AS v
     WHERE j.id = v.id

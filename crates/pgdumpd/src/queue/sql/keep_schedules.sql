@@ -9,6 +9,8 @@ WITH served AS MATERIALIZED (
     USING served AS s
     WHERE k.target = s.target AND k.schedule IS DISTINCT FROM s.schedule
       AND k.seen_at < clock_timestamp() - CASE WHEN s.schedule IS NULL THEN interval '7 days' ELSE interval '10 minutes' END
+      -- Else what it asked for would be asked for once more beside it.
+      AND NOT EXISTS (SELECT FROM pgdumpd.backup_jobs AS j WHERE j.id = k.job_id AND j.finished_at IS NULL)
 )
 INSERT INTO pgdumpd.schedules AS k (target, schedule, due_at, seen_at)
 -- One seen for the first time is due from now on.

@@ -19,14 +19,15 @@ WHERE a.cleared_at IS NULL
   -- An adopted clone's rows name the keys of the original.
   AND (a.object_key IS NULL OR a.object_key LIKE $6::uuid::text || '/%')
   AND EXISTS (SELECT FROM pgdumpd.queue AS q WHERE q.id = $6)
-  -- A copy has nothing on its target.
-  AND CASE j.kind
-      -- By the id, where it is known: a storage may have another name by now.
-      WHEN 'copy' THEN a.storage IS NULL OR EXISTS (
-          SELECT FROM unnest($4::text[], $5::uuid[]) AS s (name, id)
-          WHERE coalesce(s.id = a.storage_id, s.name = a.storage))
-      ELSE j.target = ANY ($1::text[])
-  END
+  -- A copy has nothing on its target; a backup's target may be gone from every configuration.
+  AND (
+    (j.kind <> 'copy' AND j.target = ANY ($1::text[]))
+    OR (a.storage IS NULL AND j.kind = 'copy')
+    -- By the id, where it is known: a storage may have another name by now.
+    OR EXISTS (
+        SELECT FROM unnest($4::text[], $5::uuid[]) AS s (name, id)
+        WHERE coalesce(s.id = a.storage_id, s.name = a.storage))
+  )
   AND a.lease_token <> ALL ($3::uuid[])
 ORDER BY a.started_at
 LIMIT $2

@@ -24,6 +24,10 @@ WITH expired AS MATERIALIZED (
         worker_id = CASE WHEN e.state <> 'queued' THEN j.worker_id END,
         started_at = CASE WHEN e.state <> 'queued' THEN j.started_at END,
         current_table = NULL, estimated_end = NULL,
+        message = CASE e.state
+                      WHEN 'failed' THEN format('the daemon that ran attempt %s of %s fell silent', j.attempt, j.max_attempts)
+                      WHEN 'cancelled' THEN 'cancelled'
+                  END,
         error_step = CASE WHEN e.state <> 'cancelled' THEN 'lease' END,
         error_code = CASE WHEN e.state <> 'cancelled' THEN 'daemon_died' END,
         error = CASE WHEN e.state <> 'cancelled'

@@ -23,7 +23,7 @@ pub(crate) struct World {
 
 /// A queue of its own, beside a hostile `public`.
 async fn migrated(cluster: &Cluster) -> Database {
-    let schema = pgdumpd::migrate::print(&Grants::default());
+    let schema = pgdumpd::migrate::print(&Grants::default(), None);
     let queue = cluster.prepared_database("queue", &schema, async |template| {
         hostile_public(template).await;
         let pool = template.qualified_pool().await;
