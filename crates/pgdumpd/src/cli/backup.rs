@@ -1,6 +1,7 @@
 //! A stored backup as a command line names it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -11,9 +12,12 @@ use super::{queue_pool, watch};
 use crate::code::Code;
 use crate::config::Config;
 use crate::fault::{Fault, chain};
-use crate::queue::{CopyRow, Queue};
+use crate::queue::{CopyRow, Queue, QueueError};
 use crate::readback::{Stored, compare_with_row};
 use crate::store::{ObjectKey, Storage};
+
+/// How often the queue is asked whether a backup without its manifest was deleted, and between which pauses.
+const DELETED: (u32, Duration) = (10, Duration::from_millis(200));
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
@@ -192,27 +196,39 @@ impl Copies {
         None
     }
 
-    /// What is noted, and has no manifest where it should be: deleted a moment ago, or damaged.
+    /// What is noted, and has no manifest where it should be: deleted a moment ago, or damaged. Who deletes takes the
+    /// manifest first, and says so in the row last.
     async fn missing(&mut self, row: &CopyRow) {
-        let noted = match &self.queue {
-            Some(queue) => queue.copies_of(self.id).await,
-            None => Ok(Vec::new()),
-        };
-        let place = (row.storage_id, &row.object_key);
-        match noted {
-            Ok(rows)
-                if rows
-                    .iter()
-                    .all(|row| (row.storage_id, &row.object_key) != place) =>
-            {
-                let name = &row.storage;
-                watch::eprintln_line(&format!(
-                    "storage \"{name}\": the backup is not there any more"
-                ));
-            }
-            Ok(_) => self.pass_over(&row.storage, missing_manifest(row).into()),
+        match self.is_deleted(row).await {
+            Ok(true) => watch::eprintln_line(&format!(
+                "storage \"{}\": the backup is not there any more",
+                row.storage
+            )),
+            Ok(false) => self.pass_over(&row.storage, missing_manifest(row).into()),
             Err(error) => self.pass_over(&row.storage, error.into()),
         }
+    }
+
+    async fn is_deleted(&self, row: &CopyRow) -> Result<bool, QueueError> {
+        let Some(queue) = &self.queue else {
+            return Ok(false);
+        };
+        // Who may not see this has to wait for the row.
+        if queue.is_deletion_requested(self.id).await.unwrap_or(false) {
+            return Ok(true);
+        }
+        let (times, pause) = DELETED;
+        for _ in 0..times {
+            let noted = queue.copies_of(self.id).await?;
+            let is_this = |noted: &CopyRow| {
+                noted.storage_id == row.storage_id && noted.object_key == row.object_key
+            };
+            if !noted.iter().any(is_this) {
+                return Ok(true);
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Ok(false)
     }
 
     /// Continues with the next one, because of this error; of several the first one counts.

@@ -225,7 +225,7 @@ mod tests {
                 true,
             ),
             (
-                "error: query failed: FEHLER:  kein Shared Memory mehr; HINT: Sie müssen möglicherweise max_locks_per_transaction erhöhen.",
+                "error: query failed: FEHLER:  kein Shared Memory mehr; TIPP:  max_locks_per_transaction",
                 Code::LockTableFull,
                 false,
             ),

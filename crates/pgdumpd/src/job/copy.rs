@@ -127,12 +127,12 @@ impl CopyJob<'_> {
     }
 
     /// Finishes what a daemon began to delete in the storage that the copy goes to: the row there names one object, and
-    /// will name the copy.
+    /// will name the copy. What is stored there by now is another attempt's, which was faster than this one.
     async fn finish_deletion(&self, storage: &Storage) -> Result<(), AttemptError> {
         let queue = &self.context.services.queue;
         let finished = async {
             let places = queue.places_of_backup(self.order.of).await?;
-            let here = |place: &&Place| place.noted && place.storage_id == storage.id();
+            let here = |place: &&Place| place.is_being_deleted && place.storage_id == storage.id();
             for place in places.iter().filter(here) {
                 let key = ObjectKey::parse(&place.object_key).map_err(|error| {
                     Fault::permanent(Code::KeyUnreadable, "a backup's object key is unreadable")

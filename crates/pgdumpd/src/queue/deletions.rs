@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{Queue, QueueError};
 
 const REQUEST: &str = include_str!("sql/request_deletion.sql");
+const IS_REQUESTED: &str = "SELECT d.job_id FROM pgdumpd.backup_deletions AS d WHERE d.job_id = $1";
 const PLACES: &str = include_str!("sql/places_of_backup.sql");
 const TO_FINISH: &str = include_str!("sql/deletions_to_finish.sql");
 
@@ -31,6 +32,8 @@ pub struct Place {
     /// Whether it is noted as stored there, or as being deleted. Else an attempt began to store it, and it is not known
     /// what is left.
     pub noted: bool,
+    /// Whether somebody has begun to delete it.
+    pub is_being_deleted: bool,
 }
 
 /// A backup that a storage holds although it is to go.
@@ -86,9 +89,20 @@ impl Queue {
                     storage_id: row.try_get("storage_id")?,
                     object_key: row.try_get("object_key")?,
                     noted: row.try_get("noted")?,
+                    is_being_deleted: row.try_get("is_being_deleted")?,
                 })
             })
             .collect()
+    }
+
+    /// Whether somebody has requested the deletion of this job's backup.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_deletion_requested(&self, job: Uuid) -> Result<bool, QueueError> {
+        let statement = sqlx::query(IS_REQUESTED).bind(job);
+        let row = self.inner.connections.fetch_optional(statement).await?;
+        Ok(row.is_some())
     }
 
     /// Backups that these storages hold although their deletion was requested, or begun by a daemon, but for those of

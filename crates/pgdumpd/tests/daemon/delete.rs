@@ -330,3 +330,32 @@ async fn a_request_that_a_daemon_finishes_takes_every_backup_of_the_job() {
     world.held_by(id, "0 of 2").await;
     assert_eq!(World::files_in(&offsite), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_backup_that_is_being_deleted_is_not_called_damaged() {
+    let world = World::new().await;
+    let _daemon = world.daemon().await;
+    let id = world.back_up().await;
+    // As it is between the manifest's end and the row's.
+    let archive = world.backups().remove(0);
+    std::fs::remove_file(format!("{}.manifest.json", archive.display())).unwrap();
+    let id = id.to_string();
+    let verify = || world.say(&["verify", &id]);
+    assert!(
+        verify()
+            .code(6)
+            .err
+            .contains("is missing, but the queue says that the backup is stored")
+    );
+    sqlx::query("INSERT INTO pgdumpd.backup_deletions (job_id) VALUES ($1::uuid)")
+        .bind(&id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    assert!(
+        verify()
+            .code(3)
+            .err
+            .contains("the backup is not there any more")
+    );
+}

@@ -800,3 +800,16 @@ async fn a_daemon_that_was_granted_its_rights_before_copies_has_them_after_the_m
             .is_some()
     );
 }
+
+#[tokio::test]
+async fn what_is_being_deleted_is_told_from_what_is_stored() {
+    let f = fixture().await;
+    let backup = f.backed_up("app", &[]).await;
+    let places = async || f.queue.places_of_backup(backup).await.unwrap();
+    let found = places().await;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].noted && !found[0].is_being_deleted, "{found:?}");
+    f.db.execute("UPDATE pgdumpd.backup_copies SET state = 'deleting'")
+        .await;
+    assert!(places().await[0].is_being_deleted);
+}
