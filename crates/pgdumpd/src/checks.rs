@@ -219,7 +219,7 @@ async fn check_queue(queue: &Queue) -> Vec<Finding> {
             let jobs = count_of(jobs.unsigned_abs(), "job");
             Finding::warning(
                 "unserved",
-                format!("no daemon serves target \"{target}\", for which {jobs} are queued"),
+                format!("no daemon serves target \"{target}\", queued: {jobs}"),
             )
             .hint("Add the target to a daemon's configuration, or cancel the jobs if the name is a mistake: `pgdumpd list` shows them.")
         })),

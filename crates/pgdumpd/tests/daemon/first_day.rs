@@ -24,7 +24,7 @@ async fn a_target_that_nobody_serves_is_warned_of_and_the_wait_ends() {
     );
     assert!(said.err.contains("the job stays queued"), "{}", said.err);
     let checked = world.say(&["check", "--problems"]);
-    let unserved = "no daemon serves target \"shpo\", for which 1 job are queued";
+    let unserved = "no daemon serves target \"shpo\", queued: 1 job";
     assert!(checked.out.contains(unserved), "{}", checked.out);
     assert!(!checked.out.contains("\nok "), "{}", checked.out);
     // One that is served waits for nothing.
