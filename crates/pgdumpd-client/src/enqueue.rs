@@ -38,6 +38,7 @@ pub async fn enqueue(
         .bind(&request.idempotency_key)
         .bind(request.max_attempts)
         .bind(request.timeout.map(|timeout| timeout.as_secs_f64()))
+        .bind(&request.metadata)
         .fetch_one(executor)
         .await
         .map_err(|error| refine(error, request))?;

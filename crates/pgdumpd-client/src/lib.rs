@@ -8,6 +8,7 @@ mod request;
 mod spec;
 pub mod sql;
 mod status;
+mod targets;
 mod wait;
 mod watch;
 
@@ -17,6 +18,7 @@ pub use error::{ClientError, InvalidRequest};
 pub use list::{ListFilter, list};
 pub use request::BackupRequest;
 pub use spec::{BackupSpec, SPEC_VERSION};
-pub use status::{JobKind, JobState, JobStatus, UnknownKind, UnknownState, status};
+pub use status::{JobKind, JobState, JobStatus, StoredIn, UnknownKind, UnknownState, status};
+pub use targets::{ServedTarget, targets};
 pub use wait::{enqueue_and_wait, enqueue_and_wait_on};
 pub use watch::{Watch, watch};

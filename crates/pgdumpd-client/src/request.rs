@@ -11,7 +11,7 @@ use crate::spec::BackupSpec;
 
 const NAME_BYTES: RangeInclusive<usize> = 1..=200;
 const PATTERN_BYTES: RangeInclusive<usize> = 1..=1000;
-const SPEC_BYTES: usize = 16_384;
+const JSON_BYTES: usize = 16_384;
 const TIMEOUT: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -38,6 +38,7 @@ pub struct BackupRequest {
     pub(crate) idempotency_key: Option<String>,
     pub(crate) max_attempts: i32,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) metadata: serde_json::Value,
 }
 
 impl BackupRequest {
@@ -52,6 +53,7 @@ impl BackupRequest {
             idempotency_key: None,
             max_attempts: 3,
             timeout: None,
+            metadata: serde_json::json!({}),
         }
     }
 
@@ -111,6 +113,13 @@ impl BackupRequest {
         self
     }
 
+    /// What the caller wants to find again with the job, such as its own user's id: an object of at most 16 kB. Kept
+    /// in the queue alone: nothing reads it, and no manifest has it.
+    pub fn metadata(mut self, metadata: serde_json::Value) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
     /// Checks every value, as enqueueing does before it asks the database.
     ///
     /// # Errors
@@ -125,6 +134,13 @@ impl BackupRequest {
         }
         if self.target.chars().any(char::is_control) {
             return Err(InvalidRequest::new("target", "has a control character"));
+        }
+        // Most likely with a password, which is not to be kept in the queue.
+        if self.target.contains("://") {
+            return Err(InvalidRequest::new(
+                "target",
+                "is an address: write the name that the daemon's configuration gives to the target",
+            ));
         }
         if !(1..=5).contains(&self.priority) {
             return Err(InvalidRequest::new(
@@ -149,7 +165,15 @@ impl BackupRequest {
         if let Some(key) = &self.idempotency_key {
             check_text("idempotency_key", key, NAME_BYTES)?;
         }
+        self.validate_metadata()?;
         self.validate_spec()
+    }
+
+    fn validate_metadata(&self) -> Result<(), InvalidRequest> {
+        if !self.metadata.is_object() {
+            return Err(InvalidRequest::new("metadata", "is not an object"));
+        }
+        check_bytes("metadata", &self.metadata)
     }
 
     fn validate_spec(&self) -> Result<(), InvalidRequest> {
@@ -161,21 +185,25 @@ impl BackupRequest {
         if let Some(label) = &self.spec.label {
             check_text("label", label, 0..=200)?;
         }
-        // An estimate of the database's own measure, which has the last word.
-        let bytes = self.spec_json().to_string().len();
-        if bytes > SPEC_BYTES {
-            return Err(InvalidRequest::new(
-                "spec",
-                format!("has {bytes} bytes, not at most {SPEC_BYTES}"),
-            ));
-        }
-        Ok(())
+        check_bytes("spec", &self.spec_json())
     }
 
     /// The spec as the database keeps it.
     pub(crate) fn spec_json(&self) -> serde_json::Value {
         serde_json::to_value(&self.spec).expect("a spec is lists of strings and a string")
     }
+}
+
+/// An estimate of the database's own measure, which has the last word.
+fn check_bytes(field: &'static str, json: &serde_json::Value) -> Result<(), InvalidRequest> {
+    let bytes = json.to_string().len();
+    if bytes > JSON_BYTES {
+        return Err(InvalidRequest::new(
+            field,
+            format!("has {bytes} bytes, not at most {JSON_BYTES}"),
+        ));
+    }
+    Ok(())
 }
 
 fn check_text(

@@ -4,7 +4,7 @@
 //! says what the parameters are and what comes back. They rest only on the functions and views that
 //! pgdumpd documents for applications, and are as stable as those.
 
-/// Enqueues a backup: eight parameters, one row `(job_id uuid, is_new boolean)`.
+/// Enqueues a backup: nine parameters, one row `(job_id uuid, is_new boolean)`.
 pub const ENQUEUE: &str = include_str!("sql/enqueue.sql");
 
 /// Reads one job: parameter `id`, one row of `pgdumpd.backup_status` or none.
@@ -12,6 +12,9 @@ pub const STATUS: &str = include_str!("sql/status.sql");
 
 /// Reads jobs, newest first: parameters target, state, label (each may be null) and the most rows.
 pub const LIST: &str = include_str!("sql/list.sql");
+
+/// Lists the targets that can be asked for: no parameter, rows `(target text, daemons bigint)`.
+pub const TARGETS: &str = include_str!("sql/targets.sql");
 
 /// Cancels a job: parameter `id`, one row with one word.
 pub const CANCEL: &str = include_str!("sql/cancel.sql");

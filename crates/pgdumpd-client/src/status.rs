@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgExecutor, Row};
@@ -231,8 +231,38 @@ pub struct JobStatus {
     pub finished_at: Option<DateTime<Utc>>,
     /// The daemon's process that has, or had, it.
     pub worker_id: Option<Uuid>,
+    /// The host of that process, for as long as the queue knows it.
+    pub worker_host: Option<String>,
     /// After it, another daemon may take a running job.
     pub lease_expires_at: Option<DateTime<Utc>>,
+    /// Which part of the database was asked for, as the database keeps it.
+    pub spec: serde_json::Value,
+    /// The caller's own object.
+    pub metadata: serde_json::Value,
+    /// Rows that the target's server estimates, never fewer than have passed.
+    pub rows_expected: Option<i64>,
+    /// The role that asked to cancel.
+    pub cancel_requested_by: Option<String>,
+    /// Where the backup is (of a copy: the backup that it is of).
+    pub stored_in: Vec<StoredIn>,
+    /// Whether the job is queued and no daemon that is alive can do it.
+    pub unserved: bool,
+}
+
+/// A storage that holds a backup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StoredIn {
+    /// The storage's name when it was stored.
+    pub storage: String,
+    /// The object's key.
+    pub object_key: String,
+    /// The object's size.
+    pub size_bytes: i64,
+    /// When it was stored.
+    pub stored_at: DateTime<Utc>,
+    /// When it was last found to be whole.
+    pub last_proved_at: Option<DateTime<Utc>>,
 }
 
 impl JobStatus {
@@ -253,6 +283,7 @@ impl FromRow<'_, PgRow> for JobStatus {
         let state: &str = row.try_get("state")?;
         let kind: &str = row.try_get("kind")?;
         let Json(warnings) = row.try_get("warnings")?;
+        let Json(stored_in) = row.try_get("stored_in")?;
         Ok(Self {
             id: row.try_get("id")?,
             kind: kind.parse().map_err(|error| sqlx::Error::ColumnDecode {
@@ -306,7 +337,14 @@ impl FromRow<'_, PgRow> for JobStatus {
             started_at: row.try_get("started_at")?,
             finished_at: row.try_get("finished_at")?,
             worker_id: row.try_get("worker_id")?,
+            worker_host: row.try_get("worker_host")?,
             lease_expires_at: row.try_get("lease_expires_at")?,
+            spec: row.try_get("spec")?,
+            metadata: row.try_get("metadata")?,
+            rows_expected: row.try_get("rows_expected")?,
+            cancel_requested_by: row.try_get("cancel_requested_by")?,
+            stored_in,
+            unserved: row.try_get("unserved")?,
         })
     }
 }

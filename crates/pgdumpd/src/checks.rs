@@ -161,7 +161,7 @@ async fn check_target(
         Ok(target) => target,
         Err(fault) => return vec![(&fault).into()],
     };
-    catalog.servers.note(&target);
+    catalog.servers.remember(&target);
     let mut findings = vec![Finding::ok(format!(
         "{} answers, PostgreSQL {}",
         config.url,

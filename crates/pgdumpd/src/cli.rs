@@ -3,6 +3,7 @@
 mod adopt;
 mod backup;
 mod backup_id;
+mod byte_bar;
 mod cancel;
 mod check;
 mod config;
@@ -26,6 +27,7 @@ mod values;
 mod verify;
 mod watch;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -34,7 +36,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Loaded, Sources};
+use crate::redact::without_secrets;
 use crate::store::probes_ended;
+use crate::text::printable;
 use crate::{daemon, telemetry};
 use exit::Exit;
 
@@ -111,7 +115,10 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     let runtime = match runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return exit::complain(&error.into()),
@@ -126,6 +133,18 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => exit::complain(&error),
     }
+}
+
+/// Help and version, or what is wrong with the arguments, which may hold a secret in the wrong place.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if without_secrets(&text) == text {
+        // With its colours, where a terminal shows them.
+        error.exit();
+    }
+    // Nobody reads it if standard error is closed.
+    let _ = write!(std::io::stderr(), "{}", printable(&without_secrets(&text)));
+    ExitCode::from(2)
 }
 
 impl Cli {

@@ -14,7 +14,6 @@ mod pattern;
 mod plan;
 mod process;
 mod program;
-mod redact;
 mod stderr;
 
 pub use encoding::Encoding;
@@ -25,5 +24,4 @@ pub use pattern::{Pattern, PatternError};
 pub use plan::Plan;
 pub use process::{PgDump, STOP_GRACE};
 pub use program::{Program, find};
-pub use redact::Redactor;
 pub use stderr::Warnings;

@@ -1,6 +1,6 @@
 //! The check of everything: rows against objects against manifests against unfinished uploads.
 //!
-//! A storage is listed first and the queue asked after that: an attempt notes its key before it stores anything, so
+//! A storage is listed first and the queue asked after that: an attempt records its key before it stores anything, so
 //! whatever was listed is known by then. What was stored or deleted between the two looks like a fault, so every
 //! finding is checked twice. `judge` holds the rules, `repair` checks each object once more before it touches it,
 //! `rebuild` recreates the rows of a lost queue.

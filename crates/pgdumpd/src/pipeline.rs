@@ -40,6 +40,7 @@ use self::reader::Reader;
 use crate::code::Code;
 use crate::encryption::Recipients;
 use crate::fault::Fault;
+use crate::off_runtime::off_runtime;
 
 /// Buffers that wait to be inspected: so that the source is read on while the thread wakes up.
 const BUFFERS_BEFORE: usize = 4;
@@ -133,7 +134,7 @@ pub async fn run(
     let runtime = tokio::runtime::Handle::current();
     let counting = Arc::clone(&meter);
     let Options { mode, encrypt_to } = how.into();
-    let thread = tokio::task::spawn_blocking(move || {
+    let thread = off_runtime("reads the archive", move || {
         let output = Output::new(encrypt_to.as_ref(), &to_drain)?;
         match mode {
             Mode::Read => Reader::reading(counting).run(reading, output),
@@ -148,10 +149,8 @@ pub async fn run(
         flowed = flow => Some(flowed),
     };
     // Both channels' ends are gone with `flow`, so the thread ends.
-    let read = thread.await.unwrap_or_else(|error| {
-        let fault = Fault::transient(Code::Internal, "the thread that reads the archive ended");
-        Err(StreamEnd::internal(fault.caused_by(error)))
-    });
+    let read = thread.await;
+    let read = read.unwrap_or_else(|fault| Err(StreamEnd::internal(fault)));
     match (flowed, read) {
         (None, _) => Ok(Outcome::Cancelled),
         (Some(Err(error)), _) | (Some(Ok(())), Err(StreamEnd::Failed(error))) => Err(error),

@@ -8,7 +8,8 @@ mod globals;
 mod inspection;
 mod name;
 mod new_file;
-mod noting;
+mod output;
+mod record;
 mod row;
 mod tables;
 mod verify;
@@ -17,13 +18,15 @@ mod whole;
 pub use self::globals::{fetch_globals, read_globals};
 pub use self::inspection::{Damage, Inspection, Verdict};
 pub(crate) use self::name::name_of;
-pub use self::noting::note_backup;
+pub use self::output::Destination;
+pub use self::record::record_backup;
 pub use self::row::compare_with_row;
 pub use self::tables::{Fetched, fetch_tables};
 pub use self::verify::verify;
 pub use self::whole::{FetchedWhole, fetch_as_it_lies, fetch_whole};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use pgdump_archive::{Compression, Index};
@@ -46,6 +49,7 @@ pub struct Stored {
     /// Why the index that the manifest has is of no use.
     pub index_damage: Option<Fault>,
     identities: Option<Arc<Identities>>,
+    bytes_read: AtomicU64,
 }
 
 impl Stored {
@@ -62,6 +66,7 @@ impl Stored {
                 index: None,
                 index_damage: None,
                 identities: None,
+                bytes_read: AtomicU64::new(0),
             };
             stored.know(index);
             stored
@@ -87,6 +92,11 @@ impl Stored {
         }
         self.identities = Some(identities);
         Ok(())
+    }
+
+    /// How much of a whole archive has been read, for a bar.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
     }
 
     /// Whether it is encrypted and no identity was given.

@@ -9,19 +9,19 @@ mod contents;
 mod databases;
 mod fault;
 pub mod guard;
-mod look;
 mod matching;
 mod name;
 mod relations;
 mod sample;
+mod session_state;
 mod sessions;
 mod size;
 
 pub use contents::{Contents, NamedRelation, Relation};
-pub use look::{Blocker, LockWait, SessionLook};
 pub use matching::Matches;
 pub use relations::{NamedTable, TableFile};
 pub use sample::{Sample, Sampler};
+pub use session_state::{Blocker, LockWait, SessionState};
 pub use size::{Sizes, TableSize};
 
 use uuid::Uuid;

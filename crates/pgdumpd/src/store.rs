@@ -5,7 +5,6 @@
 //! a local directory is held open by its descriptor, for the reasons in `local/directory.rs` and `local/upload.rs`.
 
 mod backend;
-mod blocking;
 mod faults;
 mod found;
 mod globals;
@@ -49,13 +48,13 @@ pub use self::stall::{BytesMoved, in_time};
 pub use self::upload::Upload;
 
 use self::backend::Backend;
-use self::blocking::blocking;
 use self::local::LocalBackend;
 use self::local::directory::Root;
 use self::remote::Remote;
 use crate::code::Code;
 use crate::config::{PlaceConfig, RemoteConfig, StorageConfig};
 use crate::fault::Fault;
+use crate::off_runtime::off_runtime;
 
 /// A configured destination, opened. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -144,7 +143,7 @@ impl Storage {
         open: impl FnOnce(&Path) -> Result<(Root, Uuid), Fault> + Send + 'static,
     ) -> Result<Self, Fault> {
         let path = path.to_owned();
-        let (root, id) = blocking(move || open(&path)).await?;
+        let (root, id) = off_runtime("opens the storage", move || open(&path)).await??;
         Ok(Self {
             name: name.into(),
             id,
@@ -246,5 +245,8 @@ impl Storage {
 /// The clients of an object store, which may read certificates from files.
 async fn connected(name: &str, config: &RemoteConfig) -> Result<Remote, Fault> {
     let (name, config) = (name.to_owned(), config.clone());
-    blocking(move || Remote::new(&name, &config)).await
+    let made = off_runtime("reads the certificates", move || {
+        Remote::new(&name, &config)
+    });
+    made.await?
 }

@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "daemon checks context fsck readback store pipeline queue migrate config telemetry encryption finding fault code text",
+        "daemon checks context fsck readback store pipeline queue migrate config telemetry encryption finding off_runtime redact fault code text",
     ),
     (
         "daemon",
@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     (
         "job",
         "context readback former_database store server database_url dump pipeline queue config spec lifecycle telemetry compressor compression \
-         globals hex fault code text",
+         globals hex off_runtime fault code text",
     ),
     (
         "checks",
@@ -31,21 +31,24 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     ("former_database", "server queue finding"),
     ("fsck", "readback store queue finding fault code"),
-    ("readback", "store queue encryption hex fault code"),
+    (
+        "readback",
+        "store queue encryption hex off_runtime fault code",
+    ),
     ("retention", "store"),
     (
         "store",
-        "config encryption bandwidth compressor hex finding fault code",
+        "config encryption bandwidth compressor hex finding off_runtime fault code",
     ),
     (
         "server",
-        "dump database_url globals finding fault code text",
+        "dump database_url globals finding off_runtime redact fault code text",
     ),
     (
         "dump",
-        "database_url compressor compression globals fault code",
+        "database_url compressor compression globals redact fault code",
     ),
-    ("pipeline", "encryption hex fault code"),
+    ("pipeline", "encryption hex off_runtime fault code"),
     (
         "queue",
         "migrate config database_url spec finding fault code",
@@ -53,7 +56,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("telemetry", "config text"),
     (
         "config",
-        "database_url encryption compressor compression schedule globals bandwidth",
+        "redact database_url encryption compressor compression schedule globals bandwidth",
     ),
     ("migrate", ""),
     ("database_url", ""),
@@ -68,6 +71,8 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("globals", ""),
     ("hex", ""),
     ("text", ""),
+    ("redact", ""),
+    ("off_runtime", "fault code"),
     ("fault", "code"),
     ("code", ""),
 ];

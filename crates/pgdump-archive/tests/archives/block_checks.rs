@@ -90,7 +90,7 @@ fn a_block_that_is_cut_or_too_long_is_damaged() {
 }
 
 #[test]
-fn damage_tells_data_from_stored_form() {
+fn damage_of_data_differs_from_that_of_stored_form() {
     let archive = golden("pg16-pipe-zstd");
     let (compression, index) = indexed(&archive);
     let entry = index

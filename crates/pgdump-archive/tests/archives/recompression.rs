@@ -203,7 +203,7 @@ fn offsets_that_are_filled_in_are_those_of_the_blocks() {
 }
 
 #[test]
-fn a_head_that_is_written_in_another_length_is_told_from_another_head() {
+fn a_head_that_is_written_in_another_length_is_distinguished_from_another_head() {
     let (archive, _, mut index) = recompress(&large("pg15-file-none"), "none");
     let mut head = archive[..usize::try_from(index.head_bytes).unwrap()].to_vec();
     // A dependency of one digit, and the NULL after it: now with a leading zero.

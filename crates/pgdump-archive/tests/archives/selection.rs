@@ -209,7 +209,7 @@ fn a_name_that_is_no_table_gets_an_error_that_helps() {
 }
 
 #[test]
-fn a_table_whose_definition_is_not_there_is_told_apart() {
+fn a_table_whose_definition_is_not_there_is_distinguished() {
     for (name, archive) in goldens()
         .into_iter()
         .filter(|(name, _)| name.ends_with("inserts"))

@@ -46,7 +46,14 @@ SELECT
     copy_of,
     copy_to,
     worker_id,
-    lease_expires_at
+    worker_host,
+    lease_expires_at,
+    spec,
+    metadata,
+    rows_expected,
+    cancel_requested_by,
+    stored_in,
+    unserved
 FROM pgdumpd.backup_status
 WHERE ($1::text IS NULL OR target = $1::text)
   AND ($2::text IS NULL OR state = $2::text)

@@ -46,6 +46,13 @@ SELECT
     copy_of,
     copy_to,
     worker_id,
-    lease_expires_at
+    worker_host,
+    lease_expires_at,
+    spec,
+    metadata,
+    rows_expected,
+    cancel_requested_by,
+    stored_in,
+    unserved
 FROM pgdumpd.backup_status
 WHERE id = $1::uuid

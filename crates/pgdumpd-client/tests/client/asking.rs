@@ -1,7 +1,7 @@
 //! Status, list and cancel.
 
 use pgdumpd_client::{
-    BackupRequest, Cancelled, JobKind, JobState, ListFilter, cancel, enqueue, list, status,
+    BackupRequest, Cancelled, JobKind, JobState, ListFilter, cancel, enqueue, list, status, targets,
 };
 use uuid::Uuid;
 
@@ -214,4 +214,22 @@ async fn a_cancel_that_is_rolled_back_changes_nothing() {
     transaction.rollback().await.unwrap();
     let status = status(&queue.pool, job.id).await.unwrap().unwrap();
     assert_eq!(status.state, JobState::Queued);
+}
+
+#[tokio::test]
+async fn what_the_caller_keeps_with_a_job_comes_back_with_it() {
+    let queue = Queue::new().await;
+    let kept = serde_json::json!({ "user": 7, "note": "Zo\u{eb}" });
+    let request = BackupRequest::new("shop").metadata(kept.clone());
+    let job = enqueue(&queue.pool, &request).await.unwrap();
+    let status = status(&queue.pool, job.id).await.unwrap().unwrap();
+    assert_eq!(status.metadata, kept);
+    assert!(status.unserved, "no daemon is there: {status:?}");
+    assert_eq!(targets(&queue.pool).await.unwrap(), []);
+    let refused = BackupRequest::new("shop").metadata(serde_json::json!([]));
+    assert_eq!(refused.validate().unwrap_err().field(), "metadata");
+    let address = BackupRequest::new("postgres://joe:secret@db/app");
+    let refused = address.validate().unwrap_err();
+    assert_eq!(refused.field(), "target");
+    assert!(!refused.to_string().contains("secret"), "{refused}");
 }

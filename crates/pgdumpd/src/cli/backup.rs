@@ -50,6 +50,7 @@ impl Which {
             match act(&mut stored).await {
                 Ok(Looked::Done(exit)) => return Ok(exit),
                 Ok(Looked::Damaged) => copies.is_damaged = true,
+                Ok(Looked::Failed(error)) => return Err(error),
                 Err(error) if is_gone(&stored).await => report_gone(&stored, &error),
                 Err(error) if is_damage(&error) => copies.pass_over(stored.storage.name(), error),
                 Err(error) => return Err(error),
@@ -58,7 +59,7 @@ impl Which {
         copies.end(None)
     }
 
-    /// Does something with the backup in each of the storages that hold it, and notes where it was found whole.
+    /// Does something with the backup in each of the storages that hold it, and records where it was found whole.
     pub(super) async fn with_every_copy(
         &self,
         config: &Config,
@@ -72,7 +73,7 @@ impl Which {
             match act(&mut stored).await {
                 Ok(Exit::CheckFailed) => copies.is_damaged = true,
                 Ok(exit) => {
-                    copies.note_proved(&stored).await;
+                    copies.record_proved(&stored).await;
                     worst = Some(match worst {
                         Some(Exit::Incomplete) => Exit::Incomplete,
                         _ => exit,
@@ -119,6 +120,8 @@ pub(super) enum Looked {
     Done(Exit),
     /// It is damaged in this storage, which was reported.
     Damaged,
+    /// It failed, and another copy is of no use any more.
+    Failed(anyhow::Error),
 }
 
 fn report_gone(stored: &Stored, error: &anyhow::Error) {
@@ -196,7 +199,7 @@ impl Copies {
         None
     }
 
-    /// What is noted, and has no manifest where it should be: deleted a moment ago, or damaged. Who deletes takes the
+    /// What is recorded, and has no manifest where it should be: deleted a moment ago, or damaged. Who deletes takes the
     /// manifest first, and says so in the row last.
     async fn missing(&mut self, row: &CopyRow) {
         match self.is_deleted(row).await {
@@ -219,11 +222,11 @@ impl Copies {
         }
         let (times, pause) = DELETED;
         for _ in 0..times {
-            let noted = queue.copies_of(self.id).await?;
-            let is_this = |noted: &CopyRow| {
-                noted.storage_id == row.storage_id && noted.object_key == row.object_key
+            let recorded = queue.copies_of(self.id).await?;
+            let is_this = |recorded: &CopyRow| {
+                recorded.storage_id == row.storage_id && recorded.object_key == row.object_key
             };
-            if !noted.iter().any(is_this) {
+            if !recorded.iter().any(is_this) {
                 return Ok(true);
             }
             tokio::time::sleep(pause).await;
@@ -242,12 +245,12 @@ impl Copies {
     }
 
     /// Notes that what the queue knows of was found whole. Who may only read the queue cannot, and need not.
-    async fn note_proved(&self, stored: &Stored) {
+    async fn record_proved(&self, stored: &Stored) {
         let Some(queue) = &self.queue else {
             return;
         };
         let (id, key) = (stored.storage.id(), stored.manifest.object.key.as_str());
-        if let Err(error) = queue.note_proved(self.id, id, key).await {
+        if let Err(error) = queue.record_proved(self.id, id, key).await {
             tracing::debug!("the queue could not record that a backup is whole: {error}");
         }
     }
@@ -291,7 +294,7 @@ async fn of_copy(config: &Config, copy: &CopyRow) -> anyhow::Result<Option<Store
         compare_with_row(
             &stored.manifest,
             copy.size_bytes.try_into().ok(),
-            &copy.noted,
+            &copy.recorded,
         )?;
     }
     Ok(found)

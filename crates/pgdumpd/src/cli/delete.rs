@@ -113,7 +113,7 @@ async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit
         places: queue.places_of_backup(id).await?,
     };
     let outcome = search.remove_all(yes).await?;
-    let was_there = places.iter().any(|place| place.noted);
+    let was_there = places.iter().any(|place| place.recorded);
     if outcome.removed == 0 && outcome.left == 0 && was_there && yes {
         out::line(format!("{id}: removed by a daemon"))?;
     } else if outcome.removed == 0 && outcome.left == 0 {
@@ -158,8 +158,11 @@ impl Search<'_> {
                 Err(error) => {
                     away.insert(name.as_str());
                     outcome.left += 1;
-                    let noted = self.places.iter().any(|it| it.noted && it.storage == *name);
-                    report_left(name, noted, yes, &chain(error.as_ref()));
+                    let recorded = self
+                        .places
+                        .iter()
+                        .any(|it| it.recorded && it.storage == *name);
+                    report_left(name, recorded, yes, &chain(error.as_ref()));
                 }
             }
         }
@@ -183,7 +186,7 @@ impl Search<'_> {
                     place.storage_id
                 )
             };
-            report_left(&place.storage, place.noted, yes, &why);
+            report_left(&place.storage, place.recorded, yes, &why);
         }
         Ok(outcome)
     }
@@ -191,11 +194,11 @@ impl Search<'_> {
     /// Removes every backup of the job from one storage; the storage's id, and how many there were.
     async fn remove_from(&self, name: &str, yes: bool) -> anyhow::Result<(Uuid, usize)> {
         let storage = storages::open(self.config, name).await?;
-        let noted = |place: &&Place| place.noted && place.storage_id == storage.id();
+        let recorded = |place: &&Place| place.recorded && place.storage_id == storage.id();
         let mut keys = storage
             .keys_of_target(self.queue.id(), self.target, self.id)
             .await?;
-        for place in self.places.iter().filter(noted) {
+        for place in self.places.iter().filter(recorded) {
             let key = ObjectKey::parse(&place.object_key)?;
             // Its deletion was interrupted: to be finished.
             if !keys.contains(&key) {
@@ -216,8 +219,8 @@ impl Search<'_> {
 }
 
 /// Reports what stays for now, on standard error.
-fn report_left(storage: &str, noted: bool, yes: bool, why: &str) {
-    let may = if noted {
+fn report_left(storage: &str, recorded: bool, yes: bool, why: &str) {
+    let may = if recorded {
         "it stays"
     } else {
         "something of it may be"
@@ -332,7 +335,7 @@ fn the_only_one(
     ))
 }
 
-/// The backup is gone whether or not the queue can note it: it may be lost, or never have known it.
+/// The backup is gone whether or not the queue can record it: it may be lost, or never have known it.
 async fn record_deletion(config: &Config, storage: &Storage, key: &ObjectKey) {
     let recorded = async {
         let queue = queue_pool::queue(&config.queue).await?;

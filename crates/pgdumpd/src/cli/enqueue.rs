@@ -46,6 +46,9 @@ pub(super) struct Args {
     /// Your own label, kept in the manifest
     #[arg(long)]
     label: Option<String>,
+    /// Your own JSON object, kept in the queue beside the job, such as {"user": 7}
+    #[arg(long, value_name = "JSON", value_parser = super::values::json_object)]
+    metadata: Option<serde_json::Value>,
     /// Dump only these schemas (a pattern of pg_dump's; several allowed)
     #[arg(long = "schema", value_name = "PATTERN")]
     schemas: Vec<String>,
@@ -94,7 +97,7 @@ async fn warn_if_unserved(config: &Config, pool: &PgPool, id: Uuid) {
     let Ok(Some(status)) = pgdumpd_client::status(pool, id).await else {
         return;
     };
-    if !watch::is_unserved(&status) {
+    if !status.unserved {
         return;
     }
     let target = &status.target;
@@ -131,6 +134,9 @@ impl Args {
         }
         if let Some(timeout) = self.timeout {
             request = request.timeout(timeout);
+        }
+        if let Some(metadata) = self.metadata {
+            request = request.metadata(metadata);
         }
         request
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::code::Code;
 use crate::fault::Fault;
+use crate::redact::without_secrets;
 use crate::text::printable;
 
 /// How a command ended. The numbers are documented in `pgdumpd --help`.
@@ -75,9 +76,9 @@ pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
     // Nobody reads it if standard error is closed.
     let why = crate::fault::chain(error.as_ref());
-    let _ = writeln!(stderr, "pgdumpd: {}", printable(&why));
+    let _ = writeln!(stderr, "pgdumpd: {}", printable(&without_secrets(&why)));
     if let Some(hint) = error.chain().find_map(hint_of) {
-        let _ = writeln!(stderr, "hint: {}", printable(&hint));
+        let _ = writeln!(stderr, "hint: {}", printable(&without_secrets(&hint)));
     }
     if is_damage(error) {
         Exit::CheckFailed.into()

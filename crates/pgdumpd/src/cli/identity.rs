@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::encryption::Identities;
+use crate::off_runtime::off_runtime;
 use crate::readback::Stored;
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +29,7 @@ impl IdentityFiles {
         if files.is_empty() || stored.manifest.encryption.is_none() {
             return Ok(());
         }
-        let read = tokio::task::spawn_blocking(move || Identities::read(&files));
+        let read = off_runtime("reads the identities", move || Identities::read(&files));
         stored.unlock(Arc::new(read.await??))?;
         Ok(())
     }

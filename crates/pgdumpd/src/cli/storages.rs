@@ -1,4 +1,4 @@
-//! Storages as commands open them: by their name in the configuration, or by the id that the queue notes.
+//! Storages as commands open them: by their name in the configuration, or by the id that the queue records.
 
 use std::sync::Arc;
 

@@ -19,6 +19,22 @@ pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     })
 }
 
+/// A JSON object. What it holds may be private, so that no error quotes it.
+pub(super) fn json_object(text: &str) -> Result<serde_json::Value, String> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+        format!(
+            "is not JSON (line {}, column {})",
+            error.line(),
+            error.column()
+        )
+    })?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err("is not a JSON object, such as {\"user\": 7}".to_owned())
+    }
+}
+
 /// A table's name with its schema, as SQL writes it: what is not in double quotes folds to lower case, of which
 /// PostgreSQL in UTF-8 knows the letters of ASCII alone.
 pub(super) fn table_name(text: &str) -> Result<TableName, String> {

@@ -4,6 +4,7 @@ use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::backup::Which;
+use super::byte_bar::while_reading;
 use super::exit::Exit;
 use super::identity::IdentityFiles;
 use super::out;
@@ -34,7 +35,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 async fn verify(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
     args.identities.unlock(stored).await?;
     let stored = &*stored;
-    let verdict = readback::verify(stored).await?;
+    let verdict = while_reading(stored, "verifying", readback::verify(stored)).await?;
     let globals = match readback::read_globals(stored).await {
         Err(fault) if fault.code() == Code::GlobalsDamaged => Err(fault.to_string()),
         read => Ok(read?.is_some()),

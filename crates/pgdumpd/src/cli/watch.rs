@@ -14,6 +14,7 @@ use super::exit::Exit;
 use super::progress_bar::Display;
 use super::queue_pool;
 use crate::config::Config;
+use crate::redact::without_secrets;
 use crate::text::printable;
 
 #[derive(Debug, clap::Args)]
@@ -79,7 +80,7 @@ pub(super) async fn follow(
             break;
         };
         display.show(&status)?;
-        unserved_since = if is_unserved(&status) {
+        unserved_since = if status.unserved {
             unserved_since.or_else(|| Some(Instant::now()))
         } else {
             None
@@ -94,12 +95,6 @@ pub(super) async fn follow(
     Ok(exit_of(&status))
 }
 
-/// Whether no daemon that is alive has the job's target in its configuration, by the queue's words.
-pub(super) fn is_unserved(status: &JobStatus) -> bool {
-    let because = status.waits_because.as_deref().unwrap_or_default();
-    status.state == JobState::Queued && because.starts_with("no daemon serves target")
-}
-
 /// The exit code for a job's state.
 pub(super) fn exit_of(status: &JobStatus) -> Exit {
     match status.state {
@@ -112,5 +107,9 @@ pub(super) fn exit_of(status: &JobStatus) -> Exit {
 pub(super) fn eprintln_line(text: &str) {
     use std::io::Write;
     // Nobody reads it if standard error is closed.
-    let _ = writeln!(std::io::stderr(), "pgdumpd: {}", printable(text));
+    let _ = writeln!(
+        std::io::stderr(),
+        "pgdumpd: {}",
+        printable(&without_secrets(text))
+    );
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::origin::Origin;
+use crate::redact::without_secrets;
 
 /// A configuration that cannot be used, with every problem that was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,11 +47,13 @@ impl fmt::Display for ConfigError {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.origin, self.key.is_empty()) {
-            (Some(origin), false) => write!(f, "{} ({origin}): {}", self.key, self.text),
-            (None, false) => write!(f, "{}: {}", self.key, self.text),
-            (Some(origin), true) => write!(f, "{origin}: {}", self.text),
-            (None, true) => f.write_str(&self.text),
+        // A person may have written a secret into any place, also into a name.
+        let (key, text) = (without_secrets(&self.key), without_secrets(&self.text));
+        match (&self.origin, key.is_empty()) {
+            (Some(origin), false) => write!(f, "{key} ({origin}): {text}"),
+            (None, false) => write!(f, "{key}: {text}"),
+            (Some(origin), true) => write!(f, "{origin}: {text}"),
+            (None, true) => f.write_str(&text),
         }
     }
 }

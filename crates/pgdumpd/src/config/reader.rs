@@ -1,4 +1,4 @@
-//! Reads values by the table of keys. A value that is wrong is noted and replaced by a harmless one, so that
+//! Reads values by the table of keys. A value that is wrong is recorded and replaced by a harmless one, so that
 //! one run finds all problems; a reader with problems yields no configuration.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use super::keys::{self, Key, Kind};
 use super::origin::Origin;
 use super::sources::{self, Sources};
 use super::{Config, values};
+use crate::redact::without_secrets;
 
 /// The merged layers, and what was found while reading them.
 pub(super) struct Reader<'a> {
@@ -116,7 +117,8 @@ impl<'a> Reader<'a> {
     pub(super) fn entry(&mut self, key: String, value: impl Into<String>, origin: Origin) {
         self.entries.push(Entry {
             key,
-            value: value.into(),
+            // A person may have written an address with its password into any key.
+            value: without_secrets(&value.into()).into_owned(),
             origin,
         });
     }
@@ -153,9 +155,7 @@ impl<'a> Reader<'a> {
     /// Notes that a value is wrong.
     pub(super) fn refuse(&mut self, section: &Section, name: &str, found: &Found, why: &str) {
         let shown = values::shown(&found.value);
-        let secret = key(section.schema, name).is_none_or(|key| key.kind.is_secret())
-            // In the place of a public key.
-            || shown.to_ascii_uppercase().contains("AGE-SECRET-KEY-");
+        let secret = key(section.schema, name).is_none_or(|key| key.kind.is_secret());
         let text = if secret {
             why.to_owned()
         } else {

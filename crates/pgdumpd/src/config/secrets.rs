@@ -16,7 +16,7 @@ use crate::database_url::DatabaseUrl;
 const SECRET_MAX: u64 = 16 * 1024;
 
 /// Reads `url` or `url_file`, with `password` or `password_file` if there is one. `None` if there is no
-/// address, which is the caller's to judge, or if a problem was noted.
+/// address, which is the caller's to judge, or if a problem was recorded.
 pub(super) fn connection(reader: &mut Reader<'_>, section: &Section) -> Option<DatabaseUrl> {
     let address = secret(reader, section, "url", "url_file");
     let password = secret(reader, section, "password", "password_file");
@@ -155,8 +155,15 @@ fn secret(
                 reader.entry(section.key(name), shown, found.origin.clone());
                 secret
             }
-            Err(why) => {
+            Err(why) if Path::new(&text).is_absolute() => {
                 reader.refuse(section, name, &found, &why);
+                return None;
+            }
+            Err(why) => {
+                let text = format!(
+                    "{why}. The value is not shown, because it may be the secret itself; an absolute path is"
+                );
+                reader.problem(section.key(name), Some(found.origin), text);
                 return None;
             }
         }
@@ -175,14 +182,19 @@ fn secret(
 /// the configuration file.
 fn read_secret_file(reader: &mut Reader<'_>, name: &Path) -> Result<String, String> {
     let path = resolve(reader, name)?;
-    let failed = |error| format!("cannot be read: {}: {error}", path.display());
+    let failed = |error| match (name.is_absolute(), path.parent()) {
+        (false, Some(folder)) => {
+            format!(
+                "names a file in {} that cannot be read: {error}",
+                folder.display()
+            )
+        }
+        _ => format!("cannot be read: {}: {error}", path.display()),
+    };
     let mut file = File::open(&path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() || metadata.len() > SECRET_MAX {
-        return Err(format!(
-            "must name a file of at most {SECRET_MAX} bytes: {}",
-            path.display()
-        ));
+        return Err(format!("must name a file of at most {SECRET_MAX} bytes"));
     }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(failed)?;

@@ -217,7 +217,7 @@ fn every_problem_is_reported_at_once() {
 }
 
 #[test]
-fn a_missing_queue_is_told_with_the_ways_to_name_it() {
+fn a_missing_queue_is_reported_with_the_ways_to_name_it() {
     insta::assert_snapshot!(Setup::nothing().refusal(), @"the configuration has a problem: queue.url: is missing: set it or url_file in the configuration file, or PGDUMPD_QUEUE__URL or DATABASE_URL in the environment");
 }
 
@@ -304,7 +304,9 @@ fn a_secret_file_that_cannot_serve_is_refused() {
         setup.write("app.pw", text, 0o600);
         setup.refusal()
     };
-    assert!(refusal("other", "x").contains("DIR/other: No such file"));
+    assert!(
+        refusal("other", "x").contains("names a file in DIR that cannot be read: No such file")
+    );
     assert!(refusal("", "x").contains("must name a file"));
     assert!(refusal("app.pw", "").contains("must be one line"));
     assert!(refusal("app.pw", &format!("{MARKER}\nx")).contains("must be one line"));
@@ -429,7 +431,7 @@ fn a_target_is_encrypted_to_the_keys_that_it_names() {
 }
 
 #[test]
-fn a_secret_key_in_the_place_of_a_public_one_is_told_and_not_shown() {
+fn a_secret_key_in_the_place_of_a_public_one_is_reported_and_not_shown() {
     let secret = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
     for line in [
         format!("encrypt_to = [\"{secret}\"]"),
@@ -499,5 +501,68 @@ fn every_default_is_allowed() {
             key.section,
             key.name
         );
+    }
+}
+
+#[test]
+fn an_address_with_a_password_is_never_quoted_back_whatever_key_it_stands_in() {
+    let address = format!("postgres://joe:{MARKER}@db/app");
+    let mut refused = 0;
+    for key in keys::KEYS {
+        let (section, name) = (key.section.replace('*', "app"), key.name);
+        let section = if section == "storages.app" {
+            "storages.local".to_owned()
+        } else {
+            section
+        };
+        for value in [format!("{address:?}"), format!("[{address:?}]")] {
+            let lines: Vec<_> = SMALL
+                .lines()
+                .scan(String::new(), |within, line| {
+                    if line.starts_with('[') {
+                        line.clone_into(within);
+                    }
+                    let is_it =
+                        *within == format!("[{section}]") && line.starts_with(&format!("{name} ="));
+                    Some((!is_it).then(|| line.to_owned()))
+                })
+                .flatten()
+                .collect();
+            let mut text = lines.join("\n");
+            let header = format!("[{section}]");
+            match text.find(&header) {
+                Some(at) => text.insert_str(at + header.len(), &format!("\n{name} = {value}")),
+                None => text.push_str(&format!("\n{header}\n{name} = {value}")),
+            }
+            match Config::load(&Setup::file(&text).sources) {
+                Ok(loaded) => {
+                    let shown = format!("{}{}", loaded.describe(), loaded.describe_json());
+                    assert!(!shown.contains(MARKER), "{name}: {shown}");
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(!error.to_string().contains(MARKER), "{name}: {error}");
+                }
+            }
+        }
+    }
+    assert!(refused > 30, "{refused}");
+    let named = format!("{SMALL}[targets.{address:?}]\nurl = 1");
+    Setup::file(&named).refusal();
+}
+
+#[test]
+fn a_password_in_the_place_of_its_files_name_is_not_quoted_back() {
+    for key in ["password_file", "url_file"] {
+        let text = format!("{SMALL}{key} = \"{MARKER}\"").replace(
+            "url = \"postgres://b@db/app\"\n",
+            if key == "url_file" {
+                ""
+            } else {
+                "url = \"postgres://b@db/app\"\n"
+            },
+        );
+        let refusal = Setup::file(&text).refusal();
+        assert!(refusal.contains("may be the secret itself"), "{refusal}");
     }
 }

@@ -19,7 +19,7 @@ struct Seen {
 
 impl KnownServers {
     /// Notes which server has answered. One that does not say what it is leaves what was known.
-    pub fn note(&self, target: &Target) {
+    pub fn remember(&self, target: &Target) {
         if let Some(identifier) = target.system_identifier() {
             let seen = Seen {
                 address: address_of(target.url()),

@@ -21,7 +21,7 @@ use crate::store::Storage;
 const SLOW: Duration = Duration::from_secs(5);
 
 /// The ids of the storages of one configuration, by name. A reload makes another one: whoever still works with the old
-/// configuration cannot note in this one what the old one means.
+/// configuration cannot record in this one what the old one means.
 #[derive(Debug, Default)]
 pub struct KnownStorages {
     ids: Mutex<BTreeMap<String, Uuid>>,

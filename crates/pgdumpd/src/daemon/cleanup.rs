@@ -75,7 +75,7 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     for attempt in &left {
         // One storage that hangs must not keep what others hold.
         match in_time(LIMIT, job::clear(attempt, &catalog, &services.queue)).await {
-            Ok(true) => note(services, attempt.token).await,
+            Ok(true) => record(services, attempt.token).await,
             Ok(false) => {
                 debug!(job.id = %attempt.job, "another daemon must clean up after an attempt");
             }
@@ -141,7 +141,7 @@ async fn finish_deletion(services: &Services, backup: &Unfinished) -> Result<(),
             .caused_by(error)
     })?;
     if backup.requested {
-        // Also what no row notes: an attempt whose daemon died may have stored another one. The row comes last: until
+        // Also what no row records: an attempt whose daemon died may have stored another one. The row comes last: until
         // it says so, this is tried again.
         let queue = services.queue.id();
         let keys = storage.keys_of_target(queue, &backup.target, backup.job);
@@ -150,8 +150,8 @@ async fn finish_deletion(services: &Services, backup: &Unfinished) -> Result<(),
         }
     }
     storage.delete_backup(&key).await?;
-    let noted = services.queue.mark_copy_deleted(storage.id(), key.as_str());
-    noted.await?;
+    let recorded = services.queue.mark_copy_deleted(storage.id(), key.as_str());
+    recorded.await?;
     Ok(())
 }
 
@@ -163,7 +163,7 @@ fn begun_or_requested(backup: &Unfinished) -> &'static str {
     }
 }
 
-async fn note(services: &Services, token: Uuid) {
+async fn record(services: &Services, token: Uuid) {
     if let Err(error) = services.queue.mark_cleared(token).await {
         debug!(
             error = &error as &dyn std::error::Error,

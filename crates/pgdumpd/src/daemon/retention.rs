@@ -118,24 +118,24 @@ impl Application<'_> {
     async fn apply(&self, rules: Rules) -> Result<Applied, String> {
         let queue = &self.services.queue;
         let storage = self.open().await?;
-        // The storage first: what is stored meanwhile is noted, not seen, and so neither counted nor deleted.
+        // The storage first: what is stored meanwhile is recorded, not seen, and so neither counted nor deleted.
         let found = storage.list_target(queue.id(), self.target).await;
         let found = found.map_err(|fault| fault.report())?;
-        let noted = queue.kept_backups(self.target, self.storage_id).await;
-        let noted = noted.map_err(|error| chain(&error))?;
+        let recorded = queue.kept_backups(self.target, self.storage_id).await;
+        let recorded = recorded.map_err(|error| chain(&error))?;
         let deleting = Deleting {
             queue,
             storage: &storage,
             target: self.target,
         };
-        deleting.finish_begun(&noted).await?;
+        deleting.finish_begun(&recorded).await?;
         let judging = Judging {
             queue,
             storage: &storage,
             target: self.target,
             pinned: &self.due.pinned,
         };
-        let judged = judging.judge(found, noted).await?;
+        let judged = judging.judge(found, recorded).await?;
         if let Err(fault) = agree_for_certain(self.services, &self.catalog, self.target).await {
             warn!(event = %BACKUP_NOT_DELETED, "older backups stay for now: {}", fault.report());
             return Ok(Applied::PutOff);

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_by_its_last_error() {
+    fn a_failure_is_reported_by_its_last_error() {
         let fault = end(
             EXIT_1,
             None,

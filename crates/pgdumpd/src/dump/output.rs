@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_meter_tells_who_waits() {
+    async fn the_meter_says_who_waits() {
         let (mut output, writing) = DumpOutput::pipe().unwrap();
         let meter = output.meter();
         {

@@ -17,8 +17,8 @@ use super::exit::{self, CleanExit};
 use super::output::DumpOutput;
 use super::password_file;
 use super::plan::Plan;
-use super::redact::Redactor;
 use super::stderr::{Drain, Warnings};
+use crate::redact::Redactor;
 
 /// How long a program may take to end on SIGTERM before it is killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);

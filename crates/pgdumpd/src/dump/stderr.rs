@@ -9,7 +9,7 @@ use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 
 use super::causes::Causes;
-use super::redact::Redactor;
+use crate::redact::Redactor;
 
 /// A line is cut here while it is read; more of it is only counted as read.
 const LINE_BYTES: usize = 8 * 1024;

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_and_a_flipped_bit_are_told_apart_from_a_wrong_identity() {
+    fn a_cut_and_a_flipped_bit_are_distinguished_from_a_wrong_identity() {
         let (own, recipients) = pair();
         let ciphertext = recipients.encrypt(&[7; 200_000]).unwrap();
         let header = ciphertext.len() - 200_000 - 4 * 16;

@@ -60,7 +60,7 @@ pub enum Remedy {
     RemoveScrap,
     /// Notes in the queue that a backup is gone.
     NoteDeleted,
-    /// Deletes what is left of a backup whose deletion was begun, and notes that.
+    /// Deletes what is left of a backup whose deletion was begun, and records that.
     FinishDeletion,
     /// Notes a backup in the queue.
     NoteCopy {

@@ -280,7 +280,7 @@ impl Judge<'_> {
                 )),
             ),
             (Some(copy), _) if copy.is_stored() => {
-                if let Err(fault) = compare_with_row(manifest, None, &copy.noted) {
+                if let Err(fault) = compare_with_row(manifest, None, &copy.recorded) {
                     report.findings.push(
                         self.error(Code::BackupDiffers.as_str(), key, job)
                             .of_size(size, None)
@@ -365,7 +365,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether the queue notes a backup of the job here under another key: it can note one for each storage.
+    /// Whether the queue records a backup of the job here under another key: it can record one for each storage.
     fn has_another(&self, key: &ObjectKey, job: Uuid) -> bool {
         let stored = self.stored.get(&job);
         stored.is_some_and(|copy| copy.object_key != key.as_str())

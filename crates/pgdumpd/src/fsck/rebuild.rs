@@ -94,7 +94,7 @@ pub async fn rebuild(
             None => {}
         }
     }
-    // A job notes the newest of its backups, and so does each storage: it comes first, and what is there stays.
+    // A job records the newest of its backups, and so does each storage: it comes first, and what is there stays.
     backups.sort_by(|a, b| {
         let place = |b: &KnownBackup| {
             let age = Reverse((b.claimed_at, b.started_at, b.object_key.clone()));

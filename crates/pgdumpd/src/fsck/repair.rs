@@ -4,7 +4,7 @@ use super::finding::{Finding, Remedy};
 use crate::code::Code;
 use crate::fault::Fault;
 use crate::queue::Queue;
-use crate::readback::note_backup;
+use crate::readback::record_backup;
 use crate::store::{ObjectKey, Storage};
 
 /// What came of a remedy.
@@ -34,7 +34,7 @@ pub async fn repair(
             let key = key_of(finding)?;
             // No attempt begins again under the same token: what is not in use now never will be.
             if queue.attempt_is_in_use(*token).await?
-                || queue.key_is_noted(&finding.key).await?
+                || queue.key_is_recorded(&finding.key).await?
                 || storage.has_manifest(&key).await?
             {
                 false
@@ -65,8 +65,8 @@ pub async fn repair(
             // Where the storage has gone meanwhile, nothing of it has.
             storage.confirm().await?;
             gone && {
-                let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
-                noted.await?
+                let recorded = queue.mark_copy_deleted(storage.id(), key.as_str());
+                recorded.await?
             }
         }
         Remedy::FinishDeletion => {
@@ -74,15 +74,15 @@ pub async fn repair(
             // What is being deleted never becomes a backup again: its key is that of one attempt.
             storage.delete_backup(&key).await?;
             // There may be no row of it.
-            let noted = queue.mark_copy_deleted(storage.id(), key.as_str());
-            noted.await.map(|_| true)?
+            let recorded = queue.mark_copy_deleted(storage.id(), key.as_str());
+            recorded.await.map(|_| true)?
         }
         Remedy::NoteCopy { size_bytes } => match finding.job {
             Some(job) => {
                 let key = key_of(finding)?;
                 let whole = storage.has_manifest(&key).await?
                     && storage.object_size(&key).await? == Some(*size_bytes);
-                whole && note_backup(queue, storage, job, &key, *size_bytes).await?
+                whole && record_backup(queue, storage, job, &key, *size_bytes).await?
             }
             None => false,
         },

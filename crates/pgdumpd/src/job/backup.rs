@@ -122,11 +122,11 @@ impl BackupJob<'_> {
             job,
             ..
         } = self.context;
-        catalog.servers.note(target);
+        catalog.servers.remember(target);
         let agreed = agree(services, catalog, &job.target);
         self.context.in_step(Step::Prepare, agreed).await?;
         self.context
-            .or_cancelled(self.note_database(target))
+            .or_cancelled(self.record_database(target))
             .await?;
         self.context
             .or_cancelled(recovery::end_sessions(job, target))
@@ -249,14 +249,14 @@ impl BackupJob<'_> {
     }
 
     /// Notes which database is dumped, and says where the last backup is of another one.
-    async fn note_database(&self, target: &Target) {
+    async fn record_database(&self, target: &Target) {
         let queue = &self.context.services.queue;
         if let Some(change) = former_database::change(queue, target).await {
             warn!(check.hint = change.hint, "{}", change.what);
         }
         let database = former_database::database_of(target);
         if let Err(error) = queue
-            .note_database(&self.context.job.lease, &database)
+            .record_database(&self.context.job.lease, &database)
             .await
         {
             warn!(

@@ -217,7 +217,7 @@ impl CopyJob<'_> {
         broken
     }
 
-    /// Begins the upload, noted before and, where the storage has a name for it, after.
+    /// Begins the upload, recorded before and, where the storage has a name for it, after.
     async fn begin(&self, archive: &Object, storage: &Storage) -> Result<Upload, AttemptError> {
         let key = archive.key.with_token(self.context.job.lease.token);
         record_upload(self.context, storage, &key, None).await?;
@@ -266,7 +266,7 @@ impl CopyJob<'_> {
         }
         let held = self.held().await?;
         let compared = held.iter().try_for_each(|held| {
-            compare_with_row(manifest, held.size_bytes.try_into().ok(), &held.noted)
+            compare_with_row(manifest, held.size_bytes.try_into().ok(), &held.recorded)
         });
         Ok(compared.err())
     }

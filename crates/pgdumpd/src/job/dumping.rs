@@ -93,7 +93,7 @@ enum End {
 impl Dumping<'_> {
     /// Dumps. On an error pg_dump, its session and the upload are gone, as far as they can be reached.
     pub(super) async fn run(&self, plan: Plan) -> Result<Dumped, AttemptError> {
-        self.note_upload(None).await?;
+        self.record_upload(None).await?;
         let reason = match self.dump_once(plan.clone(), mode_of(&plan)).await? {
             Once::Dumped(dumped) => return Ok(*dumped),
             Once::Unreadable { reason } => reason,
@@ -111,14 +111,14 @@ impl Dumping<'_> {
 
     /// Notes where this attempt will store, before an upload is begun; then what the storage calls the upload, before
     /// the first part is sent.
-    async fn note_upload(&self, upload_id: Option<&str>) -> Result<(), AttemptError> {
+    async fn record_upload(&self, upload_id: Option<&str>) -> Result<(), AttemptError> {
         record_upload(self.context, self.storage, self.key, upload_id).await
     }
 
     async fn dump_once(&self, plan: Plan, mode: Mode) -> Result<Once, AttemptError> {
         let mut upload = self.begin().await?;
         if upload.id().is_some()
-            && let Err(stop) = self.note_upload(upload.id()).await
+            && let Err(stop) = self.record_upload(upload.id()).await
         {
             abort(upload).await;
             return Err(stop);

@@ -4,11 +4,10 @@ use tracing::info;
 
 use super::error::{AttemptError, InStep, Step};
 use super::job_context::JobContext;
-use crate::code::Code;
 use crate::config::TargetConfig;
 use crate::dump::{self, Plan};
-use crate::fault::Fault;
 use crate::globals::Globals;
+use crate::off_runtime::off_runtime;
 use crate::server::Target;
 
 /// What will be stored beside the archive.
@@ -41,14 +40,8 @@ pub(super) async fn dump(
         Some(encryption) => {
             let recipients = encryption.encrypt_to.clone();
             // Up to 64 MiB: work for a thread of its own.
-            let encrypted = tokio::task::spawn_blocking(move || recipients.encrypt(&text)).await;
-            let encrypted = encrypted.unwrap_or_else(|error| {
-                Err(
-                    Fault::transient(Code::Internal, "the roles were not encrypted")
-                        .caused_by(error),
-                )
-            });
-            encrypted.in_step(Step::Store)?
+            let encrypted = off_runtime("encrypts the roles", move || recipients.encrypt(&text));
+            encrypted.await.flatten().in_step(Step::Store)?
         }
         None => text,
     };

@@ -59,7 +59,7 @@ pub(super) struct Publication<'a> {
 ///
 /// # Errors
 /// No backup exists, as far as the storage answers. Where it does not, or goes once the manifest is written, a whole
-/// one may be there: the next attempt finds it under the key that was noted, and adopts it.
+/// one may be there: the next attempt finds it under the key that was recorded, and adopts it.
 pub(super) async fn publish<P: Proof>(
     proof: &P,
     upload: Upload,

@@ -8,8 +8,8 @@ use tracing::{info, warn};
 use crate::code::Code;
 use crate::context::Catalog;
 use crate::fault::Fault;
-use crate::queue::{ClaimedJob, EarlierAttempt, Leftover, Noted, Queue, Work};
-use crate::readback::{compare_with_row, note_backup};
+use crate::queue::{ClaimedJob, EarlierAttempt, Leftover, Queue, Recorded, Work};
+use crate::readback::{compare_with_row, record_backup};
 use crate::server::{Target, application_name};
 use crate::store::{Manifest, ObjectKey, Storage, in_time};
 use crate::telemetry::BACKUP_DELETED;
@@ -97,14 +97,14 @@ fn expect_own(
         (Work::Backup, None) => {}
         (Work::Backup, Some(_)) => return Err(not_made_by(manifest, "a copy")),
     }
-    let noted = Noted {
+    let recorded = Recorded {
         target: Some(job.target.clone()),
         requested_by: Some(job.requested_by.clone()),
         attempt: Some(earlier.attempt),
         claimed_at: Some(earlier.started_at),
         sha256: None,
     };
-    compare_with_row(manifest, None, &noted)
+    compare_with_row(manifest, None, &recorded)
 }
 
 fn not_made_by(manifest: &Manifest, what: &str) -> Fault {
@@ -146,11 +146,11 @@ fn expect_made_by(left: &Leftover, manifest: &Manifest) -> Result<(), Fault> {
         (false, Some(_)) => return Err(not_made_by(manifest, "a copy")),
         _ => {}
     }
-    let noted = Noted {
+    let recorded = Recorded {
         target: Some(left.target.clone()),
-        ..Noted::default()
+        ..Recorded::default()
     };
-    compare_with_row(manifest, None, &noted)
+    compare_with_row(manifest, None, &recorded)
 }
 
 /// Ends what earlier attempts left running on the target: a pg_dump whose daemon was killed stays queued
@@ -175,7 +175,7 @@ pub(super) async fn end_sessions(job: &ClaimedJob, target: &Target) {
 }
 
 /// Ends the sessions of an attempt whose job will not run again, and cleans up its object: what is partial is removed;
-/// a whole backup is noted in the queue, or deleted where its deletion was requested. False: this daemon does not serve
+/// a whole backup is recorded in the queue, or deleted where its deletion was requested. False: this daemon does not serve
 /// its storage, or its target, whose sessions it cannot end. Safe to repeat.
 ///
 /// # Errors
@@ -233,8 +233,8 @@ async fn clear_object(
             Ok(())
         }
         Some(size_bytes) => {
-            // Where the queue notes another backup of the job in this storage, that one counts.
-            if note_backup(queue, storage, left.backup, key, size_bytes).await? {
+            // Where the queue records another backup of the job in this storage, that one counts.
+            if record_backup(queue, storage, left.backup, key, size_bytes).await? {
                 info!(
                     job.id = %left.backup,
                     object.key = %key,

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_backup_whose_text_nobody_counted_tells_its_size_alone() {
+    fn a_last_backup_whose_text_nobody_counted_gives_its_size_alone() {
         let last = Some(StoredSize {
             stored: 5000,
             dumped: None,

@@ -14,11 +14,11 @@ pub(super) async fn record_upload(
 ) -> Result<(), AttemptError> {
     let JobContext { services, job, .. } = context;
     let (name, id) = (storage.name(), storage.id());
-    let noted = context.until_answered("the queue could not record the upload", || {
+    let recorded = context.until_answered("the queue could not record the upload", || {
         let queue = &services.queue;
-        queue.note_upload(&job.lease, name, id, key.as_str(), upload_id)
+        queue.record_upload(&job.lease, name, id, key.as_str(), upload_id)
     });
-    if noted.await? {
+    if recorded.await? {
         return Ok(());
     }
     context.cancel.request(CancelReason::LeaseLost);

@@ -64,6 +64,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(12, "volume", "0012_volume.sql"),
     migration!(13, "turns", "0013_turns.sql"),
     migration!(14, "kept", "0014_kept.sql"),
+    migration!(15, "metadata", "0015_metadata.sql"),
 ];
 
 /// The schema version that this build needs.
@@ -78,7 +79,7 @@ impl Migration {
             .collect()
     }
 
-    /// The statement that notes it as applied. Number, name and checksum hold nothing to quote.
+    /// The statement that records it as applied. Number, name and checksum hold nothing to quote.
     pub(super) fn history_insert(&self) -> String {
         format!(
             "INSERT INTO pgdumpd.schema_migrations (version, name, checksum) VALUES ({}, '{}', '{}')",

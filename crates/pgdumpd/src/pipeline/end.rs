@@ -106,7 +106,7 @@ impl Proved {
         &self.header
     }
 
-    /// Whether nothing inside the database is in it: only what pg_dump notes of its session, and of the database
+    /// Whether nothing inside the database is in it: only what pg_dump records of its session, and of the database
     /// itself even where filters leave all else out.
     pub fn is_empty(&self) -> bool {
         let kinds = [

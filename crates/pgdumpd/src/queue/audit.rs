@@ -6,20 +6,20 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Noted, Queue, QueueError};
+use super::{Queue, QueueError, Recorded};
 
 const ATTEMPTS: &str = include_str!("sql/audit_attempts.sql");
 const COPIES: &str = concat!(
-    include_str!("sql/noted_copies.sql"),
+    include_str!("sql/recorded_copies.sql"),
     "WHERE c.storage_id = $1 AND (c.state <> 'deleted' OR c.job_id = ANY ($2))"
 );
 const STORED_ELSEWHERE: &str = include_str!("sql/stored_elsewhere.sql");
 const IS_IN_USE: &str = include_str!("sql/attempt_is_in_use.sql");
-const IS_NOTED: &str = include_str!("sql/key_is_noted.sql");
+const IS_NOTED: &str = include_str!("sql/key_is_recorded.sql");
 const IDENTITY: &str = include_str!("sql/audit_identity.sql");
-const NOTE_COPY: &str = include_str!("sql/note_copy.sql");
+const RECORD_COPY: &str = include_str!("sql/record_copy.sql");
 
-/// An attempt that has noted where it stores.
+/// An attempt that has recorded where it stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditedAttempt {
     /// Its lease token.
@@ -42,7 +42,7 @@ pub struct AuditedAttempt {
     pub deletion_requested: bool,
 }
 
-/// A noted copy of a backup.
+/// A recorded copy of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditedCopy {
     /// The backup's id.
@@ -58,7 +58,7 @@ pub struct AuditedCopy {
     /// Whether it is there, as far as the queue knows.
     pub state: CopyState,
     /// What else is known of the backup.
-    pub noted: Noted,
+    pub recorded: Recorded,
 }
 
 /// Whether a storage holds a backup, as far as the queue knows.
@@ -148,7 +148,7 @@ impl Queue {
                 object_key: row.try_get("object_key")?,
                 size_bytes: row.try_get::<i64, _>("size_bytes")?.unsigned_abs(),
                 state: CopyState::named(row.try_get("state")?),
-                noted: Noted::read(row)?,
+                recorded: Recorded::read(row)?,
             })
         });
         Ok(Audit {
@@ -208,24 +208,24 @@ impl Queue {
         }
     }
 
-    /// Whether a backup is noted as stored under this key.
+    /// Whether a backup is recorded as stored under this key.
     ///
     /// # Errors
     /// The database's.
-    pub async fn key_is_noted(&self, object_key: &str) -> Result<bool, QueueError> {
+    pub async fn key_is_recorded(&self, object_key: &str) -> Result<bool, QueueError> {
         let statement = sqlx::query(IS_NOTED).bind(object_key);
         match self.inner.connections.fetch_optional(statement).await? {
-            Some(row) => Ok(row.try_get("noted")?),
+            Some(row) => Ok(row.try_get("recorded")?),
             None => Ok(true),
         }
     }
 
     /// Notes a backup that a storage holds although its ended job knows nothing of it. False: there is no such job,
-    /// it has not ended, or another copy in that storage is noted as stored.
+    /// it has not ended, or another copy in that storage is recorded as stored.
     ///
     /// # Errors
     /// The database's; may be repeated.
-    pub async fn note_copy(
+    pub async fn record_copy(
         &self,
         job: Uuid,
         storage: &str,
@@ -233,7 +233,7 @@ impl Queue {
         object_key: &str,
         size_bytes: u64,
     ) -> Result<bool, QueueError> {
-        let statement = sqlx::query(NOTE_COPY)
+        let statement = sqlx::query(RECORD_COPY)
             .bind(job)
             .bind(storage)
             .bind(storage_id)

@@ -3,13 +3,13 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Noted, Queue, QueueError};
+use super::{Queue, QueueError, Recorded};
 
 const COPIES: &str = concat!(
-    include_str!("sql/noted_copies.sql"),
+    include_str!("sql/recorded_copies.sql"),
     "WHERE c.job_id = $1 AND c.state = 'stored' ORDER BY c.stored_at, c.storage_id"
 );
-const NOTE_PROVED: &str = include_str!("sql/note_proved.sql");
+const RECORD_PROVED: &str = include_str!("sql/record_proved.sql");
 const CANCEL_COPIES: &str = include_str!("sql/cancel_copies.sql");
 const ASK_FOR_COPY: &str = include_str!("sql/ask_for_copy.sql");
 const OPEN_COPIES: &str = include_str!("sql/open_copies.sql");
@@ -26,7 +26,7 @@ pub struct CopyRow {
     /// The object's size in bytes.
     pub size_bytes: i64,
     /// What else is known of the backup.
-    pub noted: Noted,
+    pub recorded: Recorded,
 }
 
 /// A copy that was asked for and has not ended.
@@ -81,7 +81,7 @@ impl Queue {
                     storage_id: row.try_get("storage_id")?,
                     object_key: row.try_get("object_key")?,
                     size_bytes: row.try_get("size_bytes")?,
-                    noted: Noted::read(row)?,
+                    recorded: Recorded::read(row)?,
                 })
             })
             .collect()
@@ -91,13 +91,13 @@ impl Queue {
     ///
     /// # Errors
     /// The database's.
-    pub async fn note_proved(
+    pub async fn record_proved(
         &self,
         job: Uuid,
         storage_id: Uuid,
         object_key: &str,
     ) -> Result<(), QueueError> {
-        let statement = sqlx::query(NOTE_PROVED)
+        let statement = sqlx::query(RECORD_PROVED)
             .bind(job)
             .bind(storage_id)
             .bind(object_key);

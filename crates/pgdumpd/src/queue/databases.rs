@@ -4,7 +4,7 @@ use sqlx::Row as _;
 
 use super::{Lease, Queue, QueueError};
 
-const NOTE: &str = include_str!("sql/note_database.sql");
+const RECORD: &str = include_str!("sql/record_database.sql");
 const LAST: &str = include_str!("sql/last_database.sql");
 
 /// A database that was dumped.
@@ -21,12 +21,12 @@ impl Queue {
     ///
     /// # Errors
     /// The database's; may be repeated.
-    pub async fn note_database(
+    pub async fn record_database(
         &self,
         lease: &Lease,
         database: &DumpedDatabase,
     ) -> Result<(), QueueError> {
-        let statement = sqlx::query(NOTE)
+        let statement = sqlx::query(RECORD)
             .bind(lease.token)
             .bind(&database.name)
             .bind(&database.system_identifier);

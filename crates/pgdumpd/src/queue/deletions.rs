@@ -29,9 +29,9 @@ pub struct Place {
     pub storage_id: Uuid,
     /// The object's key.
     pub object_key: String,
-    /// Whether it is noted as stored there, or as being deleted. Else an attempt began to store it, and it is not known
+    /// Whether it is recorded as stored there, or as being deleted. Else an attempt began to store it, and it is not known
     /// what is left.
-    pub noted: bool,
+    pub recorded: bool,
     /// Whether somebody has begun to delete it.
     pub is_being_deleted: bool,
 }
@@ -88,7 +88,7 @@ impl Queue {
                     storage: row.try_get("storage")?,
                     storage_id: row.try_get("storage_id")?,
                     object_key: row.try_get("object_key")?,
-                    noted: row.try_get("noted")?,
+                    recorded: row.try_get("recorded")?,
                     is_being_deleted: row.try_get("is_being_deleted")?,
                 })
             })

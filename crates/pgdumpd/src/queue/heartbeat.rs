@@ -27,6 +27,8 @@ pub struct Progress {
     pub tables_total: Option<i32>,
     /// Rows so far.
     pub rows_done: Option<i64>,
+    /// Rows that the target's server estimates.
+    pub rows_expected: Option<i64>,
     /// Bytes that pg_dump wrote.
     pub bytes_dumped: Option<i64>,
     /// Bytes handed to the storage.
@@ -99,7 +101,8 @@ impl Queue {
             .bind(progress.rows_done)
             .bind(progress.bytes_dumped)
             .bind(progress.bytes_stored)
-            .bind(remaining);
+            .bind(remaining)
+            .bind(progress.rows_expected);
         let connections = &self.inner.heartbeats;
         match connections
             .fetch_optional_within(lasting / 3, statement)

@@ -1,4 +1,4 @@
-//! What the queue notes of a target in one storage, in the order in which backups are kept, and the decision to delete
+//! What the queue records of a target in one storage, in the order in which backups are kept, and the decision to delete
 //! one.
 
 use std::collections::HashMap;
@@ -7,18 +7,18 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Noted, Queue, QueueError};
+use super::{Queue, QueueError, Recorded};
 
 const KEPT: &str = include_str!("sql/kept_backups.sql");
-const NOTED: &str = concat!(
-    include_str!("sql/noted_copies.sql"),
+const RECORDED: &str = concat!(
+    include_str!("sql/recorded_copies.sql"),
     "WHERE c.storage_id = $1 AND c.target = $2 AND c.state = 'stored'"
 );
 const BEGIN: &str = include_str!("sql/begin_deletion.sql");
 const MARK_DELETED: &str = include_str!("sql/mark_copy_deleted.sql");
 const UNFINISHED: &str = include_str!("sql/unfinished_attempts.sql");
 
-/// A backup that the queue notes in a storage.
+/// A backup that the queue records in a storage.
 #[derive(Debug, Clone)]
 pub struct KeptBackup {
     /// Its job.
@@ -36,7 +36,7 @@ pub struct KeptBackup {
 }
 
 impl Queue {
-    /// What is noted of this target in this storage, newest first by the queue's clock; what has no known age comes
+    /// What is recorded of this target in this storage, newest first by the queue's clock; what has no known age comes
     /// last. Nothing once the queue has been given another id than the one that this connected to.
     ///
     /// # Errors
@@ -71,15 +71,15 @@ impl Queue {
     ///
     /// # Errors
     /// The database's.
-    pub async fn noted_of_target(
+    pub async fn recorded_of_target(
         &self,
         target: &str,
         storage_id: Uuid,
-    ) -> Result<HashMap<String, Noted>, QueueError> {
-        let statement = sqlx::query(NOTED).bind(storage_id).bind(target);
+    ) -> Result<HashMap<String, Recorded>, QueueError> {
+        let statement = sqlx::query(RECORDED).bind(storage_id).bind(target);
         let rows = self.inner.connections.fetch_all(statement).await?;
         rows.iter()
-            .map(|row| Ok((row.try_get("object_key")?, Noted::read(row)?)))
+            .map(|row| Ok((row.try_get("object_key")?, Recorded::read(row)?)))
             .collect()
     }
 
@@ -109,7 +109,7 @@ impl Queue {
             .is_some())
     }
 
-    /// Notes that the copy under this key is gone from this storage. False: none was noted there.
+    /// Notes that the copy under this key is gone from this storage. False: none was recorded there.
     ///
     /// # Errors
     /// The database's; may be repeated.
@@ -127,7 +127,7 @@ impl Queue {
             .is_some())
     }
 
-    /// Those of these attempts, by their lease tokens, whose jobs have not ended: what they stored may be noted yet.
+    /// Those of these attempts, by their lease tokens, whose jobs have not ended: what they stored may be recorded yet.
     ///
     /// # Errors
     /// The database's.

@@ -73,7 +73,7 @@ impl Queue {
             .collect()
     }
 
-    /// Notes that nothing is left of an attempt. False: another daemon had noted it.
+    /// Notes that nothing is left of an attempt. False: another daemon had recorded it.
     ///
     /// # Errors
     /// The database's; may be repeated.

@@ -1,17 +1,17 @@
-//! What an attempt is about to write, noted before it writes.
+//! What an attempt is about to write, recorded before it writes.
 
 use uuid::Uuid;
 
 use super::{Lease, Queue, QueueError};
 
-const NOTE_UPLOAD: &str = include_str!("sql/note_upload.sql");
+const RECORD_UPLOAD: &str = include_str!("sql/record_upload.sql");
 
 impl Queue {
     /// Notes where this attempt will store, before the first byte is sent. False: the lease is lost.
     ///
     /// # Errors
     /// The database's; may be repeated.
-    pub async fn note_upload(
+    pub async fn record_upload(
         &self,
         lease: &Lease,
         storage: &str,
@@ -19,7 +19,7 @@ impl Queue {
         key: &str,
         upload_id: Option<&str>,
     ) -> Result<bool, QueueError> {
-        let statement = sqlx::query(NOTE_UPLOAD)
+        let statement = sqlx::query(RECORD_UPLOAD)
             .bind(lease.job)
             .bind(lease.token)
             .bind(storage)

@@ -17,10 +17,14 @@ use crate::encryption::{
     CHUNK_BYTES, HEAD_BYTES, Identities, SEALED_CHUNK_BYTES, fault_of_reading, is_damage,
 };
 use crate::fault::Fault;
+use crate::off_runtime::answer;
 use crate::store::ByteStream;
 
 /// Decrypted pieces that wait to be taken, of a chunk each.
 const PIECES: usize = 16;
+
+/// What the threads do that this begins.
+const DECRYPTING: &str = "decrypts";
 
 /// Reads parts of an archive, and of an encrypted one the chunks that hold them.
 pub(super) struct ArchiveReader<'a> {
@@ -125,7 +129,7 @@ impl Part {
             Self::Decrypted(pieces, decrypting) => match pieces.recv().await {
                 Some(piece) => Ok(Some(piece)),
                 None => match decrypting.take() {
-                    Some(thread) => joined(thread).await.map(|()| None),
+                    Some(thread) => answer(DECRYPTING, thread).await?.map(|()| None),
                     None => Ok(None),
                 },
             },
@@ -192,7 +196,7 @@ impl Whole {
     /// `identity_mismatch`, and the storage's.
     pub(super) async fn end(self) -> Result<Through, Fault> {
         drop(self.pieces);
-        joined(self.decrypting).await
+        answer(DECRYPTING, self.decrypting).await?
     }
 }
 
@@ -286,11 +290,4 @@ fn seek(reader: &mut StreamReader<&mut Ciphertext>, to: u64) -> std::io::Result<
         reader.seek(SeekFrom::Start(to + 1))?;
     }
     reader.seek(SeekFrom::Start(to)).map(drop)
-}
-
-async fn joined<T>(thread: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {
-    thread.await.unwrap_or_else(|error| {
-        let fault = Fault::transient(Code::Internal, "the thread that decrypts ended");
-        Err(fault.caused_by(error))
-    })
 }

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use pgdump_archive::{BlockCheck, Compression, IndexEntry};
 
 use super::archive_reader::ArchiveReader;
-use crate::code::Code;
 use crate::encryption::{is_damage, is_truncation};
 use crate::fault::{Fault, chain};
+use crate::off_runtime::off_runtime;
 
 /// Reads a block and gives each piece on; what of it is damaged, if anything is.
 ///
@@ -68,7 +68,5 @@ async fn checked(mut check: BlockCheck, piece: Bytes) -> Result<Result<BlockChec
         Ok(()) => Ok(check),
         Err(damage) => Err(chain(&damage)),
     };
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        Fault::transient(Code::Internal, "the thread that verifies ended").caused_by(error)
-    })
+    off_runtime("verifies", work).await
 }

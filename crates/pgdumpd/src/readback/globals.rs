@@ -1,9 +1,7 @@
 //! A backup's roles and tablespaces, read again, and brought back as a local file.
 
-use std::path::Path;
-
 use super::Stored;
-use super::new_file::NewFile;
+use super::output::{Destination, Output};
 use crate::fault::Fault;
 
 /// Reads them, as they are stored in the storage where they are encrypted and no identity was given; `None` if the
@@ -24,7 +22,10 @@ pub async fn read_globals(stored: &Stored) -> Result<Option<Vec<u8>>, Fault> {
 ///
 /// # Errors
 /// As [`read_globals`]; `identity_needed`; `file_exists` and `file_failed`.
-pub async fn fetch_globals(stored: &Stored, to: &Path) -> Result<Option<u64>, Fault> {
+pub async fn fetch_globals(
+    stored: &Stored,
+    to: impl Into<Destination<'_>>,
+) -> Result<Option<u64>, Fault> {
     if stored.manifest.globals.is_none() {
         return Ok(None);
     }
@@ -33,7 +34,7 @@ pub async fn fetch_globals(stored: &Stored, to: &Path) -> Result<Option<u64>, Fa
         return Ok(None);
     };
     let size = text.len() as u64;
-    let file = NewFile::create(to).await?;
+    let file = Output::create(to.into()).await?;
     file.write(text.into(), 0).await?;
     file.keep().await?;
     Ok(Some(size))

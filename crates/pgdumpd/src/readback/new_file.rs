@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::code::Code;
 use crate::fault::Fault;
+use crate::off_runtime::off_runtime;
 
 /// Written (0600) where it will be, and gone when dropped without being kept.
 #[derive(Clone)]
@@ -84,7 +85,7 @@ fn link_to(file: &File) -> String {
 impl NewFile {
     pub(super) async fn create(path: &Path) -> Result<Self, Fault> {
         let path = path.to_owned();
-        off_runtime(move || {
+        off_runtime("writes the file", move || {
             if path.symlink_metadata().is_ok() {
                 return Err(exists(&path));
             }
@@ -93,28 +94,28 @@ impl NewFile {
             let file = Arc::new(file);
             Ok(Self { file, path })
         })
-        .await
+        .await?
     }
 
     pub(super) async fn write(&self, bytes: Bytes, offset: u64) -> Result<(), Fault> {
         let new = self.clone();
-        off_runtime(move || {
+        off_runtime("writes the file", move || {
             let written = new.file.as_file().write_all_at(&bytes, offset);
             written.map_err(|error| cannot("write", &new.path, error))
         })
-        .await
+        .await?
     }
 
     /// The first bytes.
     pub(super) async fn read_start(&self, length: usize) -> Result<Vec<u8>, Fault> {
         let new = self.clone();
-        off_runtime(move || {
+        off_runtime("writes the file", move || {
             let mut bytes = vec![0; length];
             let read = new.file.as_file().read_exact_at(&mut bytes, 0);
             read.map_err(|error| cannot("read", &new.path, error))?;
             Ok(bytes)
         })
-        .await
+        .await?
     }
 
     /// Makes it durable under its name. No other clone may be left. Dropped before it has one, it gets none, whatever
@@ -123,7 +124,7 @@ impl NewFile {
         let Self { file, path } = self;
         let awaited = CancellationToken::new();
         let (given_up, _awaited) = (awaited.clone(), awaited.drop_guard());
-        off_runtime(move || {
+        off_runtime("writes the file", move || {
             let file = Arc::into_inner(file).ok_or_else(|| {
                 Fault::transient(Code::Internal, "the file is still being written")
             })?;
@@ -144,7 +145,7 @@ impl NewFile {
                 Err(error) => Err(cannot("create", &path, error)),
             }
         })
-        .await
+        .await?
     }
 }
 
@@ -157,25 +158,13 @@ fn folder_of(path: &Path) -> &Path {
 
 fn exists(path: &Path) -> Fault {
     let what = format!("{} exists already", path.display());
-    Fault::permanent(Code::FileExists, what).hint("Name another file with --output.")
+    Fault::permanent(Code::FileExists, what)
+        .hint("Name another file with --output, or - for standard output.")
 }
 
 fn cannot(verb: &str, path: &Path, error: io::Error) -> Fault {
     let what = format!("cannot {verb} {}", path.display());
     Fault::permanent(Code::FileFailed, what).caused_by(error)
-}
-
-async fn off_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            Err(
-                Fault::transient(Code::Internal, "the thread that writes the file ended")
-                    .caused_by(error),
-            )
-        })
 }
 
 #[cfg(test)]

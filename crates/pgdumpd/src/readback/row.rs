@@ -2,10 +2,10 @@
 
 use crate::code::Code;
 use crate::fault::Fault;
-use crate::queue::Noted;
+use crate::queue::Recorded;
 use crate::store::Manifest;
 
-/// Whether a manifest is that of the backup that the queue noted, with this size: an older backup may have been put in
+/// Whether a manifest is that of the backup that the queue recorded, with this size: an older backup may have been put in
 /// its place, object and manifest.
 ///
 /// # Errors
@@ -13,23 +13,23 @@ use crate::store::Manifest;
 pub fn compare_with_row(
     manifest: &Manifest,
     size_bytes: Option<u64>,
-    noted: &Noted,
+    recorded: &Recorded,
 ) -> Result<(), Fault> {
     let object = &manifest.object;
     // A copy says which attempt made the original; the queue says which made the copy.
     let is_original = manifest.copied.is_none();
-    let attempt = noted.attempt.filter(|_| is_original);
-    let claimed_at = noted.claimed_at.filter(|_| is_original);
+    let attempt = recorded.attempt.filter(|_| is_original);
+    let claimed_at = recorded.claimed_at.filter(|_| is_original);
     let fields = [
         (
             "object.sha256",
-            fits(noted.sha256.as_deref(), &object.sha256),
+            fits(recorded.sha256.as_deref(), &object.sha256),
         ),
         ("object.size_bytes", fits(size_bytes, &object.size_bytes)),
-        ("target", fits(noted.target.as_deref(), &manifest.target)),
+        ("target", fits(recorded.target.as_deref(), &manifest.target)),
         (
             "requested_by",
-            fits(noted.requested_by.as_deref(), &manifest.requested_by),
+            fits(recorded.requested_by.as_deref(), &manifest.requested_by),
         ),
         ("attempt", fits(attempt, &manifest.attempt)),
         // Manifests of older versions do not say it.

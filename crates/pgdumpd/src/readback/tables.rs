@@ -1,7 +1,6 @@
 //! Brings a few tables of a backup back, as a small archive that restores by itself.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use pgdump_archive::{
@@ -14,9 +13,10 @@ use super::archive_reader::ArchiveReader;
 use super::block::read_block;
 use super::contents::HeadContents;
 use super::name::name_of;
-use super::new_file::NewFile;
+use super::output::{Destination, Output};
 use crate::code::Code;
 use crate::fault::{Fault, chain};
+use crate::off_runtime::off_runtime;
 
 /// What was brought back.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct Fetched {
 pub async fn fetch_tables(
     stored: &Stored,
     wanted: &[TableName],
-    to: &Path,
+    to: impl Into<Destination<'_>>,
 ) -> Result<Fetched, Fault> {
     let reader = ArchiveReader::open(stored).await?;
     let Some(index) = &stored.index else {
@@ -75,7 +75,7 @@ pub async fn fetch_tables(
         .collect::<Option<_>>()
         .ok_or_else(|| Fault::permanent(Code::ManifestInvalid, "the index lacks a table's data"))?;
 
-    let file = NewFile::create(to).await?;
+    let file = Output::create(to.into()).await?;
     let head = small_head(&header, &selected, &blocks)?;
     let mut at = head.len() as u64;
     file.write(head.into(), 0).await?;
@@ -108,11 +108,9 @@ pub async fn fetch_tables(
 /// Selects on a thread of its own: of a large archive it takes long, and the command can be interrupted meanwhile.
 async fn select(toc: &Arc<Toc>, wanted: &[TableName]) -> Result<Selection, Fault> {
     let (toc, wanted) = (Arc::clone(toc), wanted.to_vec());
-    let selected = tokio::task::spawn_blocking(move || toc.select(&wanted));
-    let selected = selected.await.map_err(|error| {
-        Fault::permanent(Code::Internal, "the selection's thread ended").caused_by(error)
-    })?;
+    let selected = off_runtime("selects the tables", move || toc.select(&wanted));
     selected
+        .await?
         .map_err(|error| Fault::permanent(Code::TableUnknown, error.to_string()).hint(hint(&error)))
 }
 

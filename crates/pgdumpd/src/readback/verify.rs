@@ -1,5 +1,7 @@
 //! Reads a stored backup again and compares it with its manifest.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use pgdump_archive::{HeadCheck, Index};
 use tokio::sync::mpsc;
@@ -8,9 +10,9 @@ use super::archive_reader::{ArchiveReader, Whole};
 use super::block::{damage_of, read_block};
 use super::name::name_of;
 use super::{Damage, Inspection, Stored, Verdict};
-use crate::code::Code;
 use crate::encryption::is_damage;
 use crate::fault::{Fault, chain};
+use crate::off_runtime::off_runtime;
 use crate::store::{ArchiveState, ByteStream};
 
 /// Pieces that wait to be inspected, of 1 MiB at most.
@@ -50,7 +52,7 @@ pub(super) async fn read_as_it_lies(
     keep: impl AsyncFnMut(&Bytes) -> Result<(), Fault>,
 ) -> Result<Verdict, Fault> {
     let mut source = Source::Stored(object(stored).await?);
-    let mut verdict = inspect(Inspection::unread(), &mut source, keep).await?;
+    let mut verdict = inspect(Inspection::unread(), &mut source, &stored.bytes_read, keep).await?;
     verdict.unopened = stored.manifest.encryption.is_some();
     Ok(verdict)
 }
@@ -69,7 +71,7 @@ pub(super) async fn read_through(
         Some(identities) => Source::Decrypted(Whole::begin(stored, &identities).await?),
         None => Source::Stored(object(stored).await?),
     };
-    let mut verdict = inspect(inspection, &mut source, keep).await?;
+    let mut verdict = inspect(inspection, &mut source, &stored.bytes_read, keep).await?;
     let archive_bytes = verdict.size_bytes;
     if let Source::Decrypted(whole) = source {
         let through = whole.end().await?;
@@ -117,10 +119,11 @@ async fn object(stored: &Stored) -> Result<ByteStream, Fault> {
 async fn inspect(
     inspection: Inspection,
     source: &mut Source,
+    bytes_read: &AtomicU64,
     mut keep: impl AsyncFnMut(&Bytes) -> Result<(), Fault>,
 ) -> Result<Verdict, Fault> {
     let (to_inspect, mut inspect) = mpsc::channel::<Bytes>(PIECES);
-    let inspecting = tokio::task::spawn_blocking(move || {
+    let inspecting = off_runtime("verifies", move || {
         let mut inspection = inspection;
         while let Some(piece) = inspect.blocking_recv() {
             inspection.push(&piece);
@@ -129,6 +132,7 @@ async fn inspect(
     });
     let read = async {
         while let Some(piece) = source.next().await? {
+            bytes_read.fetch_add(piece.len() as u64, Ordering::Relaxed);
             keep(&piece).await?;
             // The thread ends only after the last piece.
             let _ = to_inspect.send(piece).await;
@@ -137,9 +141,7 @@ async fn inspect(
     };
     let read: Result<(), Fault> = read.await;
     drop(to_inspect);
-    let verdict = inspecting.await.map_err(|error| {
-        Fault::transient(Code::Internal, "the thread that verifies ended").caused_by(error)
-    })?;
+    let verdict = inspecting.await?;
     read.map(|()| verdict)
 }
 

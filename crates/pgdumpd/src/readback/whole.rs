@@ -1,10 +1,8 @@
 //! Brings a backup back as a local file, with its data offsets filled in.
 
-use std::path::Path;
-
 use pgdump_archive::{FillOffsetsError, Limits, fill_offsets};
 
-use super::new_file::NewFile;
+use super::output::{Destination, Output};
 use super::verify::{read_as_it_lies, read_through};
 use super::{Stored, Verdict};
 use crate::code::Code;
@@ -24,8 +22,11 @@ pub struct FetchedWhole {
 ///
 /// # Errors
 /// The storage's; `file_exists` and `file_failed`.
-pub async fn fetch_as_it_lies(stored: &Stored, to: &Path) -> Result<Verdict, Fault> {
-    let file = NewFile::create(to).await?;
+pub async fn fetch_as_it_lies(
+    stored: &Stored,
+    to: impl Into<Destination<'_>>,
+) -> Result<Verdict, Fault> {
+    let file = Output::create(to.into()).await?;
     let mut at = 0;
     let verdict = read_as_it_lies(stored, async |piece| {
         file.write(piece.clone(), at).await?;
@@ -39,17 +40,20 @@ pub async fn fetch_as_it_lies(stored: &Stored, to: &Path) -> Result<Verdict, Fau
     Ok(verdict)
 }
 
-/// Writes the backup to a new file, decrypted and verified on the way; of what does not match its manifest, no file is
+/// Writes the backup to a new file, or to a pipe, decrypted and verified on the way; of what does not match its manifest, no file is
 /// left.
 ///
-/// With the offsets filled in, `pg_restore -j` finds each table without a scan; so the file's SHA-256 is not the
+/// With the offsets filled in, which only a file can have, `pg_restore -j` finds each table without a scan; so the file's SHA-256 is not the
 /// stored object's. An archive in which they have no room is kept as it is: it restores, too.
 ///
 /// # Errors
 /// The storage's; `file_exists` and `file_failed`; `identity_needed` and `identity_mismatch`.
-pub async fn fetch_whole(stored: &Stored, to: &Path) -> Result<FetchedWhole, Fault> {
+pub async fn fetch_whole(
+    stored: &Stored,
+    to: impl Into<Destination<'_>>,
+) -> Result<FetchedWhole, Fault> {
     stored.needed_identities()?;
-    let file = NewFile::create(to).await?;
+    let file = Output::create(to.into()).await?;
     let mut at = 0;
     let verdict = read_through(stored, async |piece| {
         file.write(piece.clone(), at).await?;
@@ -61,7 +65,7 @@ pub async fn fetch_whole(stored: &Stored, to: &Path) -> Result<FetchedWhole, Fau
     if !stored.matches(&verdict) {
         return Ok(FetchedWhole { verdict, unfilled });
     }
-    if let Some(index) = &stored.index {
+    if let (Some(index), Some(file)) = (&stored.index, file.file()) {
         // No longer than a table of contents may be: the verdict says that it ends there.
         let length = usize::try_from(index.head_bytes).unwrap_or(usize::MAX);
         let head = file.read_start(length).await?;

@@ -8,9 +8,9 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::QueryAs;
 use sqlx::{ConnectOptions, FromRow, PgConnection, Postgres};
 
-use crate::code::Code;
 use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
+use crate::off_runtime::off_runtime;
 
 use super::fault;
 
@@ -92,18 +92,13 @@ impl Connections {
     /// How to connect now: files are read again each time, so that a password that was changed with its file counts.
     async fn options(&self) -> Result<PgConnectOptions, Fault> {
         let url = self.url.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = off_runtime("prepares a connection", move || {
             url.check_tls_files()?;
             Ok::<_, String>(url.connect_options(APPLICATION_NAME))
         });
-        match read.await {
-            Ok(Ok(options)) => Ok(options.options(SETTINGS)),
-            Ok(Err(what)) => Err(fault::tls_file(&self.target, what)),
-            Err(error) => {
-                let what = "a connection could not be prepared";
-                Err(Fault::transient(Code::Internal, what).caused_by(error))
-            }
-        }
+        let options = read.await?;
+        let options = options.map_err(|what| fault::tls_file(&self.target, what))?;
+        Ok(options.options(SETTINGS))
     }
 
     /// Runs a statement without parameters that gives one row. `what` is what it asks for, for the error.

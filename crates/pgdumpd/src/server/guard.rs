@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::code::Code;
-use crate::dump::Redactor;
 use crate::fault::Fault;
+use crate::redact::Redactor;
 
-use super::look::{Blocker, LockWait, SessionLook};
+use super::session_state::{Blocker, LockWait, SessionState};
 
 /// Ends a dump that waits too long for one lock, whatever it is doing: while it waits it holds the locks that it
 /// has, and others queue behind those.
@@ -37,7 +37,7 @@ impl LockGuard {
     }
 
     /// Takes in an observation, made at `now`. Gives a transient `lock_not_available` once a wait is too long.
-    pub fn observe(&mut self, now: Instant, look: &SessionLook) -> Option<Fault> {
+    pub fn observe(&mut self, now: Instant, look: &SessionState) -> Option<Fault> {
         let Some(seen) = &look.waiting_for_lock else {
             self.wait = None;
             return None;
@@ -79,7 +79,7 @@ impl StallGuard {
         now: Instant,
         bytes: u64,
         reader_waits: bool,
-        look: Option<&SessionLook>,
+        look: Option<&SessionState>,
     ) -> Option<Fault> {
         let copied = look.and_then(|look| look.copy_bytes);
         let position = (bytes, copied);

@@ -12,9 +12,9 @@ mod walk;
 use std::io;
 
 use self::directory::Root;
-use super::blocking::blocking;
 use super::faults;
 use crate::fault::Fault;
+use crate::off_runtime::off_runtime;
 
 /// The directory, and what is to be left on its disk.
 #[derive(Debug, Clone)]
@@ -31,11 +31,11 @@ impl LocalBackend {
         work: impl FnOnce(&Root) -> io::Result<T> + Send + 'static,
     ) -> Result<T, Fault> {
         let root = self.root.clone();
-        blocking(move || {
+        off_runtime("works in the directory", move || {
             work(&root)
                 .map_err(|e| faults::of_io(format!("cannot {}", what(&root)), root.path(), e))
         })
-        .await
+        .await?
     }
 }
 

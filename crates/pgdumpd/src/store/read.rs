@@ -9,13 +9,13 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::Storage;
-use super::blocking::blocking;
 use super::key::ObjectKey;
 use super::manifest::{Manifest, invalid, text as manifest_text};
 use super::small::Small;
 use super::stall::in_time;
 use crate::code::Code;
 use crate::fault::Fault;
+use crate::off_runtime::off_runtime;
 
 /// Manifests read at once: hides a remote store's round trips.
 const MANIFESTS_AT_ONCE: usize = 16;
@@ -98,14 +98,14 @@ impl Storage {
         make: impl FnOnce(Manifest, &[u8]) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let (key, id) = (key.clone(), self.id);
-        blocking(move || {
+        off_runtime("reads the manifest", move || {
             let manifest = Manifest::parse(&key, &text)?;
             if manifest.copied.is_none() && manifest.storage_id != id {
                 return Err(invalid(&key, "is of a backup in another storage"));
             }
             make(manifest, &text)
         })
-        .await
+        .await?
     }
 
     async fn manifest_text(&self, key: &ObjectKey) -> Result<Option<Bytes>, Fault> {

@@ -24,7 +24,7 @@ impl Upload {
         &self.key
     }
 
-    /// What the storage calls this upload, to be noted before the first part, so that another daemon can remove
+    /// What the storage calls this upload, to be recorded before the first part, so that another daemon can remove
     /// what a dead one left; `None` if the key is enough.
     pub fn id(&self) -> Option<&str> {
         self.sending.id()

@@ -71,7 +71,7 @@ async fn a_failed_job_ends_a_wait_with_4_and_says_why_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_is_told_by_5_and_an_unknown_one_by_3() {
+async fn a_cancelled_job_is_reported_by_5_and_an_unknown_one_by_3() {
     let world = World::new().await;
     let id = world.enqueue().await.to_string();
     world.say(&["status", &id]).code(0);
@@ -460,4 +460,51 @@ async fn an_idempotency_key_gives_the_same_job_again() {
         .code(0)
         .json();
     assert_eq!((&json["id"], &json["is_new"]), (&id.into(), &false.into()));
+}
+
+#[tokio::test]
+async fn an_address_with_a_password_in_a_wrong_place_of_the_command_line_is_not_quoted_back() {
+    let world = World::new().await;
+    let address = "postgres://joe:hunter2marker@db/app";
+    for arguments in [
+        &["enqueue", address][..],
+        &["enqueue", "shop", "--id", address],
+        &["enqueue", "shop", "--metadata", address],
+        &["status", address],
+        &["show", address],
+        &["verify", "--target", address],
+        &["verify", "0", "--storage", address],
+        &["list", "--storage", address],
+        &["fetch", "0", "--table", address],
+        &["check", address],
+        &["copy", address, "--to", address],
+        &["migrate", "--grant-daemon", address],
+        &[address],
+    ] {
+        let said = world.say(arguments);
+        assert_ne!(said.code, Some(0), "{arguments:?}: {}", said.out);
+        let text = format!("{}{}", said.out, said.err);
+        assert!(!text.contains("hunter2marker"), "{arguments:?}: {text}");
+        assert!(!text.is_empty(), "{arguments:?}");
+    }
+    let kept: Vec<String> = sqlx::query_scalar("SELECT target FROM pgdumpd.backup_jobs")
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(kept, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_kept_with_a_job_is_shown_with_it() {
+    let world = World::new().await;
+    let said = world.say(&["enqueue", "shop", "--metadata", r#"{"user": 7}"#]);
+    let id = said.code(0).out.trim().to_owned();
+    let shown = world.say(&["status", &id, "--json"]).code(0).json();
+    assert_eq!(
+        shown["metadata"],
+        serde_json::json!({ "user": 7 }),
+        "{shown}"
+    );
+    let said = world.say(&["enqueue", "shop", "--metadata", "[1]"]).code(2);
+    assert!(said.err.contains("is not a JSON object"), "{}", said.err);
 }

@@ -651,7 +651,7 @@ async fn where_a_backup_is_damaged_in_one_storage_it_comes_from_the_next_and_ver
 }
 
 #[tokio::test]
-async fn what_could_not_be_looked_at_is_not_told_as_good() {
+async fn what_could_not_be_looked_at_is_not_reported_as_good() {
     let mut world = copying(&["offsite"]).await;
     let daemon = world.daemon().await;
     let id = world.back_up().await;

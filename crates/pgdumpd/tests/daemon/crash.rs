@@ -198,15 +198,15 @@ async fn what_a_cancelled_job_could_not_remove_is_removed_later() {
         (!left.exists()).then_some(())
     })
     .await;
-    eventually("it is noted", SOON, async || {
-        let noted: bool = sqlx::query_scalar(
+    eventually("it is recorded", SOON, async || {
+        let recorded: bool = sqlx::query_scalar(
             "SELECT cleared_at IS NOT NULL FROM pgdumpd.backup_attempts WHERE job_id = $1",
         )
         .bind(id)
         .fetch_one(&world.pool)
         .await
         .unwrap();
-        noted.then_some(())
+        recorded.then_some(())
     })
     .await;
     assert_eq!(

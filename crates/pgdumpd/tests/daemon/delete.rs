@@ -1,4 +1,4 @@
-//! `delete` and `cancel` mean it: what a daemon that died left whole is found, and goes, or is noted and counted.
+//! `delete` and `cancel` mean it: what a daemon that died left whole is found, and goes, or is recorded and counted.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::harness::copies::copying;
 use crate::harness::{Daemon, SOON, World};
 use crate::retention::whole;
 
-/// Lets no success into this storage be noted, until the connection is closed.
+/// Lets no success into this storage be recorded, until the connection is closed.
 async fn hold_rows_of(world: &World, storage: &str) -> PgConnection {
     let mut holder = world.queue.connect().await;
     let trigger = format!(
@@ -26,12 +26,12 @@ async fn hold_rows_of(world: &World, storage: &str) -> PgConnection {
     holder
 }
 
-/// Kills the daemon once its success waits to be noted; what it had asked for does not happen after its death.
+/// Kills the daemon once its success waits to be recorded; what it had asked for does not happen after its death.
 async fn kill_before_the_row(world: &World, daemon: &mut Daemon, holder: PgConnection) {
     let waiting =
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    eventually("a success waits to be noted", SOON, async || {
+    eventually("a success waits to be recorded", SOON, async || {
         let pids: Vec<i32> = sqlx::query_scalar(waiting)
             .fetch_all(&world.pool)
             .await
@@ -53,7 +53,7 @@ async fn kill_before_the_row(world: &World, daemon: &mut Daemon, holder: PgConne
 }
 
 /// A backup whose copy to `offsite` is whole, although its daemon died before it could note it.
-async fn copied_and_not_noted() -> (World, Uuid) {
+async fn copied_and_not_recorded() -> (World, Uuid) {
     let world = copying(&["offsite"]).await;
     let holder = hold_rows_of(&world, "offsite").await;
     let mut daemon = world.daemon().await;
@@ -71,7 +71,7 @@ fn id_in(storage: &Path) -> String {
 }
 
 /// A backup that is whole in `local`, although its daemon died before it could end the row.
-async fn stored_and_not_noted(request: BackupRequest) -> (World, Uuid) {
+async fn stored_and_not_recorded(request: BackupRequest) -> (World, Uuid) {
     let world = World::new().await;
     let holder = hold_rows_of(&world, "local").await;
     let mut daemon = world.daemon().await;
@@ -82,8 +82,8 @@ async fn stored_and_not_noted(request: BackupRequest) -> (World, Uuid) {
 }
 
 /// Waits until the queue notes that a storage holds the backup, and asserts that it is one like any other.
-async fn is_noted_and_goes_by_its_id(world: &World, id: Uuid) {
-    eventually("the backup is noted", SOON, async || {
+async fn is_recorded_and_goes_by_its_id(world: &World, id: Uuid) {
+    eventually("the backup is recorded", SOON, async || {
         (world.status(id).await.copies_stored == 1).then_some(())
     })
     .await;
@@ -99,8 +99,8 @@ async fn is_noted_and_goes_by_its_id(world: &World, id: Uuid) {
 }
 
 #[tokio::test]
-async fn delete_removes_a_copy_whose_daemon_died_before_it_could_note_it() {
-    let (world, id) = copied_and_not_noted().await;
+async fn delete_removes_a_copy_whose_daemon_died_before_it_could_record_it() {
+    let (world, id) = copied_and_not_recorded().await;
     let _daemon = world.daemon().await;
     let argument = id.to_string();
     world.say(&["delete", &argument, "--yes"]).code(0);
@@ -115,7 +115,7 @@ async fn delete_removes_a_copy_whose_daemon_died_before_it_could_note_it() {
 
 #[tokio::test]
 async fn what_was_deleted_before_is_not_found_also_while_no_daemon_has_cleaned_up() {
-    let (world, id) = copied_and_not_noted().await;
+    let (world, id) = copied_and_not_recorded().await;
     let daemon = world.daemon().await;
     let argument = id.to_string();
     world.say(&["delete", &argument, "--yes"]).code(0);
@@ -130,7 +130,7 @@ async fn what_was_deleted_before_is_not_found_also_while_no_daemon_has_cleaned_u
 
 #[tokio::test]
 async fn fsck_deletes_what_was_requested_and_brings_nothing_of_it_back() {
-    let (mut world, id) = copied_and_not_noted().await;
+    let (mut world, id) = copied_and_not_recorded().await;
     let (offsite, away) = (world.place("offsite"), world.place("away"));
     world.cancel(world.copy(id).await).await;
     world
@@ -153,7 +153,7 @@ async fn fsck_deletes_what_was_requested_and_brings_nothing_of_it_back() {
 
 #[tokio::test]
 async fn a_copy_that_was_out_of_reach_of_delete_goes_when_a_daemon_reaches_it() {
-    let (mut world, id) = copied_and_not_noted().await;
+    let (mut world, id) = copied_and_not_recorded().await;
     let (offsite, away) = (world.place("offsite"), world.place("away"));
     // A daemon that starts while the storage is away must not make another one.
     world.set("storages.offsite", "storage_id", id_in(&offsite));
@@ -185,7 +185,7 @@ async fn a_copy_that_was_out_of_reach_of_delete_goes_when_a_daemon_reaches_it() 
 }
 
 #[tokio::test]
-async fn a_noted_copy_in_a_storage_that_was_away_goes_when_a_daemon_reaches_it() {
+async fn a_recorded_copy_in_a_storage_that_was_away_goes_when_a_daemon_reaches_it() {
     let world = copying(&["offsite"]).await;
     let daemon = world.daemon().await;
     let id = world.back_up().await;
@@ -208,27 +208,27 @@ async fn a_noted_copy_in_a_storage_that_was_away_goes_when_a_daemon_reaches_it()
 }
 
 #[tokio::test]
-async fn a_cancelled_job_whose_backup_was_whole_has_a_backup_that_is_noted() {
-    let (world, id) = stored_and_not_noted(BackupRequest::new("shop")).await;
+async fn a_cancelled_job_whose_backup_was_whole_has_a_backup_that_is_recorded() {
+    let (world, id) = stored_and_not_recorded(BackupRequest::new("shop")).await;
     world.cancel(id).await;
     let _daemon = world.daemon().await;
     assert_eq!(world.ended(id).await.state, JobState::Cancelled);
-    is_noted_and_goes_by_its_id(&world, id).await;
+    is_recorded_and_goes_by_its_id(&world, id).await;
 }
 
 #[tokio::test]
 async fn a_job_that_failed_with_its_daemon_has_the_backup_that_was_whole() {
     let request = BackupRequest::new("shop").max_attempts(1);
-    let (world, id) = stored_and_not_noted(request).await;
+    let (world, id) = stored_and_not_recorded(request).await;
     let _daemon = world.daemon().await;
     let status = world.failed(id).await;
     assert_eq!(status.error_code.as_deref(), Some("daemon_died"));
-    is_noted_and_goes_by_its_id(&world, id).await;
+    is_recorded_and_goes_by_its_id(&world, id).await;
 }
 
 #[tokio::test]
-async fn a_cancelled_copy_that_was_whole_is_noted() {
-    let (world, id) = copied_and_not_noted().await;
+async fn a_cancelled_copy_that_was_whole_is_recorded() {
+    let (world, id) = copied_and_not_recorded().await;
     world.cancel(world.copy(id).await).await;
     let _daemon = world.daemon().await;
     world.held_by(id, "2 of 2").await;
@@ -297,7 +297,7 @@ async fn delete_finishes_what_a_daemon_began_to_delete() {
 }
 
 #[tokio::test]
-async fn a_storage_that_cannot_be_opened_is_named_although_nothing_is_noted_there() {
+async fn a_storage_that_cannot_be_opened_is_named_although_nothing_is_recorded_there() {
     let mut world = copying(&[]).await;
     world.add_storage("offsite");
     let daemon = world.daemon().await;
@@ -319,10 +319,10 @@ async fn a_request_that_a_daemon_finishes_takes_every_backup_of_the_job() {
     daemon.stop().await;
     // Another one, whose daemon died: no row names it.
     let (offsite, away) = (world.place("offsite"), world.place("away"));
-    let noted = &World::backups_in(&offsite)[0];
-    let other = noted.with_file_name(format!("{}.dump", Uuid::new_v4()));
-    std::fs::copy(noted, &other).unwrap();
-    std::fs::copy(manifest_of(noted), manifest_of(&other)).unwrap();
+    let recorded = &World::backups_in(&offsite)[0];
+    let other = recorded.with_file_name(format!("{}.dump", Uuid::new_v4()));
+    std::fs::copy(recorded, &other).unwrap();
+    std::fs::copy(manifest_of(recorded), manifest_of(&other)).unwrap();
     std::fs::rename(&offsite, &away).unwrap();
     world.say(&["delete", &id.to_string(), "--yes"]).code(7);
     std::fs::rename(&away, &offsite).unwrap();

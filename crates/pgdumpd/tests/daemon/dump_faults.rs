@@ -77,7 +77,7 @@ async fn a_dump_that_exits_nonzero_after_whole_output_never_becomes_visible() {
 }
 
 #[tokio::test]
-async fn a_dump_that_exits_nonzero_after_half_its_output_is_told_in_pg_dumps_own_words() {
+async fn a_dump_that_exits_nonzero_after_half_its_output_is_reported_in_pg_dumps_own_words() {
     let mut scene = Scene::new().await;
     let half = scene.half().to_vec();
     let _fake = scene

@@ -194,7 +194,7 @@ async fn an_archive_that_is_gone_or_cut_is_an_error_and_its_manifest_stays() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_cannot_be_read_is_told_and_kept() {
+async fn a_manifest_that_cannot_be_read_is_reported_and_kept() {
     let (world, _, path) = backed_up().await;
     let manifest = format!("{}.manifest.json", path.display());
     std::fs::write(&manifest, "{").unwrap();
@@ -218,7 +218,7 @@ async fn forget(world: &World) {
 }
 
 #[tokio::test]
-async fn a_backup_whose_job_failed_to_note_it_is_noted() {
+async fn a_backup_whose_job_failed_to_record_it_is_recorded() {
     let (world, id, _) = backed_up().await;
     forget(&world).await;
     let id = id.to_string();
@@ -230,7 +230,7 @@ async fn a_backup_whose_job_failed_to_note_it_is_noted() {
 }
 
 #[tokio::test]
-async fn what_nobody_noted_and_is_cut_or_gone_is_damage_and_is_not_noted_as_a_backup() {
+async fn what_nobody_recorded_and_is_cut_or_gone_is_damage_and_is_not_recorded_as_a_backup() {
     let (world, id, path) = backed_up().await;
     forget(&world).await;
     let archive = std::fs::read(&path).unwrap();
@@ -309,7 +309,7 @@ async fn scraps_are_removed_and_strangers_counted() {
 }
 
 #[tokio::test]
-async fn a_storage_that_is_away_is_told_and_its_rows_are_not_judged() {
+async fn a_storage_that_is_away_is_reported_and_its_rows_are_not_judged() {
     let (mut world, ..) = backed_up().await;
     let elsewhere = world.dir.path().join("elsewhere");
     std::fs::rename(world.storage(), &elsewhere).unwrap();
@@ -386,7 +386,7 @@ async fn a_role_that_is_not_shown_a_running_job_removes_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn a_second_backup_of_one_job_is_told_and_noted_once_the_first_is_gone() {
+async fn a_second_backup_of_one_job_is_reported_and_recorded_once_the_first_is_gone() {
     let (world, id, first) = backed_up().await;
     let second = second_backup(&world, id, &first).await;
     let report = world.fsck(&["--repair"]).code(0).json();
@@ -407,12 +407,12 @@ async fn a_second_backup_of_one_job_is_told_and_noted_once_the_first_is_gone() {
     let report = world.fsck(&["--repair"]).code(0).json();
     assert_eq!(report["storages"][0]["findings"][0]["repaired"], "done");
     world.fsck(&[]).code(0);
-    let noted: String =
+    let recorded: String =
         sqlx::query_scalar("SELECT object_key FROM pgdumpd.backup_copies WHERE state = 'stored'")
             .fetch_one(&world.pool)
             .await
             .unwrap();
-    assert_eq!(Path::new(&noted), key(&second));
+    assert_eq!(Path::new(&recorded), key(&second));
     world.say(&["show", &id]).code(0);
 }
 

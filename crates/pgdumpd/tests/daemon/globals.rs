@@ -101,7 +101,7 @@ async fn globals_that_cannot_be_dumped_fail_the_backup_before_it_locks_a_table()
 }
 
 #[tokio::test]
-async fn a_pg_dump_without_its_pg_dumpall_is_told() {
+async fn a_pg_dump_without_its_pg_dumpall_is_reported() {
     let mut world = World::new().await;
     let fake = FakePgDump::new(world.cluster.major(), &world.archive(), Then::Exit(0));
     world.use_fake(&fake);

@@ -21,6 +21,7 @@ mod differences;
 mod dump_faults;
 mod encodings;
 mod encryption;
+mod fetched_pipe;
 mod fetched_tables;
 mod filters;
 mod first_day;

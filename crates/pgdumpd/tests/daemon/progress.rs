@@ -23,7 +23,7 @@ async fn locked(world: &World) -> sqlx::PgConnection {
 }
 
 #[tokio::test]
-async fn a_table_that_is_locked_is_left_out_of_the_samples_and_its_dump_still_tells_its_progress() {
+async fn a_table_that_is_locked_is_left_out_of_the_samples_and_its_dump_still_shows_its_progress() {
     let mut world = World::new().await;
     world.set("log", "filter", quoted("info,pgdumpd=debug"));
     let mut holder = locked(&world).await;

@@ -37,7 +37,7 @@ async fn a_backup_goes_to_a_bucket_and_comes_back() {
     let daemon = world.daemon().await;
     let id = world.enqueue().await;
     let status = world.succeeded(id).await;
-    // Uploaded by the server's own name for it, which was noted.
+    // Uploaded by the server's own name for it, which was recorded.
     let upload: Option<String> =
         sqlx::query_scalar("SELECT upload_id FROM pgdumpd.backup_attempts WHERE job_id = $1")
             .bind(id)

@@ -197,7 +197,7 @@ async fn an_upload_that_a_killed_daemon_left_is_aborted_by_the_next_one() {
     let mut daemon = world.daemon().await;
     let id = stuck(&world, &faults).await;
     daemon.kill();
-    let noted: Option<String> =
+    let recorded: Option<String> =
         sqlx::query_scalar("SELECT upload_id FROM pgdumpd.backup_attempts WHERE job_id = $1")
             .bind(id)
             .fetch_one(&world.pool)
@@ -207,7 +207,7 @@ async fn an_upload_that_a_killed_daemon_left_is_aborted_by_the_next_one() {
     let uploads = storage(&world).await.unfinished_uploads(queue).await;
     let uploads = uploads.unwrap().unwrap();
     assert_eq!(uploads.len(), 1, "{uploads:#?}");
-    assert_eq!(Some(&uploads[0].upload_id), noted.as_ref());
+    assert_eq!(Some(&uploads[0].upload_id), recorded.as_ref());
 
     faults.heal();
     let second = world.daemon().await;
@@ -231,7 +231,7 @@ async fn a_cancelled_backup_leaves_no_upload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_back_damaged_is_told_and_not_kept() {
+async fn what_comes_back_damaged_is_reported_and_not_kept() {
     let (world, faults) = behind_faults().await;
     let daemon = world.daemon().await;
     let id = world.enqueue().await;

@@ -174,7 +174,7 @@ async fn a_repaired_backup_in_a_further_storage_pushes_out_none_that_comes_later
     let daemon = world.daemon().await;
     world.failed(lost).await;
     world
-        .until(lost, "its backup is noted", |status| {
+        .until(lost, "its backup is recorded", |status| {
             status.copies_stored == 1
         })
         .await;
@@ -353,7 +353,7 @@ async fn what_a_copy_reads_at_this_moment_stays_until_the_copy_has_ended() {
 }
 
 #[tokio::test]
-async fn a_backup_that_the_queue_does_not_note_counts_for_nothing() {
+async fn a_backup_that_the_queue_does_not_record_counts_for_nothing() {
     let world = keeping(2).await;
     let daemon = world.daemon().await;
     let first = whole(&world, &daemon).await;

@@ -50,7 +50,7 @@ impl Dice {
 
 /// One row of `backup_copies`, in the queue's order, newest first.
 #[derive(Debug, Clone)]
-struct Noted {
+struct Recorded {
     key: String,
     state: String,
     storage_id: Uuid,
@@ -208,7 +208,7 @@ impl Soaking {
     }
 
     /// What the queue notes, newest first.
-    async fn noted(&self) -> Vec<Noted> {
+    async fn recorded(&self) -> Vec<Recorded> {
         let rows = sqlx::query(
             "SELECT c.object_key, c.state, c.storage_id,
                     CASE WHEN j.requested_by = $1 THEN 'producer' ELSE 'operator' END || ' ' || j.spec::text AS scope
@@ -220,7 +220,7 @@ impl Soaking {
         .await
         .unwrap();
         rows.iter()
-            .map(|row| Noted {
+            .map(|row| Recorded {
                 key: row.get("object_key"),
                 state: row.get("state"),
                 storage_id: row.get("storage_id"),
@@ -230,38 +230,38 @@ impl Soaking {
     }
 
     /// The newest of each scope in one storage: nothing ever makes one of them young again that was not.
-    fn newest<'a>(&self, noted: &'a [Noted], storage: &Storage) -> Vec<&'a Noted> {
+    fn newest<'a>(&self, recorded: &'a [Recorded], storage: &Storage) -> Vec<&'a Recorded> {
         let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
-        noted
+        recorded
             .iter()
-            .filter(|noted| noted.storage_id == storage.id())
-            .filter(|noted| {
-                let count = counted.entry(&noted.scope).or_default();
+            .filter(|recorded| recorded.storage_id == storage.id())
+            .filter(|recorded| {
+                let count = counted.entry(&recorded.scope).or_default();
                 *count += 1;
                 *count <= self.soak.keep_last
             })
             .collect()
     }
 
-    /// Whatever is deleted at this moment, the newest of each scope are noted as stored, and are there.
+    /// Whatever is deleted at this moment, the newest of each scope are recorded as stored, and are there.
     async fn judge(&self) {
         for storage in &self.storages {
             let before: BTreeSet<String> = self
-                .noted()
+                .recorded()
                 .await
                 .into_iter()
-                .filter(|noted| noted.state == "stored")
-                .map(|noted| noted.key)
+                .filter(|recorded| recorded.state == "stored")
+                .map(|recorded| recorded.key)
                 .collect();
             let objects = storage.all_objects(None).await.unwrap();
             let there: BTreeSet<String> = objects.into_iter().map(|object| object.key).collect();
-            let noted = self.noted().await;
-            for newest in self.newest(&noted, storage) {
+            let recorded = self.recorded().await;
+            for newest in self.newest(&recorded, storage) {
                 let manifest = format!("{}.manifest.json", newest.key);
                 let whole = there.contains(&newest.key) && there.contains(&manifest);
                 assert!(
                     newest.state == "stored" && (whole || !before.contains(&newest.key)),
-                    "{:?}: storage {}: {newest:?} is one of the newest {}, and {} there: {noted:#?}",
+                    "{:?}: storage {}: {newest:?} is one of the newest {}, and {} there: {recorded:#?}",
                     self.soak,
                     storage.name(),
                     self.soak.keep_last,
@@ -300,10 +300,15 @@ impl Soaking {
         }
         // The last success was alone, so that nothing else is pinned.
         eventually("no scope has more than it keeps", SOON, async || {
-            let noted = self.noted().await;
+            let recorded = self.recorded().await;
             let mut stored: BTreeMap<(Uuid, &str), usize> = BTreeMap::new();
-            for noted in noted.iter().filter(|noted| noted.state != "deleted") {
-                *stored.entry((noted.storage_id, &noted.scope)).or_default() += 1;
+            for recorded in recorded
+                .iter()
+                .filter(|recorded| recorded.state != "deleted")
+            {
+                *stored
+                    .entry((recorded.storage_id, &recorded.scope))
+                    .or_default() += 1;
             }
             stored
                 .values()
@@ -312,11 +317,16 @@ impl Soaking {
         })
         .await;
         self.judge().await;
-        let noted = self.noted().await;
-        let count = |state: &str| noted.iter().filter(|noted| noted.state == state).count();
+        let recorded = self.recorded().await;
+        let count = |state: &str| {
+            recorded
+                .iter()
+                .filter(|recorded| recorded.state == state)
+                .count()
+        };
         let (stored, deleted) = (count("stored"), count("deleted"));
         println!("{:?}: {stored} stored, {deleted} deleted", self.soak);
-        assert!(deleted > 0, "nothing was ever deleted: {noted:#?}");
+        assert!(deleted > 0, "nothing was ever deleted: {recorded:#?}");
     }
 }
 

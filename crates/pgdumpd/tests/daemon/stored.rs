@@ -169,7 +169,7 @@ fn writes_into(process: &Child, folder: &Path) -> bool {
 }
 
 #[tokio::test]
-async fn damage_is_told_by_table_and_the_other_tables_still_come_back() {
+async fn damage_is_reported_by_table_and_the_other_tables_still_come_back() {
     let (world, id) = backed_up().await;
     let id = id.to_string();
     world.say(&["verify", &id]).code(0);
@@ -229,7 +229,7 @@ async fn damage_is_told_by_table_and_the_other_tables_still_come_back() {
 }
 
 #[tokio::test]
-async fn mistakes_in_asking_for_a_backup_are_told_with_the_way_out() {
+async fn mistakes_in_asking_for_a_backup_are_reported_with_the_way_out() {
     let (world, id) = backed_up().await;
     let id = id.to_string();
     let (path, text) = file(&world, "none.dump");
@@ -307,7 +307,7 @@ async fn a_backup_that_is_gone_from_one_storage_is_damage_although_another_has_i
 }
 
 #[tokio::test]
-async fn a_backup_of_the_same_job_that_cannot_be_read_is_told_although_another_can() {
+async fn a_backup_of_the_same_job_that_cannot_be_read_is_reported_although_another_can() {
     let (world, id) = backed_up().await;
     let second = second_backup(&world, id, &world.backups()[0]).await;
     let id = id.to_string();

@@ -37,7 +37,7 @@ async fn fails_for_good(world: &World, says: Says) -> Daemon {
     let status = world.failed(id).await;
     check(&status, &says);
     world.assert_clean(0).await;
-    tells_no_password(world, &daemon).await;
+    shows_no_password(world, &daemon).await;
     daemon
 }
 
@@ -48,14 +48,14 @@ async fn is_tried_again(world: &World, says: Says) -> (Daemon, uuid::Uuid) {
     let status = world.requeued(id).await;
     check(&status, &says);
     world.assert_clean(0).await;
-    tells_no_password(world, &daemon).await;
+    shows_no_password(world, &daemon).await;
     (daemon, id)
 }
 
 const MARKER: &str = "MarkerOfThePassword";
 
 /// The marker password is in no row of the queue, no line of the log, no file of the storage.
-async fn tells_no_password(world: &World, daemon: &Daemon) {
+async fn shows_no_password(world: &World, daemon: &Daemon) {
     assert!(!daemon.log().contains(MARKER));
     for table in [
         "backup_jobs",
@@ -104,7 +104,7 @@ fn dump_as(world: &mut World, role: &Role) {
 }
 
 #[tokio::test]
-async fn a_backup_over_tcp_with_a_password_tells_it_nowhere() {
+async fn a_backup_over_tcp_with_a_password_shows_it_nowhere() {
     let mut world = World::new().await;
     world.shop.execute("CREATE TABLE t AS SELECT 1 AS id").await;
     let role = reader(&world).await;
@@ -113,7 +113,7 @@ async fn a_backup_over_tcp_with_a_password_tells_it_nowhere() {
     let id = world.enqueue().await;
     world.succeeded(id).await;
     world.assert_clean(1).await;
-    tells_no_password(&world, &daemon).await;
+    shows_no_password(&world, &daemon).await;
     let config = world.cli(&["config"]);
     assert!(config.status.success());
     assert!(!String::from_utf8_lossy(&config.stdout).contains(MARKER));
@@ -381,7 +381,7 @@ async fn a_role_that_becomes_another_is_guarded_and_its_sessions_are_ended() {
 }
 
 #[tokio::test]
-async fn a_password_in_the_blockers_statement_is_not_told() {
+async fn a_password_in_the_blockers_statement_is_not_reported() {
     let mut world = World::new().await;
     world.shop.execute("CREATE TABLE held (id int)").await;
     let role = world.cluster.role("").await;

@@ -143,7 +143,7 @@ async fn a_dump_does_not_even_lock_the_queue() {
 }
 
 #[tokio::test]
-async fn a_filter_that_matches_nothing_is_told() {
+async fn a_filter_that_matches_nothing_is_reported() {
     let (cluster, db) = application().await;
     for spec in [
         BackupSpec {

@@ -89,7 +89,7 @@ async fn a_password_reaches_the_server_by_scram_and_shows_nowhere() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_without_being_shown() {
+async fn a_wrong_password_is_reported_without_being_shown() {
     let cluster = cluster().await;
     let db = cluster.database().await;
     let mut role = cluster.role("SUPERUSER").await;

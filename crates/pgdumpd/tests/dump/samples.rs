@@ -81,7 +81,7 @@ const TABLES: &str = "
 ";
 
 #[tokio::test]
-async fn a_sample_tells_rows_and_copy_bytes_of_every_kind_of_table_analysed_or_not() {
+async fn a_sample_measures_rows_and_copy_bytes_of_every_kind_of_table_analysed_or_not() {
     let db = cluster().await.database().await;
     db.execute(TABLES).await;
     for analysed in [false, true] {

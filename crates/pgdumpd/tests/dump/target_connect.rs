@@ -46,7 +46,7 @@ async fn an_extensions_configuration_tables_are_checked_and_its_others_are_not()
 }
 
 #[tokio::test]
-async fn a_target_tells_its_version_its_number_and_its_neighbours() {
+async fn a_target_gives_its_version_its_number_and_its_neighbours() {
     let cluster = cluster().await;
     let db = cluster.database().await;
     let target = Target::connect("app", &url(&db.url())).await.unwrap();
@@ -223,7 +223,7 @@ async fn rows_of_a_table_that_was_never_analysed_are_those_that_the_server_count
 }
 
 #[tokio::test]
-async fn a_role_without_privileges_fails_as_the_check_foretold() {
+async fn a_role_without_privileges_fails_as_the_check_predicted() {
     let cluster = cluster().await;
     let db = cluster.database().await;
     let role = cluster.role("").await;
@@ -261,7 +261,7 @@ async fn a_role_without_privileges_fails_as_the_check_foretold() {
 }
 
 #[tokio::test]
-async fn row_security_fails_as_the_check_foretold() {
+async fn row_security_fails_as_the_check_predicted() {
     let cluster = cluster().await;
     let db = cluster.database().await;
     let role = cluster.role("IN ROLE pg_read_all_data").await;
@@ -276,7 +276,7 @@ async fn row_security_fails_as_the_check_foretold() {
 }
 
 #[tokio::test]
-async fn foreign_large_objects_fail_as_the_check_foretold() {
+async fn foreign_large_objects_fail_as_the_check_predicted() {
     let cluster = cluster().await;
     let db = cluster.database().await;
     let role = cluster.role("IN ROLE pg_read_all_data").await;
@@ -298,7 +298,7 @@ async fn foreign_large_objects_fail_as_the_check_foretold() {
 }
 
 #[tokio::test]
-async fn a_subscription_is_foretold_and_warned_of() {
+async fn a_subscription_is_predicted_and_warned_of() {
     let cluster = cluster().await;
     let db = cluster.database().await;
     let role = cluster.role("IN ROLE pg_read_all_data").await;

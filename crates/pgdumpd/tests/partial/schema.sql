@@ -191,7 +191,7 @@ CREATE FOREIGN TABLE unrelated.remote (id integer, colour lib.colour) SERVER fur
 -- What only later majors have
 DO $$ BEGIN
     IF current_setting('server_version_num')::integer >= 180000 THEN
-        EXECUTE 'ALTER TABLE app.members ADD CONSTRAINT noted NOT NULL since NOT VALID';
+        EXECUTE 'ALTER TABLE app.members ADD CONSTRAINT recorded NOT NULL since NOT VALID';
         EXECUTE 'ALTER TABLE app.hashed ADD plus bigint GENERATED ALWAYS AS (id + 1) VIRTUAL';
     END IF;
     IF current_setting('server_version_num')::integer >= 150000 THEN

@@ -429,10 +429,10 @@ async fn a_copy_is_leased_rescued_retried_and_cancelled_like_a_backup() {
     // Leftovers are of the queue's own keys alone.
     let key = format!("{}/app/a.dump", f.queue.id());
     let first = f.claim_copy(&served).await.unwrap();
-    let noted = f
+    let recorded = f
         .queue
-        .note_upload(&first.lease, "offsite", OFFSITE, &key, None);
-    assert!(noted.await.unwrap());
+        .record_upload(&first.lease, "offsite", OFFSITE, &key, None);
+    assert!(recorded.await.unwrap());
     f.expire(first.lease.job).await;
     assert_eq!(f.queue.reap(3).await.unwrap(), 1);
     assert_eq!(f.seen(backup, "copies").await.unwrap(), "1 of 2");
@@ -605,7 +605,7 @@ async fn a_copy_is_what_its_own_job_sent_and_not_what_the_backups_job_says() {
     let f = fixture().await;
     let backup = f.backed_up("app", &["offsite"]).await;
     let job = f.claim_copy(&["local", "offsite"]).await.unwrap();
-    // An earlier attempt's backup, which a daemon had noted in another storage, was copied.
+    // An earlier attempt's backup, which a daemon had recorded in another storage, was copied.
     let sent = Success {
         sha256: "5".repeat(64),
         ..copied("offsite", "copied.dump")
@@ -615,7 +615,7 @@ async fn a_copy_is_what_its_own_job_sent_and_not_what_the_backups_job_says() {
     let held = f.queue.copies_of(backup).await.unwrap();
     let sums: Vec<_> = held
         .iter()
-        .map(|held| (held.object_key.as_str(), held.noted.sha256.clone()))
+        .map(|held| (held.object_key.as_str(), held.recorded.sha256.clone()))
         .collect();
     let original = success();
     assert_eq!(
@@ -802,13 +802,13 @@ async fn a_daemon_that_was_granted_its_rights_before_copies_has_them_after_the_m
 }
 
 #[tokio::test]
-async fn what_is_being_deleted_is_told_from_what_is_stored() {
+async fn what_is_being_deleted_is_distinguished_from_what_is_stored() {
     let f = fixture().await;
     let backup = f.backed_up("app", &[]).await;
     let places = async || f.queue.places_of_backup(backup).await.unwrap();
     let found = places().await;
     assert_eq!(found.len(), 1);
-    assert!(found[0].noted && !found[0].is_being_deleted, "{found:?}");
+    assert!(found[0].recorded && !found[0].is_being_deleted, "{found:?}");
     f.db.execute("UPDATE pgdumpd.backup_copies SET state = 'deleting'")
         .await;
     assert!(places().await[0].is_being_deleted);

@@ -136,22 +136,22 @@ async fn the_database_of_the_newest_backup_is_known_and_that_of_a_failed_attempt
     for name in ["first", "second"] {
         let job = f.running("app").await;
         f.queue
-            .note_database(&job.lease, &database(name))
+            .record_database(&job.lease, &database(name))
             .await
             .unwrap();
         f.queue
             .finish(&job.lease, &Outcome::Succeeded(Box::new(success())))
             .await
             .unwrap();
-        // After the end nothing is noted.
+        // After the end nothing is recorded.
         f.queue
-            .note_database(&job.lease, &database("late"))
+            .record_database(&job.lease, &database("late"))
             .await
             .unwrap();
     }
     let job = f.running("app").await;
     f.queue
-        .note_database(&job.lease, &database("third"))
+        .record_database(&job.lease, &database("third"))
         .await
         .unwrap();
     let found = f.queue.last_database("app").await.unwrap();

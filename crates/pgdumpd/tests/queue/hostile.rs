@@ -102,7 +102,7 @@ async fn is_superuser(db: &Database, role: &Role) -> bool {
         .unwrap()
 }
 
-/// Migrates as superuser, and asserts that it is refused, saying this, and that no migration is noted.
+/// Migrates as superuser, and asserts that it is refused, saying this, and that no migration is recorded.
 async fn is_refused(db: &Database, said: &str) {
     let refused = migrate::migrate(&db.pool().await, &Grants::default()).await;
     let Err(error @ MigrateError::ForeignSchema { .. }) = refused else {

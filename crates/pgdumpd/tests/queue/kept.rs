@@ -22,11 +22,11 @@ impl Fixture {
     }
 
     async fn note(&self, job: &ClaimedJob, key: &str) {
-        let noted = self
+        let recorded = self
             .queue
-            .note_upload(&job.lease, "local", LOCAL, key, None)
+            .record_upload(&job.lease, "local", LOCAL, key, None)
             .await;
-        assert!(noted.unwrap());
+        assert!(recorded.unwrap());
     }
 
     /// Ends a job as succeeded, with this key.
@@ -95,9 +95,9 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn a_backup_is_as_old_as_the_attempt_that_dumped_it_whichever_way_it_was_noted() {
+async fn a_backup_is_as_old_as_the_attempt_that_dumped_it_whichever_way_it_was_recorded() {
     let f = fixture().await;
-    // Dumped and noted.
+    // Dumped and recorded.
     let plain = f.stored("plain", &["offsite"]).await;
     assert_eq!(f.age(LOCAL, "plain").await, Some(plain.claimed_at));
     // Copied.
@@ -120,7 +120,7 @@ async fn a_backup_is_as_old_as_the_attempt_that_dumped_it_whichever_way_it_was_n
     f.ends(&second, "adopted", &[]).await;
     assert_eq!(f.age(LOCAL, "adopted").await, Some(first.claimed_at));
 
-    // Noted by fsck after its job had failed, or was cancelled; and copied then.
+    // Recorded by fsck after its job had failed, or was cancelled; and copied then.
     for cancel in [false, true] {
         // Copies are asked for of the queue's own backups alone.
         let key = format!("{}/repaired-{cancel}", f.queue.id());
@@ -133,7 +133,7 @@ async fn a_backup_is_as_old_as_the_attempt_that_dumped_it_whichever_way_it_was_n
         let id = lost.lease.job;
         assert!(
             f.queue
-                .note_copy(id, "local", LOCAL, &key, 5)
+                .record_copy(id, "local", LOCAL, &key, 5)
                 .await
                 .unwrap()
         );
@@ -146,18 +146,18 @@ async fn a_backup_is_as_old_as_the_attempt_that_dumped_it_whichever_way_it_was_n
         assert_eq!(f.age(OFFSITE, &to).await, Some(lost.claimed_at), "{to}");
     }
 
-    // A copy whose daemon died is noted by fsck.
+    // A copy whose daemon died is recorded by fsck.
     let plain_again = f.stored("original", &["offsite"]).await;
     let copy = f.copy_claimed().await;
-    let noted = f
+    let recorded = f
         .queue
-        .note_upload(&copy.lease, "offsite", OFFSITE, "found-copy", None);
-    assert!(noted.await.unwrap());
+        .record_upload(&copy.lease, "offsite", OFFSITE, "found-copy", None);
+    assert!(recorded.await.unwrap());
     let failed = Outcome::Failed(failure(false));
     f.queue.finish(&copy.lease, &failed).await.unwrap();
     let id = plain_again.lease.job;
-    let noted = f.queue.note_copy(id, "offsite", OFFSITE, "found-copy", 5);
-    assert!(noted.await.unwrap());
+    let recorded = f.queue.record_copy(id, "offsite", OFFSITE, "found-copy", 5);
+    assert!(recorded.await.unwrap());
     assert_eq!(
         f.age(OFFSITE, "found-copy").await,
         Some(plain_again.claimed_at)
@@ -213,7 +213,7 @@ async fn a_rebuilt_queue_has_the_order_of_the_lost_one_and_not_that_of_the_daemo
         // Its daemon's clock was a day ahead.
         known("older", Some(ago(3)), ago(-24)),
         known("newer", Some(ago(2)), ago(2)),
-        known("before-claims-were-noted", None, ago(1)),
+        known("before-claims-were-recorded", None, ago(1)),
         // No manifest may say that it is the newest for years.
         known("of-the-future", Some(ago(-24 * 365)), ago(0)),
     ];
@@ -229,13 +229,18 @@ async fn a_rebuilt_queue_has_the_order_of_the_lost_one_and_not_that_of_the_daemo
             ("newer", true),
             ("older", true),
             ("of-the-future", false),
-            ("before-claims-were-noted", false),
+            ("before-claims-were-recorded", false),
         ]
     );
     // Repaired afterwards, an unknown age does not become known.
-    let (id, key) = (backups[2].id, "before-claims-were-noted");
+    let (id, key) = (backups[2].id, "before-claims-were-recorded");
     f.queue.mark_copy_deleted(LOCAL, key).await.unwrap();
-    assert!(f.queue.note_copy(id, "local", LOCAL, key, 5).await.unwrap());
+    assert!(
+        f.queue
+            .record_copy(id, "local", LOCAL, key, 5)
+            .await
+            .unwrap()
+    );
     assert_eq!(f.age(LOCAL, key).await, None);
     f.find_ages_again().await;
     assert!(f.ages(LOCAL).await.iter().all(|(_, age)| age.is_none()));
@@ -364,7 +369,7 @@ async fn roles_that_act_for_all_jobs_are_counted_together_and_every_producer_by_
 }
 
 #[tokio::test]
-async fn what_is_noted_after_its_deletion_was_requested_is_to_be_deleted() {
+async fn what_is_recorded_after_its_deletion_was_requested_is_to_be_deleted() {
     let f = fixture().await;
     let key = format!("{}/app/late", f.queue.id());
     let lost = f.storing(&key).await;
@@ -375,8 +380,8 @@ async fn what_is_noted_after_its_deletion_was_requested_is_to_be_deleted() {
     let asked = f.queue.request_deletion(id, true).await.unwrap();
     assert!(asked.unwrap().has_ended);
     // The daemon that notes it had looked before.
-    let noted = f.queue.note_copy(id, "local", LOCAL, &key, 5);
-    assert!(noted.await.unwrap());
+    let recorded = f.queue.record_copy(id, "local", LOCAL, &key, 5);
+    assert!(recorded.await.unwrap());
     let unfinished = f.queue.deletions_to_finish(&[LOCAL], 10, &[]);
     let unfinished = unfinished.await.unwrap();
     assert_eq!(unfinished.len(), 1, "{unfinished:?}");

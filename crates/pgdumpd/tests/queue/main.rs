@@ -24,6 +24,7 @@ mod quotas;
 mod retention_model;
 mod roles;
 mod schedules;
+mod shown;
 mod statements;
 mod states;
 mod turns;

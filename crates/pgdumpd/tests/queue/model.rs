@@ -262,10 +262,10 @@ impl World {
                     return Ok("nothing to delete");
                 };
                 let (storage, key) = &rows[number];
-                let noted = f.queue.mark_copy_deleted(*storage, key).await;
-                match noted.map_err(|error| error.to_string())? {
+                let recorded = f.queue.mark_copy_deleted(*storage, key).await;
+                match recorded.map_err(|error| error.to_string())? {
                     true => Ok("deleted"),
-                    false => Err(format!("{key} could not be noted as deleted")),
+                    false => Err(format!("{key} could not be recorded as deleted")),
                 }
             }
             Event::Heartbeat { lease, percent } => {
@@ -291,14 +291,14 @@ impl World {
                 let Some(lease) = self.lease(*lease) else {
                     return Ok("no lease");
                 };
-                let noted = f
+                let recorded = f
                     .queue
-                    .note_upload(&lease, "local", Uuid::nil(), "key", None)
+                    .record_upload(&lease, "local", Uuid::nil(), "key", None)
                     .await;
-                if noted.map_err(|error| error.to_string())? == self.is_live(&lease) {
-                    Ok("noted")
+                if recorded.map_err(|error| error.to_string())? == self.is_live(&lease) {
+                    Ok("recorded")
                 } else {
-                    Err(format!("an upload of {lease:?} was noted wrongly"))
+                    Err(format!("an upload of {lease:?} was recorded wrongly"))
                 }
             }
             Event::Cancel { job } => {

@@ -115,8 +115,11 @@ impl Fixture {
 
     /// Notes a further copy of a backup, in the storage `offsite`.
     async fn has_a_copy(&self, job: Uuid, key: &str) {
-        let noted = self.queue.note_copy(job, "offsite", OFFSITE, key, 1).await;
-        assert!(noted.unwrap());
+        let recorded = self
+            .queue
+            .record_copy(job, "offsite", OFFSITE, key, 1)
+            .await;
+        assert!(recorded.unwrap());
     }
 
     async fn deletes(&self, storage: Uuid, key: &str) {
@@ -294,8 +297,8 @@ async fn what_was_stored_before_and_what_comes_back_counts_for_who_asked_for_it(
     .fetch_one(&f.admin)
     .await
     .unwrap();
-    let noted = f.queue.note_copy(gone, "local", LOCAL, &key, 1).await;
-    assert!(noted.unwrap());
+    let recorded = f.queue.record_copy(gone, "local", LOCAL, &key, 1).await;
+    assert!(recorded.unwrap());
     assert_eq!(kept().await, 2);
 }
 

@@ -125,10 +125,10 @@ fn spec_of(scope: usize) -> Value {
     }
 }
 
-fn scope_of(noted: &KeptBackup) -> Scope {
-    let filters: Filters = serde_json::from_value(noted.spec.clone()).unwrap();
+fn scope_of(recorded: &KeptBackup) -> Scope {
+    let filters: Filters = serde_json::from_value(recorded.spec.clone()).unwrap();
     let owner = Owner {
-        producer: noted.producer.clone(),
+        producer: recorded.producer.clone(),
         database: DumpedDatabase {
             system_identifier: "1".into(),
             name: "shop".into(),
@@ -272,12 +272,12 @@ impl Model<'_> {
 
     async fn store(&mut self, job: &ClaimedJob) -> String {
         let key = job.lease.token.to_string();
-        let noted = self
+        let recorded = self
             .f
             .queue
-            .note_upload(&job.lease, NAMES[0], STORAGES[0], &key, None)
+            .record_upload(&job.lease, NAMES[0], STORAGES[0], &key, None)
             .await;
-        assert!(noted.unwrap());
+        assert!(recorded.unwrap());
         let object = Object {
             job: job.lease.job,
             spec: job.spec.clone(),
@@ -291,8 +291,8 @@ impl Model<'_> {
         for (number, shelf) in self.shelf.iter().enumerate() {
             for (key, object) in shelf {
                 let (name, id) = (NAMES[number], STORAGES[number]);
-                let noted = self.f.queue.note_copy(object.job, name, id, key, 5);
-                if noted.await.unwrap() {
+                let recorded = self.f.queue.record_copy(object.job, name, id, key, 5);
+                if recorded.await.unwrap() {
                     return "repaired";
                 }
             }
@@ -411,31 +411,31 @@ impl Model<'_> {
         let key = &keys[which];
         // As `pgdumpd delete` does: first the backup, then the row.
         self.shelf[0].remove(key);
-        let noted = self.f.queue.mark_copy_deleted(STORAGES[0], key);
-        noted.await.unwrap();
+        let recorded = self.f.queue.mark_copy_deleted(STORAGES[0], key);
+        recorded.await.unwrap();
         "removed"
     }
 
     async fn look(&mut self, daemon: usize, storage: usize, keep_last: u32) {
         let listed: BTreeSet<String> = self.shelf[storage].keys().cloned().collect();
-        let noted = self.f.queue.kept_backups("app", STORAGES[storage]).await;
-        let noted: Vec<KeptBackup> = noted
+        let recorded = self.f.queue.kept_backups("app", STORAGES[storage]).await;
+        let recorded: Vec<KeptBackup> = recorded
             .unwrap()
             .into_iter()
-            .filter(|noted| noted.claimed_at.is_some() && !noted.deleting)
-            .filter(|noted| listed.contains(&noted.object_key))
+            .filter(|recorded| recorded.claimed_at.is_some() && !recorded.deleting)
+            .filter(|recorded| listed.contains(&recorded.object_key))
             .collect();
-        let candidates: Vec<(Scope, Standing)> = noted
+        let candidates: Vec<(Scope, Standing)> = recorded
             .iter()
-            .map(|noted| (scope_of(noted), Standing::Good))
+            .map(|recorded| (scope_of(recorded), Standing::Good))
             .collect();
         let expired = Rules {
             keep_last,
             keep_partial: None,
         }
         .expired(&candidates);
-        let key = |index: &usize| noted[*index].object_key.clone();
-        self.intents[daemon] = (0..noted.len())
+        let key = |index: &usize| recorded[*index].object_key.clone();
+        self.intents[daemon] = (0..recorded.len())
             .filter_map(|index| {
                 let grounds = expired[index].as_ref()?;
                 Some(Intent {
@@ -458,7 +458,7 @@ impl Model<'_> {
         };
         let storage_id = STORAGES[intent.storage];
         // What is true at this moment, whatever the daemon believes.
-        let noted = self.f.queue.kept_backups("app", storage_id).await.unwrap();
+        let recorded = self.f.queue.kept_backups("app", storage_id).await.unwrap();
         let at_least = u32::try_from(intent.kept.len()).unwrap();
         let begun = self
             .f
@@ -469,21 +469,21 @@ impl Model<'_> {
         if !begun {
             return Ok("refused");
         }
-        let at = noted
+        let at = recorded
             .iter()
-            .position(|noted| noted.object_key == intent.key);
-        let at = at.ok_or("it deletes what is not noted")?;
-        let scope = scope_of(&noted[at]);
-        let newer = noted[..at].iter().filter(|newer| {
+            .position(|recorded| recorded.object_key == intent.key);
+        let at = at.ok_or("it deletes what is not recorded")?;
+        let scope = scope_of(&recorded[at]);
+        let newer = recorded[..at].iter().filter(|newer| {
             newer.claimed_at.is_some()
                 && !newer.deleting
                 && scope_of(newer) == scope
                 && self.shelf[intent.storage].contains_key(&newer.object_key)
         });
         let newer = newer.count();
-        if noted[at].claimed_at.is_none() || newer < intent.kept.len() {
+        if recorded[at].claimed_at.is_none() || newer < intent.kept.len() {
             return Err(format!(
-                "{intent:?} was deleted while {newer} newer ones were stored: {noted:#?}"
+                "{intent:?} was deleted while {newer} newer ones were stored: {recorded:#?}"
             ));
         }
         if dies {
@@ -495,19 +495,23 @@ impl Model<'_> {
 
     async fn carry_out(&mut self, storage: usize, key: &str) {
         self.shelf[storage].remove(key);
-        let noted = self.f.queue.mark_copy_deleted(STORAGES[storage], key);
-        noted.await.unwrap();
+        let recorded = self.f.queue.mark_copy_deleted(STORAGES[storage], key);
+        recorded.await.unwrap();
     }
 
     async fn finish_begun(&mut self, storage: usize) -> &'static str {
-        let noted = self.f.queue.kept_backups("app", STORAGES[storage]).await;
-        for noted in noted.unwrap().iter().filter(|noted| noted.deleting) {
-            self.carry_out(storage, &noted.object_key).await;
+        let recorded = self.f.queue.kept_backups("app", STORAGES[storage]).await;
+        for recorded in recorded
+            .unwrap()
+            .iter()
+            .filter(|recorded| recorded.deleting)
+        {
+            self.carry_out(storage, &recorded.object_key).await;
         }
         "finished what was begun"
     }
 
-    /// What is noted as stored is there: nobody has deleted it.
+    /// What is recorded as stored is there: nobody has deleted it.
     async fn check(&self) {
         let rows = sqlx::query(
             "SELECT storage_id, object_key FROM pgdumpd.backup_copies WHERE state = 'stored'",
@@ -520,7 +524,7 @@ impl Model<'_> {
             let number = STORAGES.iter().position(|known| *known == id).unwrap();
             assert!(
                 self.shelf[number].contains_key(&key),
-                "{key} is noted as stored and gone"
+                "{key} is recorded as stored and gone"
             );
         }
     }

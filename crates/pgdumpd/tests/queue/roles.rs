@@ -19,6 +19,7 @@ const PRODUCER_COLUMNS: &[&str] = &[
     "idempotency_key",
     "max_attempts",
     "timeout",
+    "metadata",
 ];
 /// What a producer may read of the table itself.
 const READABLE_COLUMNS: &[&str] = &["id", "target", "idempotency_key", "requested_by"];
@@ -226,6 +227,11 @@ async fn malformed_input_is_refused_as_it_is_inserted() {
         ("target, max_attempts", "'a', 0"),
         ("target, timeout", "'a', '0 s'"),
         ("target, run_at", "'a', 'infinity'"),
+        ("target, metadata", "'a', '[]'"),
+        (
+            "target, metadata",
+            "'a', jsonb_build_object('text', repeat('x', 16384))",
+        ),
         ("target, spec", "'a', '[]'"),
         ("target, spec", r#"'a', '{"dbname": "x"}'"#),
         ("target, spec", r#"'a', '{"tables": "x"}'"#),
@@ -628,7 +634,7 @@ async fn daemons_are_seen_alive_and_forgotten() {
     );
 }
 
-fn worker(f: &Fixture) -> pgdumpd::queue::Worker {
+pub(crate) fn worker(f: &Fixture) -> pgdumpd::queue::Worker {
     pgdumpd::queue::Worker {
         id: f.worker,
         host: "host".into(),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 const RENEWED: Beat = Beat::Renewed { cancel: false };
 
 #[tokio::test]
-async fn a_job_goes_from_queued_to_succeeded_and_its_copy_is_noted() {
+async fn a_job_goes_from_queued_to_succeeded_and_its_copy_is_recorded() {
     let f = fixture().await;
     let id = f
         .enqueue(
@@ -35,7 +35,7 @@ async fn a_job_goes_from_queued_to_succeeded_and_its_copy_is_noted() {
     assert_eq!(f.column(id, "progress").await.unwrap(), "40.5");
     assert!(
         f.queue
-            .note_upload(&job.lease, "local", Uuid::from_u128(7), "k", Some("u"))
+            .record_upload(&job.lease, "local", Uuid::from_u128(7), "k", Some("u"))
             .await
             .unwrap()
     );
@@ -129,7 +129,7 @@ async fn a_transient_failure_is_tried_again_later_until_the_attempts_are_used_up
         .await
         .unwrap();
     f.queue
-        .note_upload(&first.lease, "local", Uuid::from_u128(7), "k1", None)
+        .record_upload(&first.lease, "local", Uuid::from_u128(7), "k1", None)
         .await
         .unwrap();
     let Finished::Requeued { run_at } = f
@@ -339,7 +339,7 @@ async fn a_silent_daemon_loses_its_job_and_the_rescue_counts() {
         );
         assert!(
             !f.queue
-                .note_upload(&job.lease, "s", Uuid::nil(), "k", None)
+                .record_upload(&job.lease, "s", Uuid::nil(), "k", None)
                 .await
                 .unwrap()
         );

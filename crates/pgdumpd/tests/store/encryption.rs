@@ -438,7 +438,7 @@ async fn a_wrong_identity_a_cut_and_a_flipped_bit_are_each_refused_with_their_ow
 }
 
 #[tokio::test]
-async fn a_sealed_manifest_tells_nothing_of_what_is_inside_until_it_is_opened() {
+async fn a_sealed_manifest_says_nothing_of_what_is_inside_until_it_is_opened() {
     let (storage, _) = memory();
     let backup = back_up(storage.clone(), &dump(1).await, ManifestForm::Sealed).await;
     let text = storage.read_manifest(&backup.key).await.unwrap().unwrap();

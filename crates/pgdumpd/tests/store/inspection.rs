@@ -90,7 +90,7 @@ fn each_of_1000_flipped_bits_is_found_and_the_damaged_table_is_the_one_named() {
 }
 
 #[test]
-fn what_was_cut_off_and_what_never_came_are_told_apart() {
+fn what_was_cut_off_and_what_never_came_are_distinguished() {
     let codec = Codec::zstd(1).unwrap();
     let (good, index) = stored(codec);
     let cut = usize::try_from(index.entries[2].offset_bytes).unwrap() + 10;

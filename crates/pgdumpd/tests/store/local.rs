@@ -140,7 +140,7 @@ async fn a_directory_with_other_things_in_it_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_marker_that_cannot_be_used_is_told() {
+async fn a_marker_that_cannot_be_used_is_reported() {
     let directory = Directory::new();
     let id = directory.open().await.id();
     let marker = directory.root.join("pgdumpd-storage.json");
@@ -182,7 +182,7 @@ async fn a_root_below_a_file_is_refused_with_a_hint() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_written_is_told_with_the_user_and_the_path() {
+async fn what_may_not_be_written_is_reported_with_the_user_and_the_path() {
     if rustix::process::geteuid().is_root() {
         // To root nothing is forbidden; `script/test` runs as an ordinary user too.
         return;
@@ -395,7 +395,7 @@ fn goes_away(directory: &Directory, leaves_an_empty_one: bool) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deleted_in_a_storage_that_goes_away_is_gone_and_not_told_as_deleted() {
+async fn what_is_deleted_in_a_storage_that_goes_away_is_gone_and_not_reported_as_deleted() {
     for leaves_an_empty_one in [false, true] {
         let directory = Directory::new();
         let storage = directory.open().await;
@@ -494,7 +494,7 @@ async fn a_listing_passes_over_what_is_not_ours_and_fails_where_it_may_miss_a_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_on_a_disk_that_is_away_is_not_told_as_empty_nor_as_deleted() {
+async fn a_directory_on_a_disk_that_is_away_is_not_reported_as_empty_nor_as_deleted() {
     let directory = Directory::new();
     let storage = directory.open().await;
     let backup = back_up(&storage, &content(1000)).await;

@@ -539,7 +539,7 @@ fn s3(config: &mut RemoteConfig) -> &mut pgdumpd::config::S3 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_configured_wrongly_is_told_with_the_key_to_correct() {
+async fn what_is_configured_wrongly_is_reported_with_the_key_to_correct() {
     let keys = |id: &str, secret: &str| Credentials::Keys {
         id: id.to_owned(),
         secret: Secret::new(secret),
@@ -614,7 +614,7 @@ async fn what_is_configured_wrongly_is_told_with_the_key_to_correct() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_elsewhere_is_told_of() {
+async fn a_bucket_elsewhere_is_reported() {
     let stage = Stage::new(Duration::from_secs(60)).await;
     for fault in [
         S3Fault::Answer(301, "PermanentRedirect"),

@@ -248,7 +248,7 @@ async fn a_sinks_fault_comes_through_and_ends_the_source() {
 }
 
 #[tokio::test]
-async fn an_unknown_version_is_told_apart_and_passes_unread() {
+async fn an_unknown_version_is_distinguished_and_passes_unread() {
     let content = [head(99, &[("orders", 0, 0)]), vec![7; 10_000]].concat();
     let mut source = Pieces::new(content.clone(), 1000, Then::End);
     let outcome = run_through(&mut source, &mut Kept::default(), Mode::Read).await;

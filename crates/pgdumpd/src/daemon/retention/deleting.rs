@@ -22,16 +22,16 @@ impl Deleting<'_> {
     ///
     /// # Errors
     /// The storage is not where it was.
-    pub(super) async fn finish_begun(&self, noted: &[KeptBackup]) -> Result<(), String> {
+    pub(super) async fn finish_begun(&self, recorded: &[KeptBackup]) -> Result<(), String> {
         // An adopted clone's rows name the keys of the original, which has an id of its own.
         let prefix = ObjectKey::prefix(self.queue.id(), self.target);
-        for noted in noted {
-            let key = ObjectKey::parse(&noted.object_key);
+        for recorded in recorded {
+            let key = ObjectKey::parse(&recorded.object_key);
             if let Ok(key) = key
-                && noted.deleting
-                && noted.object_key.starts_with(&prefix)
+                && recorded.deleting
+                && recorded.object_key.starts_with(&prefix)
             {
-                self.carry_out(noted.job, &key, None).await?;
+                self.carry_out(recorded.job, &key, None).await?;
             }
         }
         Ok(())
@@ -99,7 +99,7 @@ impl Deleting<'_> {
         Ok(begun)
     }
 
-    /// Deletes what is marked, and notes that. False where it could not be deleted: the next application tries again.
+    /// Deletes what is marked, and records that. False where it could not be deleted: the next application tries again.
     async fn carry_out(
         &self,
         job: Uuid,
@@ -126,10 +126,10 @@ impl Deleting<'_> {
             object.size_bytes = backup.filter(|b| b.standing == Standing::Good).map(|b| b.size_bytes),
             "deleted a backup that is no longer kept"
         );
-        let noted = self
+        let recorded = self
             .queue
             .mark_copy_deleted(self.storage.id(), key.as_str());
-        if let Err(error) = noted.await {
+        if let Err(error) = recorded.await {
             warn!(
                 job.id = %job,
                 error = &error as &dyn std::error::Error,

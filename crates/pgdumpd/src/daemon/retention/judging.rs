@@ -1,4 +1,4 @@
-//! Finds out which backups of a target one storage holds that the queue notes, and which of them are good.
+//! Finds out which backups of a target one storage holds that the queue records, and which of them are good.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,7 +6,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::fault::{Fault, chain};
-use crate::queue::{KeptBackup, Noted, Queue};
+use crate::queue::{KeptBackup, Queue, Recorded};
 use crate::readback::compare_with_row;
 use crate::retention::{DumpedDatabase, Owner, Scope, Standing};
 use crate::spec;
@@ -42,7 +42,7 @@ pub(super) struct Judged {
     pub(super) without_age: Vec<String>,
     /// Backups whose database is not known.
     pub(super) without_database: Vec<String>,
-    /// Backups of this queue that no row of it notes.
+    /// Backups of this queue that no row of it records.
     pub(super) without_row: Vec<String>,
 }
 
@@ -57,14 +57,14 @@ struct Known {
 }
 
 impl Judging<'_> {
-    /// Judges what the storage has shown and the queue notes.
+    /// Judges what the storage has shown and the queue records.
     ///
     /// # Errors
     /// What was just stored is not found in the storage, or the queue cannot be asked.
     pub(super) async fn judge(
         &self,
         found: Vec<Listed>,
-        noted: Vec<KeptBackup>,
+        recorded: Vec<KeptBackup>,
     ) -> Result<Judged, String> {
         let mut found: HashMap<String, Listed> = found
             .into_iter()
@@ -74,7 +74,9 @@ impl Judging<'_> {
         if newest.is_none() {
             return Err("the newest backup is not found in the storage".to_owned());
         }
-        let facts = self.queue.noted_of_target(self.target, self.storage.id());
+        let facts = self
+            .queue
+            .recorded_of_target(self.target, self.storage.id());
         let facts = facts.await.map_err(|error| chain(&error))?;
         let mut judged = Judged {
             databases: self.databases_of_pinned(&found),
@@ -82,20 +84,20 @@ impl Judging<'_> {
         };
         // An adopted clone's rows name the keys of the original, which has an id of its own.
         let prefix = ObjectKey::prefix(self.queue.id(), self.target);
-        let own = |noted: &KeptBackup| noted.object_key.starts_with(&prefix);
-        for noted in noted.into_iter().filter(own) {
-            let listed = found.remove(&noted.object_key);
-            if noted.deleting {
+        let own = |recorded: &KeptBackup| recorded.object_key.starts_with(&prefix);
+        for recorded in recorded.into_iter().filter(own) {
+            let listed = found.remove(&recorded.object_key);
+            if recorded.deleting {
                 continue;
             }
             match self
-                .look(listed, &noted, facts.get(&noted.object_key))
+                .look(listed, &recorded, facts.get(&recorded.object_key))
                 .await
             {
-                Ok(Some(known)) => judged.add(noted, known),
+                Ok(Some(known)) => judged.add(recorded, known),
                 Ok(None) => {}
                 Err(fault) => warn!(
-                    object.key = %noted.object_key,
+                    object.key = %recorded.object_key,
                     "a backup is neither counted nor deleted: {}",
                     fault.report()
                 ),
@@ -118,11 +120,11 @@ impl Judging<'_> {
     async fn look(
         &self,
         listed: Option<Listed>,
-        noted: &KeptBackup,
-        facts: Option<&Noted>,
+        recorded: &KeptBackup,
+        facts: Option<&Recorded>,
     ) -> Result<Option<Known>, Fault> {
         let Some(listed) = listed else {
-            return self.remains(noted).await;
+            return self.remains(recorded).await;
         };
         let manifest = listed.manifest?;
         if manifest.queue_id != self.queue.id() || manifest.target != self.target {
@@ -142,7 +144,7 @@ impl Judging<'_> {
         let filters = if manifest.is_sealed() {
             // A sealed manifest shows them only with an identity; the job's row has them, unless it was rebuilt from
             // the manifest.
-            Filters::from(&spec::parse(&noted.spec)?)
+            Filters::from(&spec::parse(&recorded.spec)?)
         } else {
             manifest.spec
         };
@@ -159,16 +161,16 @@ impl Judging<'_> {
         }))
     }
 
-    /// A backup that is noted and has no manifest: a person deleted that, or the storage has lost it.
-    async fn remains(&self, noted: &KeptBackup) -> Result<Option<Known>, Fault> {
-        let Ok(key) = ObjectKey::parse(&noted.object_key) else {
+    /// A backup that is recorded and has no manifest: a person deleted that, or the storage has lost it.
+    async fn remains(&self, recorded: &KeptBackup) -> Result<Option<Known>, Fault> {
+        let Ok(key) = ObjectKey::parse(&recorded.object_key) else {
             return Ok(None);
         };
         // A listing that left it out is not enough to delete what may be a backup.
         if self.storage.read_manifest(&key).await?.is_some() {
             return Ok(None);
         }
-        let spec = spec::parse(&noted.spec)?;
+        let spec = spec::parse(&recorded.spec)?;
         Ok(Some(Known {
             database: None,
             partial: spec::is_partial(&spec),
@@ -178,7 +180,7 @@ impl Judging<'_> {
         }))
     }
 
-    /// What the storage holds and the queue does not note; not what an open job may be about to note.
+    /// What the storage holds and the queue does not record; not what an open job may be about to record.
     async fn without_row(
         &self,
         found: impl Iterator<Item = Listed>,
@@ -210,12 +212,12 @@ fn database_of(manifest: &Manifest) -> Option<DumpedDatabase> {
 }
 
 impl Judged {
-    fn add(&mut self, noted: KeptBackup, known: Known) {
-        let Ok(key) = ObjectKey::parse(&noted.object_key) else {
+    fn add(&mut self, recorded: KeptBackup, known: Known) {
+        let Ok(key) = ObjectKey::parse(&recorded.object_key) else {
             return;
         };
-        if noted.claimed_at.is_none() {
-            self.without_age.push(noted.object_key);
+        if recorded.claimed_at.is_none() {
+            self.without_age.push(recorded.object_key);
             return;
         }
         // What has no manifest is not a backup, and is taken for one of the only database that there is.
@@ -224,15 +226,15 @@ impl Judged {
             _ => None,
         };
         let Some(database) = known.database.or(only) else {
-            self.without_database.push(noted.object_key);
+            self.without_database.push(recorded.object_key);
             return;
         };
         let owner = Owner {
-            producer: noted.producer,
+            producer: recorded.producer,
             database,
         };
         self.backups.push(Backup {
-            job: noted.job,
+            job: recorded.job,
             key,
             scope: Scope::new(owner, known.partial, known.filters),
             standing: known.standing,

@@ -32,7 +32,7 @@ fn auto_is_zstd_where_the_servers_own_pg_restore_reads_it_and_somebody_can_write
 }
 
 #[test]
-fn zstd_by_a_program_that_lacks_it_is_refused_and_the_reason_told() {
+fn zstd_by_a_program_that_lacks_it_is_refused_and_the_reason_reported() {
     for (major, why) in [(14, "needs pg_dump 16"), (16, "built without zstd")] {
         let asked = Compression::Zstd(3);
         let fault = decided(asked, Some(Compressor::PgDump), (major, false), 14).unwrap_err();

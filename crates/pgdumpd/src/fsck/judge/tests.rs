@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::code::Code;
-use crate::queue::Noted;
+use crate::queue::Recorded;
 
 /// One attempt's traces, in the storage and in the queue.
 #[derive(Debug, Clone)]
@@ -120,7 +120,7 @@ proptest! {
                     object_key: key.to_string(),
                     size_bytes: 5,
                     state,
-                    noted: Noted::default(),
+                    recorded: Recorded::default(),
                 });
             }
             kept.insert(key.to_string(), trace.clone());
@@ -199,7 +199,7 @@ fn seen(archive: bool) -> StorageReport {
         object_key: key.to_string(),
         size_bytes: 5,
         state: CopyState::Stored,
-        noted: Noted::default(),
+        recorded: Recorded::default(),
     };
     let audit = Audit {
         now,

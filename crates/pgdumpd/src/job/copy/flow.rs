@@ -11,6 +11,7 @@ use crate::code::Code;
 use crate::fault::Fault;
 use crate::hex::hex;
 use crate::job::publish::Proof;
+use crate::off_runtime::off_runtime;
 use crate::store::{ByteStream, BytesMoved, Object, Storage, Upload, in_time};
 
 /// Pieces that were read and wait to be stored: so that reading and writing overlap. As many may wait to be
@@ -74,15 +75,12 @@ impl Flow<'_> {
         let pieces = pieces.await.map_err(Broken::Source)?;
         let (to_store, stored) = mpsc::channel(PIECES_AHEAD);
         let (to_hash, hashed) = mpsc::channel(PIECES_AHEAD);
-        let hashing = tokio::task::spawn_blocking(move || hash(hashed));
+        let hashing = off_runtime("hashes the copy", move || hash(hashed));
         tokio::try_join!(
             read(pieces, self.limit, to_hash, to_store),
             self.store(stored, upload)
         )?;
-        let (size, sha256) = hashing.await.map_err(|error| {
-            let fault = Fault::transient(Code::Internal, "the thread that hashes the copy ended");
-            Broken::Source(fault.caused_by(error))
-        })?;
+        let (size, sha256) = hashing.await.map_err(Broken::Source)?;
         self.compare(size, &sha256).map_err(Broken::Source)?;
         Ok(Compared {
             size,

@@ -12,7 +12,7 @@ use crate::readback::compare_with_row;
 use crate::store::{Manifest, ObjectKey, Storage, in_time};
 
 /// How often the queue is asked whether a backup that is gone was deleted, and between which pauses: whoever deletes
-/// it notes that a moment later.
+/// it records that a moment later.
 const DELETED: (u32, Duration) = (10, Duration::from_millis(200));
 
 /// A backup that can be read.
@@ -64,7 +64,7 @@ impl CopyJob<'_> {
             let text = format!("{} is the manifest of another backup", key.manifest());
             return Err(Fault::permanent(Code::CopySourceDamaged, text));
         }
-        compare_with_row(&manifest, held.size_bytes.try_into().ok(), &held.noted)?;
+        compare_with_row(&manifest, held.size_bytes.try_into().ok(), &held.recorded)?;
         Ok(Some(Source {
             storage,
             manifest,
@@ -74,9 +74,9 @@ impl CopyJob<'_> {
 
     /// Whether the queue does not know the backup there any more. Asks once.
     pub(super) async fn is_gone(&self, held: &CopyRow) -> bool {
-        let noted = self.context.services.queue.copies_of(self.order.of).await;
+        let recorded = self.context.services.queue.copies_of(self.order.of).await;
         let still = |copy: &CopyRow| copy.storage_id == held.storage_id;
-        noted.is_ok_and(|copies| !copies.iter().any(still))
+        recorded.is_ok_and(|copies| !copies.iter().any(still))
     }
 
     async fn was_deleted(&self, held: &CopyRow) -> bool {

@@ -68,6 +68,8 @@ pub(in crate::job) struct Counts {
     pub(in crate::job) tables_total: Option<i32>,
     /// Rows so far.
     pub(in crate::job) rows_done: Option<i64>,
+    /// Rows that the target's server estimates, never fewer than have passed.
+    pub(in crate::job) rows_expected: Option<i64>,
     /// Bytes from pg_dump.
     pub(in crate::job) bytes_dumped: Option<i64>,
     /// Bytes handed to the storage.
@@ -199,6 +201,7 @@ impl Reporter {
             tables_done: state.counts.tables_done,
             tables_total: state.counts.tables_total,
             rows_done: state.counts.rows_done,
+            rows_expected: state.counts.rows_expected,
             bytes_dumped: state.counts.bytes_dumped,
             bytes_stored: state.counts.bytes_stored,
             remaining: state.remaining,
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_is_told_once_it_can_be_known() {
+    fn the_time_left_is_reported_once_it_can_be_known() {
         assert_eq!(remaining(Duration::from_secs(10), 0.0), None);
         assert_eq!(
             remaining(Duration::from_secs(10), 0.25),

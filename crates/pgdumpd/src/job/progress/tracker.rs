@@ -50,6 +50,8 @@ pub(in crate::job) struct Flow {
     /// When the flow was last measured.
     looked_at: Instant,
     bytes_in: u64,
+    /// Of all tables, by the server's estimates; `None` while not all are known.
+    rows_expected: Option<i64>,
 }
 
 /// How far a flow is.
@@ -94,6 +96,7 @@ impl Flow {
             before,
             looked_at: began,
             bytes_in: 0,
+            rows_expected: None,
         }
     }
 
@@ -101,6 +104,15 @@ impl Flow {
     pub(in crate::job) fn weigh(&mut self, weights: &Weights<'_>) {
         let tables = weights.sizes.tables.iter();
         let by_oid: HashMap<i64, &TableSize> = tables.map(|size| (size.oid, size)).collect();
+        let rows = |block: &Block| match block.part {
+            Part::Table(oid) if block.has_rows => {
+                let size = by_oid.get(&oid)?;
+                // The server knows no number of an empty table.
+                size.estimated_rows.or((size.bytes == 0).then_some(0))
+            }
+            _ => Some(0),
+        };
+        self.rows_expected = self.blocks.iter().map(rows).sum();
         let large_objects = weights.sizes.large_objects.unsigned_abs();
         let load = |block: &Block| match block.part {
             Part::Table(oid) => Load {
@@ -166,6 +178,10 @@ impl Flow {
         let counts = Counts {
             current_table: at_hand.map(|block| block.name.clone()),
             rows_done: i64::try_from(counted.rows + rows).ok(),
+            rows_expected: self.rows_expected.map(|expected| {
+                let passed = i64::try_from(counted.rows + rows).unwrap_or(i64::MAX);
+                expected.max(passed)
+            }),
             ..counts(now, &counted)
         };
         let progress = Progress {
@@ -184,6 +200,7 @@ pub(in crate::job) fn counts(now: &Snapshot, counted: &Counted) -> Counts {
         tables_done: i32::try_from(counted.tables_done).ok().filter(|_| known),
         tables_total: i32::try_from(now.tables_total).ok().filter(|_| known),
         rows_done: i64::try_from(counted.rows).ok().filter(|_| known),
+        rows_expected: None,
         bytes_dumped: i64::try_from(now.bytes_in).ok(),
         bytes_stored: i64::try_from(now.bytes_out).ok(),
     }

@@ -18,7 +18,7 @@ use crate::dump::OutputMeter;
 use crate::fault::Fault;
 use crate::pipeline::{Meter, Snapshot, Waiting};
 use crate::server::guard::{LockGuard, StallGuard};
-use crate::server::{SessionLook, Sizes, Target};
+use crate::server::{SessionState, Sizes, Target};
 use crate::store::BytesMoved;
 
 /// Between two observations of the session and the meter.
@@ -101,7 +101,7 @@ impl Watch<'_> {
         }
     }
 
-    async fn look(&self) -> Option<SessionLook> {
+    async fn look(&self) -> Option<SessionState> {
         let look = self.target.look(self.application_name);
         match tokio::time::timeout(LOOK_LIMIT, look).await {
             Ok(Ok(look)) => Some(look),

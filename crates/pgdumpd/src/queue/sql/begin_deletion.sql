@@ -4,7 +4,7 @@
 -- Whatever any number of daemons believe, the newest ones stay: the order is the same for all, and each deletion counts
 -- only what is newer than what goes.
 -- $1 the queue's id, $2 storage id, $3 object key, $4 keys of backups that count as much, seen whole in that storage,
--- $5 how many of them must be noted as stored now.
+-- $5 how many of them must be recorded as stored now.
 WITH kept AS MATERIALIZED (
     SELECT k.object_key
     FROM pgdumpd.backup_copies AS c

@@ -97,7 +97,7 @@ WITH RECURSIVE free AS MATERIALIZED (
         started_at = clock_timestamp(),
         -- A new attempt starts from nothing.
         phase = 'starting', progress = 0, message = NULL, current_table = NULL,
-        tables_done = NULL, tables_total = NULL, rows_done = NULL, bytes_dumped = NULL, bytes_stored = NULL,
+        tables_done = NULL, tables_total = NULL, rows_done = NULL, rows_expected = NULL, bytes_dumped = NULL, bytes_stored = NULL,
         estimated_end = NULL, progress_at = clock_timestamp(),
         error_step = NULL, error_code = NULL, error = NULL, error_hint = NULL,
         warnings = '[]', warnings_total = 0

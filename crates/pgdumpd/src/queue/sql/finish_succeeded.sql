@@ -24,7 +24,7 @@ WITH ended AS (
     INSERT INTO pgdumpd.backup_copies
         (job_id, storage, storage_id, object_key, size_bytes, state, stored_at, last_proved_at, claimed_at)
     SELECT e.id, $3, $4, $5, $6, 'stored', e.finished_at, e.finished_at,
-           -- As old as the attempt that dumped it, which noted its key first; another may have adopted it. By number: the
+           -- As old as the attempt that dumped it, which recorded its key first; another may have adopted it. By number: the
            -- clock may have been set back between them.
            coalesce((SELECT a.started_at FROM pgdumpd.backup_attempts AS a
                      WHERE a.job_id = e.id AND a.object_key = $5

@@ -1,6 +1,7 @@
 -- Renews a lease, writes progress, and says whether to cancel: no row means that the lease is lost.
 -- $1 job, $2 lease token, $3 lease in seconds, $4 phase, $5 percent, $6 message, $7 current table,
--- $8 tables done, $9 tables total, $10 rows done, $11 bytes dumped, $12 bytes stored, $13 seconds remaining.
+-- $8 tables done, $9 tables total, $10 rows done, $11 bytes dumped, $12 bytes stored, $13 seconds remaining,
+-- $14 rows expected.
 UPDATE pgdumpd.backup_jobs AS j
 SET lease_expires_at = clock_timestamp() + make_interval(secs => $3),
     -- The time of the last change, so that an application sees a dump that stands still.
@@ -19,6 +20,7 @@ SET lease_expires_at = clock_timestamp() + make_interval(secs => $3),
     tables_done = $8,
     tables_total = $9,
     rows_done = $10,
+    rows_expected = $14,
     bytes_dumped = $11,
     bytes_stored = $12,
     estimated_end = clock_timestamp() + make_interval(secs => $13)

@@ -1,7 +1,7 @@
--- Where a backup is, or may be: what is noted as stored or as being deleted, and what attempts, also those of its copies, have stored under
+-- Where a backup is, or may be: what is recorded as stored or as being deleted, and what attempts, also those of its copies, have stored under
 -- and nobody has cleaned up after.
 -- $1 the backup's job.
-SELECT c.storage, c.storage_id, c.object_key, true AS noted, c.state = 'deleting' AS is_being_deleted
+SELECT c.storage, c.storage_id, c.object_key, true AS recorded, c.state = 'deleting' AS is_being_deleted
 FROM pgdumpd.backup_copies AS c
 WHERE c.job_id = $1 AND c.state <> 'deleted'
 UNION ALL

@@ -1,4 +1,4 @@
--- How many backups are noted as stored in storages other than these. $1 their ids.
+-- How many backups are recorded as stored in storages other than these. $1 their ids.
 SELECT c.storage, c.storage_id, count(*) AS backups
 FROM pgdumpd.backup_copies AS c
 WHERE c.state = 'stored' AND c.storage_id <> ALL ($1)

@@ -1,4 +1,4 @@
--- Which of these attempts' jobs have not ended: what they stored may be about to be noted. $1 lease tokens.
+-- Which of these attempts' jobs have not ended: what they stored may be about to be recorded. $1 lease tokens.
 SELECT a.lease_token
 FROM pgdumpd.backup_attempts AS a
 -- A job that row security hides from this role must pass for one that has not ended.

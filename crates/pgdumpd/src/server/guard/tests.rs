@@ -4,8 +4,8 @@ use crate::code::Code;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn waiting(relation: &str, since_epoch_us: Option<i64>) -> SessionLook {
-    SessionLook {
+fn waiting(relation: &str, since_epoch_us: Option<i64>) -> SessionState {
+    SessionState {
         present: true,
         waiting_for_lock: Some(LockWait {
             relation: Some(relation.to_owned()),
@@ -21,8 +21,8 @@ fn waiting(relation: &str, since_epoch_us: Option<i64>) -> SessionLook {
     }
 }
 
-fn copying(bytes: i64) -> SessionLook {
-    SessionLook {
+fn copying(bytes: i64) -> SessionState {
+    SessionState {
         present: true,
         waiting_for_lock: None,
         copy_bytes: Some(bytes),
@@ -30,7 +30,7 @@ fn copying(bytes: i64) -> SessionLook {
 }
 
 /// Feeds observations at these seconds; returns the second of the first fault.
-fn first_fault(looks: &[(u64, SessionLook)]) -> Option<u64> {
+fn first_fault(looks: &[(u64, SessionState)]) -> Option<u64> {
     let start = Instant::now();
     let mut guard = LockGuard::new(LIMIT);
     looks
@@ -91,7 +91,7 @@ fn several_short_waits_are_not_one_long_wait() {
     let mut interrupted: Vec<_> = (0..9)
         .map(|second| (second, waiting("public.t", None)))
         .collect();
-    interrupted.push((9, SessionLook::default()));
+    interrupted.push((9, SessionState::default()));
     interrupted.extend((10..19).map(|second| (second, waiting("public.t", None))));
     assert_eq!(first_fault(&interrupted), None);
 }
@@ -128,7 +128,7 @@ fn silence_ends_the_dump_when_it_is_too_long_and_not_before() {
 fn movement_locks_and_a_busy_reader_excuse_silence() {
     let start = Instant::now();
     let lock = waiting("public.t", None);
-    type Excuse<'a> = &'a dyn Fn(u64) -> (u64, bool, Option<SessionLook>);
+    type Excuse<'a> = &'a dyn Fn(u64) -> (u64, bool, Option<SessionState>);
     let excuses: [(&str, Excuse<'_>); 4] = [
         ("bytes come", &|second| (second, true, None)),
         ("our reader is held up", &|_| (5, false, None)),

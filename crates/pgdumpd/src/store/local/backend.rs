@@ -19,8 +19,8 @@ use super::{LocalBackend, acting_on, marker, probe};
 use crate::fault::Fault;
 use crate::finding::Finding;
 use crate::hex::hex;
+use crate::off_runtime::off_runtime;
 use crate::store::backend::{Backend, BackendRead, BackendUpload};
-use crate::store::blocking::blocking;
 use crate::store::faults;
 use crate::store::found::{FoundObject, Reach};
 use crate::store::key::ObjectKey;
@@ -32,7 +32,7 @@ use crate::store::stall::BytesMoved;
 impl Backend for LocalBackend {
     async fn confirm(&self, id: Uuid) -> Result<(), Fault> {
         let root = self.root.clone();
-        blocking(move || marker::confirm(&root, id)).await
+        off_runtime("reads the marker", move || marker::confirm(&root, id)).await?
     }
 
     async fn list(&self, prefix: &str, reach: Reach) -> Result<Vec<FoundObject>, Fault> {
@@ -64,7 +64,7 @@ impl Backend for LocalBackend {
     ) -> Result<Box<dyn BackendRead>, Fault> {
         let (root, key) = (self.root.clone(), key.clone());
         let path = root.join(key.as_str());
-        let file = blocking(move || open(&root, &key)).await?;
+        let file = off_runtime("opens the object", move || open(&root, &key)).await??;
         Ok(Box::new(FileRange::new(file, path, range)))
     }
 
@@ -78,12 +78,15 @@ impl Backend for LocalBackend {
         let reading = Reading::default();
         let _leave = reading.abandoned.clone().drop_guard();
         let read = reading.clone();
-        let hashing = blocking(move || {
+        let hashing = off_runtime("hashes the object", move || {
             let file = open(&root, &key)?;
             let what = || format!("cannot read {key}");
             sha256_of_file(file, &read).map_err(|e| faults::of_io(what(), root.path(), e))
         });
-        reading.bytes.in_time(timeout, hashing).await
+        reading
+            .bytes
+            .in_time(timeout, async { hashing.await? })
+            .await
     }
 
     async fn put(&self, key: &str, content: Vec<u8>) -> Result<(), Fault> {
@@ -99,8 +102,9 @@ impl Backend for LocalBackend {
     ) -> Result<Box<dyn BackendUpload>, Fault> {
         let (root, key, min_free) = (self.root.clone(), key.clone(), self.min_free);
         let runtime = Handle::current();
-        let begun = blocking(move || LocalUpload::begin(&root, &key, min_free, &runtime));
-        Ok(Box::new(begun.await?))
+        let begin = move || LocalUpload::begin(&root, &key, min_free, &runtime);
+        let begun = off_runtime("begins the upload", begin).await??;
+        Ok(Box::new(begun))
     }
 
     async fn remove(&self, key: &str) -> Result<bool, Fault> {

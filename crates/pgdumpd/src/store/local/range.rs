@@ -14,8 +14,8 @@ use super::directory::Root;
 use super::read::Entry;
 use crate::code::Code;
 use crate::fault::Fault;
+use crate::off_runtime::off_runtime;
 use crate::store::backend::BackendRead;
-use crate::store::blocking::blocking;
 use crate::store::faults;
 use crate::store::key::ObjectKey;
 
@@ -63,11 +63,11 @@ impl BackendRead for FileRange {
         let at = self.remaining.start;
         let count = PIECE_BYTES.min(self.remaining.end - at);
         let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        let piece = blocking(move || {
+        let piece = off_runtime("reads the object", move || {
             let what = || format!("cannot read {}", path.display());
             read_at(&file, at, count).map_err(|e| faults::of_io(what(), &path, e))
         })
-        .await?;
+        .await??;
         self.remaining.start += piece.len() as u64;
         if piece.is_empty() {
             // The file ends before the range does.

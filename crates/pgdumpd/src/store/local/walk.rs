@@ -70,7 +70,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The names in a directory, which is noted as the last one above; `None` if it leads round in a circle.
+    /// The names in a directory, which is recorded as the last one above; `None` if it leads round in a circle.
     ///
     /// They are read at once, so that no more than one directory is open, however deep they are.
     fn names(&mut self, directory: &Path) -> io::Result<Option<Vec<Box<CStr>>>> {

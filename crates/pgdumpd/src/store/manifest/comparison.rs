@@ -52,7 +52,7 @@ impl Counts {
             ("archive.raw_bytes", archive.raw_bytes, self.raw_bytes),
         ]
         .into_iter()
-        .filter(|(_, noted, counted)| noted != counted)
+        .filter(|(_, recorded, counted)| recorded != counted)
         .collect()
     }
 }

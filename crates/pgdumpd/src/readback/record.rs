@@ -11,7 +11,7 @@ use crate::store::{ObjectKey, Storage};
 ///
 /// # Errors
 /// The storage's, or the queue's as a fault. May be repeated.
-pub async fn note_backup(
+pub async fn record_backup(
     queue: &Queue,
     storage: &Storage,
     backup: Uuid,
@@ -19,11 +19,11 @@ pub async fn note_backup(
     size_bytes: u64,
 ) -> Result<bool, Fault> {
     let (name, id) = (storage.name(), storage.id());
-    let noted = queue
-        .note_copy(backup, name, id, key.as_str(), size_bytes)
+    let recorded = queue
+        .record_copy(backup, name, id, key.as_str(), size_bytes)
         .await?;
-    if !noted || storage.has_manifest(key).await? {
-        return Ok(noted);
+    if !recorded || storage.has_manifest(key).await? {
+        return Ok(recorded);
     }
     // Who deletes takes the manifest first and says so in the row last: that may have been after the storage was read
     // and before this was recorded.

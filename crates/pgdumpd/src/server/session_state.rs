@@ -12,7 +12,7 @@ use super::name::optional_name;
 
 /// The current state of a dump's session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SessionLook {
+pub struct SessionState {
     /// Whether it exists.
     pub present: bool,
     /// The lock that it waits for.
@@ -71,7 +71,7 @@ impl Target {
     ///
     /// # Errors
     /// Mostly `target_unreachable`: the watcher's own connection failed, which says nothing of the dump.
-    pub async fn look(&self, application_name: &str) -> Result<SessionLook, Fault> {
+    pub async fn look(&self, application_name: &str) -> Result<SessionState, Fault> {
         let row: Option<Row> = self
             .session_connections()
             .about_sessions(
@@ -80,11 +80,11 @@ impl Target {
                 &[application_name.to_owned()],
             )
             .await?;
-        Ok(row.map_or_else(SessionLook::default, SessionLook::from))
+        Ok(row.map_or_else(SessionState::default, SessionState::from))
     }
 }
 
-impl From<Row> for SessionLook {
+impl From<Row> for SessionState {
     fn from(row: Row) -> Self {
         Self {
             present: true,

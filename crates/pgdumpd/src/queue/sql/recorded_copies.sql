@@ -1,4 +1,4 @@
--- Every copy that is noted, with what the queue knows of the backup.
+-- Every copy that is recorded, with what the queue knows of the backup.
 SELECT c.job_id, c.storage, c.storage_id, c.object_key, c.size_bytes, c.state, c.stored_at,
        j.target, j.requested_by, a.attempt,
        -- What --rebuild has made of a manifest is compared with nothing: it may not know when the attempt was claimed.
@@ -6,7 +6,7 @@ SELECT c.job_id, c.storage, c.storage_id, c.object_key, c.size_bytes, c.state, c
        CASE
            -- A copy's own job notes what it sent.
            WHEN a.lease_token IS NULL THEN coalesce(o.sha256, j.sha256)
-           -- The job notes the backup of the attempt that succeeded. A daemon or `fsck --repair` may have noted another
+           -- The job notes the backup of the attempt that succeeded. A daemon or `fsck --repair` may have recorded another
            -- one here, which an attempt stored whole before its daemon died.
            WHEN NOT EXISTS (
                SELECT FROM pgdumpd.backup_attempts AS s

@@ -8,7 +8,7 @@ use super::QueueError;
 
 /// Facts of a backup's job and attempt. What the queue does not know, or this role may not see, is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Noted {
+pub struct Recorded {
     /// The target's name.
     pub target: Option<String>,
     /// The role that enqueued the job.
@@ -21,7 +21,7 @@ pub struct Noted {
     pub claimed_at: Option<DateTime<Utc>>,
 }
 
-impl Noted {
+impl Recorded {
     /// From the columns of these names.
     pub(super) fn read(row: &PgRow) -> Result<Self, QueueError> {
         Ok(Self {

@@ -1,5 +1,5 @@
 -- Notes a backup that a storage holds and whose job ended without knowing it; also one whose deletion was requested: only
--- what is noted is deleted.
+-- what is recorded is deleted.
 -- $1 job, $2 storage, $3 storage id, $4 object key, $5 size in bytes.
 INSERT INTO pgdumpd.backup_copies AS c (job_id, storage, storage_id, object_key, size_bytes, state, stored_at, claimed_at)
 SELECT j.id, $2, $3, $4, $5, 'stored', j.finished_at, coalesce(own.claimed_at, original.claimed_at)

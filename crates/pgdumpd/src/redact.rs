@@ -1,4 +1,4 @@
-//! Taking secrets out of texts that other programs wrote.
+//! Taking secrets out of texts that other programs, or people in the wrong place, wrote.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,10 +19,22 @@ static CONNECTION_SECRETS: LazyLock<Regex> = LazyLock::new(|| {
             (?: ' (?:[^'\\]|\\.|'')* (?:'|$) | " [^"]* (?:"|$) | [^\s'"&,)]+ )
         | (?<ddl> \b password \s+ e? ) ' (?:[^'\\]|\\.|'')* (?:'|$)
         | (?<scheme> \b [a-z][a-z0-9+.-]* :// [^\s/:@?\#]* : ) [^\s/@]+ (?<at> @ )
+        # Keys of storages and of encryption, which are known by their form.
+        | (?<azure> \b (?:accountkey|sharedaccesskey|sharedaccesssignature|sig) = ) [A-Za-z0-9+/%=]{8,}
+        | (?<age> \b age-secret-key- (?:pq-)? 1? ) [a-z0-9]+
+        | (?<pem> -----begin\ [a-z\ ]*private\ key----- ) [^-]* (?: -----end\ [a-z\ ]*private\ key----- )?
         "#,
     )
     .expect("the pattern is a constant that a test runs")
 });
+
+/// A text in which nothing is left that is a secret by its form, whoever wrote it, and wherever.
+pub fn without_secrets(text: &str) -> Cow<'_, str> {
+    CONNECTION_SECRETS.replace_all(
+        text,
+        format!("${{key}}${{ddl}}${{scheme}}${{azure}}${{age}}${{pem}}{MASK}${{at}}"),
+    )
+}
 
 /// Replaces known passwords and whatever looks like one in a connection string.
 #[derive(Clone, Default)]
@@ -57,9 +69,7 @@ impl Redactor {
                 text = text.replace(secret.expose_secret(), MASK).into();
             }
         }
-        CONNECTION_SECRETS
-            .replace_all(&text, format!("${{key}}${{ddl}}${{scheme}}{MASK}${{at}}"))
-            .into_owned()
+        without_secrets(&text).into_owned()
     }
 }
 
@@ -111,6 +121,18 @@ mod tests {
                 "CREATE USER MAPPING OPTIONS (user 'joe', password ********)",
             ),
             (
+                "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c2VjcmV0c2VjcmV0==",
+                "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=********",
+            ),
+            (
+                "\"AGE-SECRET-KEY-1QQQSYQCYQ\" is not a public key",
+                "\"AGE-SECRET-KEY-1********\" is not a public key",
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----MIIEvQ==-----END PRIVATE KEY-----",
+                "-----BEGIN PRIVATE KEY-----********",
+            ),
+            (
                 "permission denied for table passwords",
                 "permission denied for table passwords",
             ),
@@ -126,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_tells_no_secret() {
+    fn debug_output_shows_no_secret() {
         let redactor = Redactor::new([SecretString::from("hunter2")]);
         assert_eq!(format!("{redactor:?}"), "Redactor(1 secrets)");
     }
