@@ -5,6 +5,7 @@ mod claim_loop;
 mod cleanup;
 mod differences;
 mod hints;
+mod listing;
 mod reaper;
 mod registration;
 mod reload;

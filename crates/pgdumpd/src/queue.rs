@@ -39,6 +39,7 @@ mod schedules;
 mod sizes;
 mod storages;
 mod text;
+mod unserved;
 mod upload;
 mod workers;
 

@@ -223,10 +223,15 @@ impl Storage {
     pub async fn write_manifest(
         &self,
         manifest: &Manifest,
-        index: Option<&Index>,
+        index: Option<&Arc<Index>>,
     ) -> Result<(), Fault> {
         let key = &manifest.object.key;
-        let text = manifest.to_json(index)?;
+        let (manifest_too, index) = (manifest.clone(), index.cloned());
+        // Up to 64 MiB, read back once more, and encrypted where it is sealed.
+        let text = off_runtime("writes the manifest", move || {
+            manifest_too.to_json(index.as_deref())
+        });
+        let text = text.await??;
         self.confirm().await?;
         self.expect_object(manifest).await?;
         self.backend.put(&key.manifest(), text).await?;

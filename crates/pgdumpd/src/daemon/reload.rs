@@ -8,20 +8,19 @@ use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::listing::Listing;
 use super::self_check::check_and_wait;
-use crate::config::{Config, ConfigError, Databases, Sources, TargetConfig};
+use crate::config::{Config, ConfigError, Sources};
 use crate::context::{Catalog, KnownStorages, Services, resolve_targets};
 use crate::finding::Finding;
 use crate::lifecycle::{Lifecycle, notify_systemd};
 
-/// How soon a server is asked again that could not be asked for its databases.
-const ASK_AGAIN: Duration = Duration::from_secs(15);
-/// How soon a database that is new on a server with `databases = "*"` is served.
-const LIST_AGAIN: Duration = Duration::from_secs(60);
+/// How long the queue may take to say which storages it knows.
+const QUEUE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Reads targets and storages again at SIGHUP. Runs the checks at the start, at each reload, when daemons begin or
-/// cease to differ and every `check_interval`. A server's list of databases is read again before each check, and soon
-/// where it could not be read.
+/// cease to differ and every `check_interval`. A server's list of databases is read again before each check, and when
+/// [`Listing`] says so.
 pub(super) async fn run(
     services: Arc<Services>,
     mut config: Config,
@@ -39,6 +38,7 @@ pub(super) async fn run(
         ))
     };
     let mut checked = check(&config, &refused);
+    let mut listing = Listing::default();
     loop {
         let before = services.catalog();
         let mut known = Arc::clone(&before.known);
@@ -76,7 +76,7 @@ pub(super) async fn run(
                 continue;
             }
             () = &mut checked => {}
-            () = time_to_ask_again(&before, &config) => {
+            () = listing.due(&services.queue, &before, &config) => {
                 let catalog = tokio::select! {
                     () = shutdown.cancelled() => return,
                     catalog = resolve_targets(&config, Some(&before), known) => catalog,
@@ -106,7 +106,7 @@ async fn known_from_now_on(
     before: &Catalog,
     config: &Config,
 ) -> Arc<KnownStorages> {
-    let asked = tokio::time::timeout(ASK_AGAIN, services.queue.remembered_storages()).await;
+    let asked = tokio::time::timeout(QUEUE_LIMIT, services.queue.remembered_storages()).await;
     if !matches!(asked, Ok(Ok(_))) {
         warn!("the queue cannot be queried for its storages: using what was known before");
     }
@@ -125,18 +125,6 @@ fn announce(services: &Services, catalog: Catalog) {
         "targets and storages in service"
     );
     services.replace_catalog(catalog);
-}
-
-async fn time_to_ask_again(catalog: &Catalog, config: &Config) {
-    let lists = |target: &TargetConfig| target.databases != Databases::One;
-    let pause = if !catalog.unlisted.is_empty() {
-        ASK_AGAIN
-    } else if config.targets.values().any(lists) {
-        LIST_AGAIN
-    } else {
-        return std::future::pending().await;
-    };
-    tokio::time::sleep(pause).await;
 }
 
 /// Logs what a configuration has that may not be meant.

@@ -165,7 +165,7 @@ fn archive(plan: &Plan, streamed: &Streamed) -> Archive {
             (ArchiveState::Unread, Some(unread.reason().to_owned()), None)
         }
     };
-    let counts = streamed.index().map(Counts::of);
+    let counts = streamed.index().map(|index| Counts::of(index));
     Archive {
         state,
         unread_reason,

@@ -2,6 +2,7 @@
 //! and the archive's end, of a copy that what was read is what the original's manifest says; and a lease confirmed
 //! just before.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pgdump_archive::Index;
@@ -28,7 +29,7 @@ pub(super) trait Proof {
     fn size(&self) -> u64;
 
     /// Where the archive's data is, for the manifest.
-    fn index(&self) -> Option<&Index>;
+    fn index(&self) -> Option<&Arc<Index>>;
 }
 
 /// Of a dump: pg_dump ended with status 0, and its archive was read to the end.
@@ -37,7 +38,7 @@ impl Proof for (&CleanExit, &Streamed) {
         self.1.size()
     }
 
-    fn index(&self) -> Option<&Index> {
+    fn index(&self) -> Option<&Arc<Index>> {
         self.1.index()
     }
 }

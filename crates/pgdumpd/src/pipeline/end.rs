@@ -36,7 +36,7 @@ impl Streamed {
     }
 
     /// What the archive holds and where, before it was encrypted; none of one that was not read.
-    pub fn index(&self) -> Option<&Index> {
+    pub fn index(&self) -> Option<&Arc<Index>> {
         match &self.end {
             ArchiveEnd::Proved(proved) => Some(&proved.index),
             ArchiveEnd::Unread(_) => None,
@@ -67,7 +67,7 @@ pub enum ArchiveEnd {
 #[derive(Debug)]
 pub struct Proved {
     proof: Proof,
-    index: Index,
+    index: Arc<Index>,
     header: Header,
     toc: Arc<Toc>,
 }
@@ -85,14 +85,14 @@ impl Proved {
         };
         Ok(Self {
             proof,
-            index,
+            index: Arc::new(index),
             header,
             toc,
         })
     }
 
     /// Where each table's data is, with its rows and checksums.
-    pub fn index(&self) -> &Index {
+    pub fn index(&self) -> &Arc<Index> {
         &self.index
     }
 

@@ -17,22 +17,7 @@ pub struct KeptQuota {
     pub allowed: i64,
 }
 
-const UNSERVED_TARGETS: &str = include_str!("sql/unserved_targets.sql");
-
 impl Queue {
-    /// Targets that have queued jobs and that no daemon serves, each with how many; at most 10.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn unserved_targets(&self) -> Result<Vec<(String, i64)>, QueueError> {
-        let statement = sqlx::query(UNSERVED_TARGETS);
-        let rows = self.inner.connections.fetch_all(statement).await?;
-        let targets = rows
-            .iter()
-            .map(|row| Ok((row.try_get("target")?, row.try_get("jobs")?)));
-        Ok(targets.collect::<Result<_, sqlx::Error>>()?)
-    }
-
     /// The roles that have 80 % or more of the backups that they may keep.
     ///
     /// # Errors

@@ -129,13 +129,18 @@ async fn a_storage_that_is_down_costs_no_backup_and_the_copies_follow_when_it_is
     assert!(!offsite.exists(), "no storage is made in its place");
     assert_eq!(world.backups().len(), 5);
 
+    // On a slow machine the first ones have been tried again meanwhile.
+    let mut tried = Vec::new();
+    for (_, copy) in &backups {
+        tried.push(world.status(*copy).await.attempt);
+    }
     std::fs::rename(&away, &offsite).unwrap();
     for (_, copy) in &backups {
         // An hour later.
         world.make_due(*copy).await;
     }
-    for (id, copy) in &backups {
-        assert_eq!(world.succeeded(*copy).await.attempt, 2);
+    for ((id, copy), tried) in backups.iter().zip(tried) {
+        assert_eq!(world.succeeded(*copy).await.attempt, tried + 1);
         world.held_by(*id, "2 of 2").await;
     }
     assert_eq!(World::backups_in(&offsite).len(), 5);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::time::{Duration, Instant};
 
 use pgdumpd_client::{BackupRequest, JobState};
 use pgdumpd_testkit::{Cluster, Role, cluster, cluster_of, eventually, fill};
@@ -248,6 +249,31 @@ async fn databases_that_cannot_be_served_are_reported_and_stop_nothing() {
         assert!(said.out.contains(text), "{text}: {}", said.out);
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_made_later_is_served_as_soon_as_a_job_names_it() {
+    let mut world = World::new().await;
+    world.set("targets.all", "url", quoted(&world.shop.url()));
+    world.set("targets.all", "databases", quoted("*"));
+    let _daemon = world.daemon().await;
+    // Of another job that names what is never there, the server is asked once.
+    let never = world
+        .enqueue_request(BackupRequest::new("all/nosuch"))
+        .await;
+    let later = world.cluster.database().await;
+    later.execute("CREATE TABLE t (id int)").await;
+    let request = BackupRequest::new(format!("all/{}", later.name()));
+    let asked = Instant::now();
+    let id = world.enqueue_request(request).await;
+    world.succeeded(id).await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        asked.elapsed()
+    );
+    let waits = world.status(never).await;
+    assert!(waits.unserved, "{waits:#?}");
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn what_comes_out_holds_what_went_in_and_is_proved_indexed_and_hashed() {
         let ArchiveEnd::Proved(proved) = streamed.end() else {
             panic!("{codec}: {streamed:?}");
         };
-        assert_eq!(*proved.index(), index_of(&stored), "{codec}");
+        assert_eq!(**proved.index(), index_of(&stored), "{codec}");
         assert_eq!(proved.proof().archive_bytes, streamed.size());
         assert_eq!(proved.header().compression, codec.compression());
         for (before, after) in before.entries.iter().zip(&proved.index().entries) {

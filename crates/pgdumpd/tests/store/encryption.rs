@@ -111,7 +111,7 @@ struct Backup {
     key: ObjectKey,
     /// As it would have been stored without encryption.
     archive: Bytes,
-    index: Index,
+    index: Arc<Index>,
 }
 
 async fn back_up(storage: Storage, dump: &[u8], form: ManifestForm) -> Backup {
@@ -476,7 +476,7 @@ async fn a_sealed_manifest_says_nothing_of_what_is_inside_until_it_is_opened() {
     assert_eq!(found.as_ref(), Some(told));
 
     let opened = backup.opened().await;
-    assert_eq!(opened.index.as_ref(), Some(&backup.index));
+    assert_eq!(opened.index.as_ref(), Some(&*backup.index));
     assert_eq!(opened.manifest.spec.tables, ["app.orders"]);
     assert_eq!(opened.manifest.pg_dump.arguments, ["--format=custom"]);
     assert_eq!(opened.manifest.archive.rows, Counts::of(&backup.index).rows);

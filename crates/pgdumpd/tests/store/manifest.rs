@@ -163,7 +163,7 @@ async fn the_index_is_written_beside_the_fields_and_documented_and_one_that_does
     let mut manifest = manifest_of(&key, &content);
     count(&mut manifest, &index);
     storage
-        .write_manifest(&manifest, Some(&index))
+        .write_manifest(&manifest, Some(&std::sync::Arc::new(index.clone())))
         .await
         .unwrap();
     let read = storage.read_manifest_with_index(&key).await.unwrap();

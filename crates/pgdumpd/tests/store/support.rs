@@ -229,7 +229,7 @@ pub(crate) async fn back_up_archive(
     let content = Bytes::from(content);
     store(storage, &key, &content).await;
     storage
-        .write_manifest(&manifest, Some(&index))
+        .write_manifest(&manifest, Some(&std::sync::Arc::new(index.clone())))
         .await
         .unwrap();
     (manifest, content)

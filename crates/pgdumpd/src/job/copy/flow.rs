@@ -1,5 +1,6 @@
 //! Moves an archive from one storage to another, and compares it with its manifest as it passes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ const PIECES_AHEAD: usize = 4;
 #[derive(Debug)]
 pub(super) struct Compared {
     size: u64,
-    index: Option<Index>,
+    index: Option<Arc<Index>>,
 }
 
 impl Proof for Compared {
@@ -31,7 +32,7 @@ impl Proof for Compared {
         self.size
     }
 
-    fn index(&self) -> Option<&Index> {
+    fn index(&self) -> Option<&Arc<Index>> {
         self.index.as_ref()
     }
 }
@@ -67,7 +68,7 @@ impl Flow<'_> {
     /// Which side failed. A source that gives anything but what its manifest says: a permanent `copy_source_damaged`.
     pub(super) async fn run(
         &self,
-        index: Option<&Index>,
+        index: Option<&Arc<Index>>,
         upload: &mut Upload,
     ) -> Result<Compared, Broken> {
         let (key, size) = (&self.archive.key, self.archive.size_bytes);

@@ -1,5 +1,6 @@
 //! Finds a backup in one of the storages that hold it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pgdump_archive::Index;
@@ -19,7 +20,7 @@ const DELETED: (u32, Duration) = (10, Duration::from_millis(200));
 pub(super) struct Source {
     pub(super) storage: Storage,
     pub(super) manifest: Manifest,
-    pub(super) index: Option<Index>,
+    pub(super) index: Option<Arc<Index>>,
 }
 
 /// What became of the search in one storage.
@@ -68,7 +69,7 @@ impl CopyJob<'_> {
         Ok(Some(Source {
             storage,
             manifest,
-            index,
+            index: index.map(Arc::new),
         }))
     }
 
