@@ -1,6 +1,8 @@
 //! What would fail tonight: connects to everything that a backup needs and says what it found. The daemon
 //! runs this from inside its sandbox, `pgdumpd check` from a shell; the two may differ, so both are shown.
 
+mod room;
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -94,6 +96,16 @@ pub async fn run(config: &Config, catalog: &Catalog, queue: Option<&Queue>) -> R
     for (name, target) in &catalog.targets {
         checks.push(Box::pin(async move {
             let findings = check_target(name, target, catalog, queue, &config.pg_dump);
+            (format!("target {name}"), in_time(findings).await)
+        }));
+    }
+    for (name, target) in &catalog.targets {
+        let Some(queue) = queue else { break };
+        checks.push(Box::pin(async move {
+            let findings = async {
+                let found = room::of_target(name, target, catalog, queue).await;
+                found.into_iter().collect()
+            };
             (format!("target {name}"), in_time(findings).await)
         }));
     }

@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Loaded, Sources};
@@ -137,6 +138,14 @@ pub fn main() -> ExitCode {
 
 /// Help and version, or what is wrong with the arguments, which may hold a secret in the wrong place.
 fn refuse(error: &clap::Error) -> ExitCode {
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && std::env::args().nth(1).as_deref() == Some("restore")
+    {
+        let what = "pgdumpd does not restore: it fetches a backup as a file or into a pipe, for pg_restore";
+        let hint = "`pgdumpd fetch --target NAME --output - | pg_restore --dbname=EMPTY_DATABASE`, or see docs/RESTORE.md.";
+        exit::complain(&exit::Advised::new(what, hint).into());
+        return ExitCode::from(2);
+    }
     let text = error.render().to_string();
     if without_secrets(&text) == text {
         // With its colours, where a terminal shows them.

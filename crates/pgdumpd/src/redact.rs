@@ -18,6 +18,8 @@ static CONNECTION_SECRETS: LazyLock<Regex> = LazyLock::new(|| {
         (?<key> \b (?:password|passwd|sslpassword|oauth_client_secret|scram_client_key|scram_server_key) \s* = \s* )
             (?: ' (?:[^'\\]|\\.|'')* (?:'|$) | " [^"]* (?:"|$) | [^\s'"&,)]+ )
         | (?<ddl> \b password \s+ e? ) ' (?:[^'\\]|\\.|'')* (?:'|$)
+        # Up to the last sign that may end it: a person may have forgotten to encode the password's own.
+        | (?<postgres> \b postgres(?:ql)? :// [^\s/:@]* : ) [^\s"']+ (?<behind> @ )
         | (?<scheme> \b [a-z][a-z0-9+.-]* :// [^\s/:@?\#]* : ) [^\s/@]+ (?<at> @ )
         # Keys of storages and of encryption, which are known by their form.
         | (?<azure> \b (?:accountkey|sharedaccesskey|sharedaccesssignature|sig) = ) [A-Za-z0-9+/%=]{8,}
@@ -32,7 +34,7 @@ static CONNECTION_SECRETS: LazyLock<Regex> = LazyLock::new(|| {
 pub fn without_secrets(text: &str) -> Cow<'_, str> {
     CONNECTION_SECRETS.replace_all(
         text,
-        format!("${{key}}${{ddl}}${{scheme}}${{azure}}${{age}}${{pem}}{MASK}${{at}}"),
+        format!("${{key}}${{ddl}}${{postgres}}${{scheme}}${{azure}}${{age}}${{pem}}{MASK}${{behind}}${{at}}"),
     )
 }
 
@@ -107,6 +109,10 @@ mod tests {
             (
                 "postgres://joe:geheim@db/app",
                 "postgres://joe:********@db/app",
+            ),
+            (
+                "\"postgresql://joe:p@ss/w:o#rd@db/app\" is not a name",
+                "\"postgresql://joe:********@db/app\" is not a name",
             ),
             (
                 "postgres://db/app?user=x&password=y&z=1",

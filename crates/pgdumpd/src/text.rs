@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use indicatif::HumanBytes;
+
 /// Whether a terminal obeys a character instead of showing it: it moves, colours, rings, or turns the direction of
 /// what follows.
 fn is_obeyed(character: char) -> bool {
@@ -44,6 +46,11 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     shown.into()
+}
+
+/// "1.5 GiB".
+pub fn size(bytes: u64) -> String {
+    HumanBytes(bytes).to_string()
 }
 
 /// "1 table", "2 tables".

@@ -23,7 +23,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     (
         "checks",
-        "context former_database server dump queue config finding text",
+        "context former_database server dump queue config finding text code",
     ),
     (
         "context",
@@ -38,7 +38,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("retention", "store"),
     (
         "store",
-        "config encryption bandwidth compressor hex finding off_runtime fault code",
+        "config encryption bandwidth compressor hex finding text off_runtime fault code",
     ),
     (
         "server",

@@ -86,7 +86,8 @@ pub(super) async fn run(loaded: &Loaded, args: &Args) -> anyhow::Result<Exit> {
         show(&report)?;
         for (daemon, found) in &daemons {
             if !args.problems {
-                out::line(format!("\nas daemon {daemon} found it:"))?;
+                out::line("")?;
+                out::line(format!("as daemon {daemon} found it:"))?;
             } else if !found.findings.is_empty() {
                 out::line(format!("as daemon {daemon} found it:"))?;
             }

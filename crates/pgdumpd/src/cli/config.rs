@@ -14,9 +14,9 @@ pub(super) struct Args {
 /// Every effective value with its source and without secrets, as text or as JSON.
 pub(super) fn run(loaded: &Loaded, args: &Args) -> anyhow::Result<Exit> {
     if args.json {
-        out::line(format!("{:#}", loaded.describe_json()))?;
+        out::lines(format!("{:#}", loaded.describe_json()))?;
     } else {
-        out::line(loaded.describe().trim_end())?;
+        out::lines(loaded.describe().trim_end())?;
     }
     Ok(Exit::Done)
 }

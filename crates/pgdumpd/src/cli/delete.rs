@@ -67,7 +67,7 @@ impl Found {
             // A manifest that cannot be read keeps nobody from deleting it.
             let manifest = storage.read_manifest(key).await.ok().flatten();
             let size = manifest.map_or_else(String::new, |manifest| {
-                format!(" ({} bytes)", manifest.object.size_bytes)
+                format!(" ({})", crate::text::size(manifest.object.size_bytes))
             });
             return Ok(out::line(format!(
                 "would remove {key}{size} from storage \"{}\"; add --yes to do it",

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::code::Code;
+use crate::config::ConfigError;
 use crate::fault::Fault;
 use crate::redact::without_secrets;
-use crate::text::printable;
+use crate::text::{on_one_line, printable};
 
 /// How a command ended. The numbers are documented in `pgdumpd --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +77,15 @@ pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
     // Nobody reads it if standard error is closed.
     let why = crate::fault::chain(error.as_ref());
-    let _ = writeln!(stderr, "pgdumpd: {}", printable(&without_secrets(&why)));
+    let why = without_secrets(&why);
+    // Its problems have a line each. Of anything else, a name must not look like a line of its own.
+    let why = match error.is::<ConfigError>() {
+        true => printable(&why),
+        false => on_one_line(&why),
+    };
+    let _ = writeln!(stderr, "pgdumpd: {why}");
     if let Some(hint) = error.chain().find_map(hint_of) {
-        let _ = writeln!(stderr, "hint: {}", printable(&without_secrets(&hint)));
+        let _ = writeln!(stderr, "hint: {}", on_one_line(&without_secrets(&hint)));
     }
     if is_damage(error) {
         Exit::CheckFailed.into()

@@ -214,7 +214,10 @@ impl Report {
 }
 
 fn summary(report: &StorageReport) -> String {
-    let mut parts = vec![format!("{} backups are as they should be", report.good)];
+    let mut parts = vec![match report.good {
+        1 => "1 backup is as it should be".to_owned(),
+        good => format!("{good} backups are as they should be"),
+    }];
     if report.explained > 0 {
         parts.push(format!("{} objects in progress", report.explained));
     }

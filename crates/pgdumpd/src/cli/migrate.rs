@@ -48,7 +48,7 @@ impl Args {
 }
 
 pub(super) fn print(args: &Args) -> anyhow::Result<Exit> {
-    out::line(migrate::print(&args.grants(), args.from))?;
+    out::lines(migrate::print(&args.grants(), args.from))?;
     Ok(Exit::Done)
 }
 

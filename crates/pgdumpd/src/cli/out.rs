@@ -4,11 +4,19 @@ use std::io::Write;
 
 use crate::text::{on_one_line, printable};
 
-/// Prints a line.
+/// Prints one line, whatever is in it: no name looks like a line of its own.
 ///
 /// # Errors
 /// Standard output is closed or full.
 pub(super) fn line(text: impl AsRef<str>) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{}", on_one_line(text.as_ref()))
+}
+
+/// Prints a text of several lines.
+///
+/// # Errors
+/// As [`line()`].
+pub(super) fn lines(text: impl AsRef<str>) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{}", printable(text.as_ref()))
 }
 

@@ -45,7 +45,7 @@ impl Display {
                 bar.set_position((status.progress * 10.0) as u64);
                 if status.state.has_ended() {
                     bar.finish_and_clear();
-                    out::line(last_line(status))?;
+                    out::lines(last_line(status))?;
                 }
             }
             Self::Lines { reported } => {
@@ -56,9 +56,9 @@ impl Display {
                 );
                 if reported.as_deref() != Some(&now) {
                     if status.state.has_ended() {
-                        out::line(last_line(status))?;
+                        out::lines(last_line(status))?;
                     } else {
-                        out::line(format!(
+                        out::lines(format!(
                             "{} {:>5.1} % {}",
                             status.id,
                             status.progress,
@@ -146,7 +146,7 @@ pub(super) fn last_line(status: &JobStatus) -> String {
         let error = on_one_line(error);
         text.push_str(&format!("\nerror in step {step}: {error}"));
         if let Some(hint) = &status.error_hint {
-            text.push_str(&format!("\nhint: {hint}"));
+            text.push_str(&format!("\nhint: {}", on_one_line(hint)));
         }
     }
     if status.warnings_total > 0 && status.warnings.is_empty() {

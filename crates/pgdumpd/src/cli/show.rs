@@ -49,8 +49,9 @@ async fn show(stored: &mut Stored, args: &Args) -> anyhow::Result<Exit> {
     }
     show_fields(manifest, stored.storage.name())?;
     if manifest.is_sealed() && stored.is_locked() {
+        out::line("")?;
         out::line(
-            "\nIts tables, filters and warnings are sealed: give --identity FILE to see them.",
+            "Its tables, filters and warnings are sealed: give --identity FILE to see them.",
         )?;
     }
     if let Some(index) = index {

@@ -134,7 +134,7 @@ pub(super) fn complaints(stored: &Stored, verdict: &Verdict) -> Vec<String> {
             .unwrap_or("header or table of contents");
         lines.push(format!("  damaged: {what}: {}", damage.what));
     }
-    if let (Some(good), Some(index)) = (verdict.good, &stored.index) {
+    if let (Some(good @ 1..), Some(index)) = (verdict.good, &stored.index) {
         lines.push(format!(
             "  good: {good} of {} blocks of data; `pgdumpd fetch --table` fetches them one by one",
             index.entries.len()

@@ -15,7 +15,7 @@ use super::progress_bar::Display;
 use super::queue_pool;
 use crate::config::Config;
 use crate::redact::without_secrets;
-use crate::text::printable;
+use crate::text::on_one_line;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -110,6 +110,6 @@ pub(super) fn eprintln_line(text: &str) {
     let _ = writeln!(
         std::io::stderr(),
         "pgdumpd: {}",
-        printable(&without_secrets(text))
+        on_one_line(&without_secrets(text))
     );
 }

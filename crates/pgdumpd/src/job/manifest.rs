@@ -55,6 +55,15 @@ pub(super) fn write(facts: &Facts<'_>) -> Manifest {
     let warnings = facts.exit.warnings();
     let mut caveats = plan.caveats();
     caveats.extend_from_slice(facts.remarks);
+    if let Some(index) = streamed.index()
+        && index.entries.is_empty()
+        && !spec::is_partial(spec)
+    {
+        caveats.push(format!(
+            "the database \"{}\" holds no table and no large object: is it the one that is meant?",
+            plan.url().database()
+        ));
+    }
     let warnings_total = warnings
         .total
         .saturating_add(u32::try_from(caveats.len()).unwrap_or(u32::MAX));

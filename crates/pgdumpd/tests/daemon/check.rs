@@ -2,7 +2,7 @@
 
 use pgdumpd::migrate::{Grants, migrate};
 use pgdumpd_client::BackupRequest;
-use pgdumpd_testkit::{Role, cluster_of, eventually};
+use pgdumpd_testkit::{Role, cluster_of, eventually, fill};
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -299,4 +299,29 @@ async fn a_check_warns_before_a_role_has_all_the_backups_that_it_may_keep() {
         .code(0);
     let said = world.say(&["check"]).code(0);
     assert!(!said.out.contains("may keep"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn a_storage_without_room_for_another_backup_is_a_warning() {
+    let world = World::new().await;
+    fill(&world.shop, 1).await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await;
+    daemon.stop().await;
+    let said = world.say(&["check", "--problems"]);
+    assert!(!said.out.contains("no room for another"), "{}", said.out);
+    // As if it had been a petabyte: an ended job does not change by any other way.
+    world
+        .queue
+        .execute(&format!(
+            "SET session_replication_role = replica;
+             UPDATE pgdumpd.backup_jobs SET size_bytes = 1125899906842624 WHERE id = '{id}'"
+        ))
+        .await;
+    let said = world.say(&["check", "--problems"]);
+    assert!(
+        said.out.contains("target shop: storage \"local\" has no room for another backup as large as the last one, 1.00 PiB"),
+        "{}",
+        said.out
+    );
 }

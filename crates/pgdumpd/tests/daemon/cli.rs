@@ -11,13 +11,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::fsck::{change_manifest, manifest_of};
-use crate::harness::{SOON, World, quoted};
+use crate::harness::{SOON, Said, World, quoted};
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 #[tokio::test]
 async fn enqueue_with_wait_follows_a_job_to_its_success() {
     let world = World::new().await;
+    world.shop.execute("CREATE TABLE t ()").await;
     let _daemon = world.daemon().await;
     let said = world
         .say(&["enqueue", "shop", "--wait", "--label", "mine"])
@@ -507,4 +508,15 @@ async fn what_is_kept_with_a_job_is_shown_with_it() {
     );
     let said = world.say(&["enqueue", "shop", "--metadata", "[1]"]).code(2);
     assert!(said.err.contains("is not a JSON object"), "{}", said.err);
+}
+
+#[test]
+fn who_looks_for_a_restore_is_shown_the_way() {
+    let said: Said = std::process::Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
+        .args(["restore", "shop"])
+        .output()
+        .unwrap()
+        .into();
+    let said = said.code(2);
+    assert!(said.err.contains("pgdumpd fetch"), "{}", said.err);
 }

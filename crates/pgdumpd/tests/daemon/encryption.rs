@@ -559,3 +559,24 @@ async fn an_encrypted_backup_is_adopted_by_a_daemon_that_cannot_read_it() {
         .say(&["verify", &id.to_string(), "-i", &own.file])
         .code(0);
 }
+
+#[tokio::test]
+async fn the_warnings_of_a_sealed_backup_are_counted_and_said_to_be_in_its_manifest() {
+    let (mut world, _own) = encrypting().await;
+    world.set("targets.shop", "manifest", quoted("sealed"));
+    world.shop.execute("CREATE TABLE t ()").await;
+    let _daemon = world.daemon().await;
+    let arguments = [
+        "enqueue",
+        "shop",
+        "--wait",
+        "--exclude-table",
+        "public.nosuch",
+    ];
+    let said = world.say(&arguments).code(0);
+    assert!(
+        said.out.contains("1 warning in the manifest alone") && !said.out.contains("nosuch"),
+        "{}",
+        said.out
+    );
+}

@@ -347,3 +347,53 @@ async fn a_connection_limit_that_strikes_pg_dump_alone_is_named() {
         "{failed:#?}"
     );
 }
+
+#[tokio::test]
+async fn a_backup_of_a_database_without_tables_is_one_with_a_warning() {
+    let world = World::new().await;
+    let _daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    let status = world.succeeded(id).await;
+    assert_eq!(status.warnings_total, 1, "{status:#?}");
+    assert!(
+        status.warnings[0].contains("holds no table"),
+        "{:?}",
+        status.warnings
+    );
+    world.shop.execute("CREATE TABLE t ()").await;
+    let id = world.enqueue().await;
+    assert_eq!(world.succeeded(id).await.warnings_total, 0);
+}
+
+#[tokio::test]
+async fn a_pg_dump_that_is_gone_for_a_moment_costs_an_attempt_and_no_backup() {
+    let Some(cluster) = cluster_of(18).await else {
+        return;
+    };
+    if std::path::Path::new("/usr/lib/postgresql/18/bin/pg_dump").exists() {
+        return;
+    }
+    let mut world = World::on(cluster, cluster).await;
+    let installed = world.dir.path().join("installed");
+    std::fs::create_dir(&installed).unwrap();
+    let program = installed.join("pg_dump");
+    std::os::unix::fs::symlink(world.cluster.bin("pg_dump"), &program).unwrap();
+    let folder = quoted(installed.to_str().unwrap());
+    world.set("pg_dump", "directories", format!("[{folder}]"));
+    let _daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    // As in the second in which its package is upgraded.
+    let away = installed.join("away");
+    std::fs::rename(&program, &away).unwrap();
+    let id = world.enqueue().await;
+    let waits = world.requeued(id).await;
+    let code = waits.error_code.as_deref().unwrap_or_default();
+    assert!(
+        ["pg_dump_missing", "pg_dump_too_old"].contains(&code),
+        "{waits:#?}"
+    );
+    std::fs::rename(&away, &program).unwrap();
+    world.make_due(id).await;
+    assert_eq!(world.succeeded(id).await.attempt, 2);
+}

@@ -111,7 +111,7 @@ async fn nothing_is_found_where_all_is_well() {
     assert_eq!(report["storages"][0]["explained"], 0);
     let said = world.say(&["fsck"]).code(0);
     assert!(
-        said.out.contains("1 backups are as they should be"),
+        said.out.contains("1 backup is as it should be"),
         "{}",
         said.out
     );

@@ -414,3 +414,27 @@ async fn row_counts_are_those_of_the_dumps_own_snapshot_while_others_write() {
     }
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn a_tables_name_forges_no_line_where_a_damaged_backup_is_reported() {
+    let world = World::new().await;
+    world
+        .shop
+        .execute(
+            "CREATE TABLE \"odd\npgdumpd: all is good\" AS SELECT md5(i::text) FROM generate_series(1, 5000) AS i",
+        )
+        .await;
+    let daemon = world.daemon().await;
+    let id = world.back_up().await.to_string();
+    daemon.stop().await;
+    let path = world.backups().remove(0);
+    let archive = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &archive[..archive.len() - 100]).unwrap();
+    let (_, file) = file(&world, "back.dump");
+    for arguments in [&["fetch", &id, "-o", &file][..], &["verify", &id]] {
+        let said = world.say(arguments).code(6);
+        let text = format!("{}{}", said.out, said.err);
+        assert!(text.contains("odd\\npgdumpd: all is good"), "{text}");
+        assert!(!text.contains("\npgdumpd: all is good"), "{text}");
+    }
+}

@@ -27,6 +27,7 @@ use crate::store::key::ObjectKey;
 use crate::store::room::no_room;
 use crate::store::small::Small;
 use crate::store::stall::BytesMoved;
+use crate::text::size;
 
 #[async_trait]
 impl Backend for LocalBackend {
@@ -153,9 +154,12 @@ impl Backend for LocalBackend {
         if free >= expected_bytes.saturating_add(self.min_free) {
             return Ok(());
         }
-        let (path, min_free) = (Path::display(self.root.path()), self.min_free);
         Err(no_room(format!(
-            "{path} has {free} bytes free, the dump may need {expected_bytes}, and {min_free} are to be left"
+            "{} has {} free, a backup may need {}, and {} are to be left",
+            Path::display(self.root.path()),
+            size(free),
+            size(expected_bytes),
+            size(self.min_free)
         )))
     }
 }

@@ -4,6 +4,7 @@ use super::{LocalBackend, acting_on};
 use crate::finding::Finding;
 use crate::store::backend::Backend as _;
 use crate::store::room::no_room;
+use crate::text::size;
 
 /// Whether there is as much free space as is to be left.
 pub(super) async fn space(local: &LocalBackend, storage: &str) -> Finding {
@@ -14,11 +15,13 @@ pub(super) async fn space(local: &LocalBackend, storage: &str) -> Finding {
     let min_free = local.min_free;
     if free < min_free {
         let what = format!(
-            "storage \"{storage}\" has {free} bytes free, fewer than the {min_free} to be left"
+            "storage \"{storage}\" has {} free, less than the {} that are to be left",
+            size(free),
+            size(min_free)
         );
         return (&no_room(what)).into();
     }
-    Finding::ok(format!("storage \"{storage}\" has {free} bytes free"))
+    Finding::ok(format!("storage \"{storage}\" has {} free", size(free)))
 }
 
 /// Whether others may read or write the root.

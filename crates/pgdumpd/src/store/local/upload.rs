@@ -25,6 +25,7 @@ use crate::store::backend::BackendUpload;
 use crate::store::faults;
 use crate::store::key::ObjectKey;
 use crate::store::room::no_room;
+use crate::text::size;
 
 /// Buffers between the caller and the writing thread: enough that neither waits for the other's wake-up.
 /// Memory in flight is this many buffers and the one being written.
@@ -256,12 +257,12 @@ impl Filling<'_> {
 
     fn keep_free(&self) -> Result<(), Stop> {
         match self.root.free_space() {
-            Ok(free) if free < self.min_free => {
-                let (path, min_free) = (self.root.path().display(), self.min_free);
-                Err(Stop::Fault(no_room(format!(
-                    "{path} has {free} bytes free, fewer than the {min_free} to be left"
-                ))))
-            }
+            Ok(free) if free < self.min_free => Err(Stop::Fault(no_room(format!(
+                "{} has {} free, less than the {} that are to be left",
+                self.root.path().display(),
+                size(free),
+                size(self.min_free)
+            )))),
             // What cannot be measured does not end a dump: a full disk still shows when writing.
             _ => Ok(()),
         }
