@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# The inner half of script/test-systemd, run in new namespaces: lays a root file system over the host's, in memory,
-# puts into it what the test brings, and becomes its systemd.
-#   systemd-root.sh STAGE POSTGRES
+# The inner half of systemd.sh, run in new namespaces: lays a root file system over another one, in memory, puts into
+# it what the test brings, and becomes its systemd.
+#   systemd-root.sh STAGE POSTGRES BASE
 #     STAGE      a folder whose content is copied over the root
 #     POSTGRES   the folder above bin/ of a PostgreSQL, to be found as /opt/postgresql
+#     BASE       the root file system below: the host's (/) or that of another distribution
 set -euo pipefail
-stage=$1 postgres=$2
+stage=$1 postgres=$2 lower=$3
 
 mount --make-rprivate /
 # A place that every system has; hidden by this only in here.
@@ -13,7 +14,7 @@ base=/mnt
 mount -t tmpfs -o mode=755 tmpfs $base
 mkdir $base/upper $base/work $base/root
 root=$base/root
-mount -t overlay -o lowerdir=/,upperdir=$base/upper,workdir=$base/work overlay $root
+mount -t overlay -o lowerdir="$lower",upperdir=$base/upper,workdir=$base/work overlay $root
 
 mount -t proc proc $root/proc
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs $root/sys

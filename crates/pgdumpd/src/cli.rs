@@ -6,6 +6,7 @@ mod backup_id;
 mod byte_bar;
 mod cancel;
 mod check;
+mod completions;
 mod config;
 mod copy;
 mod delete;
@@ -34,7 +35,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, Loaded, Sources};
 use crate::redact::without_secrets;
@@ -112,6 +113,8 @@ enum Command {
     Cancel(cancel::Args),
     /// Show the configuration in effect, and where each value came from
     Config(config::Args),
+    /// Print a script that completes commands and options in a shell
+    Completions(completions::Args),
 }
 
 /// Runs the command that the arguments name.
@@ -158,30 +161,27 @@ fn refuse(error: &clap::Error) -> ExitCode {
 
 impl Cli {
     async fn run(self) -> anyhow::Result<Exit> {
-        // What a DBA asks before there is any configuration.
-        if let Command::Migrate(args) = &self.command
-            && args.print
-        {
-            return migrate::print(args);
-        }
-        let loaded = Config::load(&Sources::of_process(self.config.clone()))?;
+        let load = || Config::load(&Sources::of_process(self.config.clone()));
         match self.command {
-            Command::Run => run_daemon(loaded, self.config).await,
-            Command::Migrate(args) => migrate::run(&loaded.config, &args).await,
-            Command::Adopt(args) => adopt::run(&loaded.config, &args).await,
-            Command::Check(args) => check::run(&loaded, &args).await,
-            Command::Enqueue(args) => enqueue::run(&loaded.config, args).await,
-            Command::Status(args) => status::run(&loaded.config, &args).await,
-            Command::Watch(args) => watch::run(&loaded.config, &args).await,
-            Command::List(args) => list::run(&loaded.config, &args).await,
-            Command::Show(args) => show::run(&loaded.config, &args).await,
-            Command::Verify(args) => verify::run(&loaded.config, &args).await,
-            Command::Fetch(args) => fetch::run(&loaded.config, &args).await,
-            Command::Fsck(args) => fsck::run(&loaded.config, &args).await,
-            Command::Copy(args) => copy::run(&loaded.config, &args).await,
-            Command::Delete(args) => delete::run(&loaded.config, &args).await,
-            Command::Cancel(args) => cancel::run(&loaded.config, &args).await,
-            Command::Config(args) => config::run(&loaded, &args),
+            // What is asked before there is any configuration.
+            Command::Migrate(args) if args.print => migrate::print(&args),
+            Command::Completions(args) => completions::run(&args, Self::command()),
+            Command::Run => run_daemon(load()?, self.config).await,
+            Command::Migrate(args) => migrate::run(&load()?.config, &args).await,
+            Command::Adopt(args) => adopt::run(&load()?.config, &args).await,
+            Command::Check(args) => check::run(&load()?, &args).await,
+            Command::Enqueue(args) => enqueue::run(&load()?.config, args).await,
+            Command::Status(args) => status::run(&load()?.config, &args).await,
+            Command::Watch(args) => watch::run(&load()?.config, &args).await,
+            Command::List(args) => list::run(&load()?.config, &args).await,
+            Command::Show(args) => show::run(&load()?.config, &args).await,
+            Command::Verify(args) => verify::run(&load()?.config, &args).await,
+            Command::Fetch(args) => fetch::run(&load()?.config, &args).await,
+            Command::Fsck(args) => fsck::run(&load()?.config, &args).await,
+            Command::Copy(args) => copy::run(&load()?.config, &args).await,
+            Command::Delete(args) => delete::run(&load()?.config, &args).await,
+            Command::Cancel(args) => cancel::run(&load()?.config, &args).await,
+            Command::Config(args) => config::run(&load()?, &args),
         }
     }
 }
@@ -196,8 +196,6 @@ async fn run_daemon(loaded: Loaded, file: Option<PathBuf>) -> anyhow::Result<Exi
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

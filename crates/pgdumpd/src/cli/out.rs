@@ -32,6 +32,14 @@ pub(super) fn json(value: &impl serde::Serialize) -> std::io::Result<()> {
     )
 }
 
+/// Prints what another program reads, as it is.
+///
+/// # Errors
+/// As [`line()`].
+pub(super) fn verbatim(text: &[u8]) -> std::io::Result<()> {
+    std::io::stdout().lock().write_all(text)
+}
+
 /// Prints rows under headings, each column as wide as its widest cell.
 ///
 /// # Errors

@@ -104,3 +104,18 @@ fn the_configuration_in_the_kubernetes_config_map_loads() {
     let mount = value("deploy/kubernetes/deployment.yaml", "mountPath: /var/lib");
     assert_eq!(path, format!("/var/lib{mount}"));
 }
+
+#[test]
+fn the_debian_package_brings_every_document() {
+    let manifest = read("crates/pgdumpd/Cargo.toml");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let names: Vec<String> = std::fs::read_dir(docs)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let asset = format!("\"../../docs/{name}\", \"usr/share/doc/pgdumpd/docs/\"");
+        assert!(manifest.contains(&asset), "docs/{name} is no asset");
+    }
+}
