@@ -34,6 +34,8 @@ pub enum Cancelled {
 pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Cancelled, ClientError> {
     let word: String = sqlx::query_scalar(sql::CANCEL)
         .bind(id)
+        // A pooler's session keeps no statement of ours, as it would of one with a name.
+        .persistent(false)
         .fetch_one(executor)
         .await?;
     match word.as_str() {

@@ -39,6 +39,8 @@ pub async fn enqueue(
         .bind(request.max_attempts)
         .bind(request.timeout.map(|timeout| timeout.as_secs_f64()))
         .bind(&request.metadata)
+        // A pooler's session keeps no statement of ours, as it would of one with a name.
+        .persistent(false)
         .fetch_one(executor)
         .await
         .map_err(|error| refine(error, request))?;

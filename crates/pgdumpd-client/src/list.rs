@@ -52,6 +52,8 @@ pub async fn list(
         .bind(filter.kind.map(JobKind::as_str))
         .bind(filter.copy_of)
         .bind(i64::from(filter.limit))
+        // A pooler's session keeps no statement of ours, as it would of one with a name.
+        .persistent(false)
         .fetch_all(executor)
         .await?)
 }

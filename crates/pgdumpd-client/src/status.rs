@@ -23,6 +23,8 @@ pub async fn status(
 ) -> Result<Option<JobStatus>, ClientError> {
     Ok(sqlx::query_as(sql::STATUS)
         .bind(id)
+        // A pooler's session keeps no statement of ours, as it would of one with a name.
+        .persistent(false)
         .fetch_optional(executor)
         .await?)
 }

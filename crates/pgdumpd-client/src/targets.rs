@@ -32,5 +32,8 @@ impl FromRow<'_, PgRow> for ServedTarget {
 /// # Errors
 /// See [`ClientError`].
 pub async fn targets(executor: impl PgExecutor<'_>) -> Result<Vec<ServedTarget>, ClientError> {
-    Ok(sqlx::query_as(sql::TARGETS).fetch_all(executor).await?)
+    Ok(sqlx::query_as(sql::TARGETS)
+        .persistent(false)
+        .fetch_all(executor)
+        .await?)
 }

@@ -160,10 +160,19 @@ impl Watch {
         self.ask_at = Instant::now();
     }
 
+    /// In a transaction: sqlx prepares and executes in two round trips, between which a pooler gives the session to others,
+    /// who prepare theirs.
+    async fn ask_once(&self) -> Result<Option<JobStatus>, ClientError> {
+        let mut transaction = self.pool.begin().await?;
+        let answer = status(&mut *transaction, self.id).await?;
+        transaction.commit().await?;
+        Ok(answer)
+    }
+
     async fn ask(&self) -> Result<Option<JobStatus>, ClientError> {
         let asked_at = Instant::now();
         loop {
-            match status(&self.pool, self.id).await {
+            match self.ask_once().await {
                 Err(error)
                     if error.is_transient()
                         && self.last.is_some()

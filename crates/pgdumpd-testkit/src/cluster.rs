@@ -1,8 +1,10 @@
 //! PostgreSQL clusters: the shared ones of a test run, and private ones that a test may break.
 
 pub(crate) mod directory;
+mod language;
 mod server;
 mod shared;
+mod standby;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +19,27 @@ use crate::database::{Database, Role};
 use crate::eventually::eventually;
 use crate::skip::Needs;
 use directory::Lease;
+pub use language::{Language, cluster_speaking};
 use server::Server;
+
+/// In what a cluster differs from the usual one.
+#[derive(Clone, Debug, Default)]
+struct Flavour {
+    /// Beyond the usual ones, and instead of them.
+    settings: Vec<(String, String)>,
+    /// What its server finds in its environment beyond the usual.
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Flavour {
+    fn new(settings: &[(&str, &str)]) -> Self {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Self {
+            settings: settings.iter().map(owned).collect(),
+            environment: Vec::new(),
+        }
+    }
+}
 
 /// A running PostgreSQL server: trust on its unix socket, SCRAM on 127.0.0.1.
 #[derive(Debug)]
@@ -33,7 +55,7 @@ pub struct Cluster {
 pub async fn cluster() -> &'static Cluster {
     static DEFAULT: OnceCell<Cluster> = OnceCell::const_new();
     DEFAULT
-        .get_or_init(|| async { shared::join(Binaries::default_major()).await })
+        .get_or_init(|| async { shared::join(Binaries::default_major(), Flavour::default()).await })
         .await
 }
 
@@ -56,24 +78,26 @@ pub async fn cluster_of(major: u32) -> Option<&'static Cluster> {
         return None;
     };
     let cell = &MAJOR[(major - MAJORS.start()) as usize];
-    Some(cell.get_or_init(|| shared::join(binaries)).await)
+    let join = || shared::join(binaries, Flavour::default());
+    Some(cell.get_or_init(join).await)
 }
 
 impl Cluster {
     /// Starts a cluster that this test alone uses and may stop, start and kill; `settings` go
     /// into its configuration. It is stopped and removed on drop, or when the process dies.
     pub async fn start_private(settings: &[(&str, &str)]) -> Cluster {
-        Cluster::start_private_with(Binaries::default_major(), settings).await
+        Cluster::start_private_with(Binaries::default_major(), Flavour::new(settings)).await
     }
 
     /// As [`Cluster::start_private`], of another major; None where that is not installed.
     pub async fn start_private_of(major: u32, settings: &[(&str, &str)]) -> Option<Cluster> {
-        Some(Cluster::start_private_with(Binaries::of(major)?, settings).await)
+        let flavour = Flavour::new(settings);
+        Some(Cluster::start_private_with(Binaries::of(major)?, flavour).await)
     }
 
-    async fn start_private_with(binaries: Binaries, settings: &[(&str, &str)]) -> Cluster {
+    async fn start_private_with(binaries: Binaries, flavour: Flavour) -> Cluster {
         let (directory, lease) = directory::private().await;
-        let server = Server::create(binaries, directory, settings).await;
+        let server = Server::create(binaries, directory, flavour).await;
         Cluster {
             server,
             _lease: lease,

@@ -21,7 +21,9 @@
 //!   temporary directory);
 //! - `PGDUMPD_TEST_ALL_MAJORS`: when set, a major that is not installed fails a test, which else
 //!   is skipped;
-//! - `PGDUMPD_TEST_MOUNTS`: when set, so does a file system that cannot be mounted.
+//! - `PGDUMPD_TEST_MOUNTS`: when set, so does a file system that cannot be mounted;
+//! - `PGDUMPD_TEST_LANGUAGES`, `PGDUMPD_TEST_POOLER`: when set, so do a server that speaks other languages than English,
+//!   and a PgBouncer, that are missing.
 #![expect(
     clippy::disallowed_methods,
     clippy::panic,
@@ -30,8 +32,10 @@
 )]
 
 mod binaries;
+mod certificates;
 mod cluster;
 mod database;
+mod debian;
 mod eventually;
 mod fake_pg_dump;
 mod faulty_s3;
@@ -39,13 +43,15 @@ mod fill;
 mod hung_mount;
 mod judge;
 mod manifest_text;
+mod pooler;
 mod proxy;
 mod s3_server;
 mod skip;
 mod user;
 
 pub use binaries::python;
-pub use cluster::{Cluster, cluster, cluster_of};
+pub use certificates::{Certificate, Certificates};
+pub use cluster::{Cluster, Language, cluster, cluster_of, cluster_speaking};
 pub use database::{Database, Role};
 pub use eventually::eventually;
 pub use fake_pg_dump::{FakePgDump, Run, Then};
@@ -54,6 +60,7 @@ pub use fill::{fill, fill_large_objects, hostile_public};
 pub use hung_mount::HungMount;
 pub use judge::contents;
 pub use manifest_text::manifest_text;
+pub use pooler::Pooler;
 pub use proxy::Proxy;
 pub use s3_server::{S3Keys, S3Server, s3_server};
 pub use skip::Needs;

@@ -7,6 +7,10 @@ pub enum Needs {
     Mounts,
     /// All majors of PostgreSQL.
     AllMajors,
+    /// A PostgreSQL that speaks other languages than English.
+    Languages,
+    /// PgBouncer.
+    Pooler,
 }
 
 impl Needs {
@@ -14,6 +18,8 @@ impl Needs {
         match self {
             Self::Mounts => "PGDUMPD_TEST_MOUNTS",
             Self::AllMajors => "PGDUMPD_TEST_ALL_MAJORS",
+            Self::Languages => "PGDUMPD_TEST_LANGUAGES",
+            Self::Pooler => "PGDUMPD_TEST_POOLER",
         }
     }
 

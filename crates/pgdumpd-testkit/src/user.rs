@@ -4,6 +4,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use crate::debian;
+
 /// Accounts that root hands servers to, the first that exists.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
@@ -39,7 +41,14 @@ impl ServerUser {
                 command.env_remove(name);
             }
         }
-        command.env("LC_ALL", "C").current_dir("/");
+        command
+            .env("LC_ALL", "C")
+            // It outweighs every setting of the language.
+            .env_remove("LANGUAGE")
+            .current_dir("/");
+        if let Some(libraries) = debian::libraries_of(program) {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
         if let ServerUser::Other { uid, gid } = self {
             command.uid(uid).gid(gid);
         }

@@ -215,7 +215,7 @@ codes! {
     TooManyConnections = "too_many_connections",
     /// The archive outgrew the number of parts that the server allows, with the part size chosen at the start.
     UploadTooLarge = "upload_too_large",
-    /// A value has more bytes, as COPY writes it, than PostgreSQL can send: one gigabyte.
+    /// A value or a row has more bytes, as COPY writes it, than PostgreSQL can send: one gigabyte.
     ValueTooLarge = "value_too_large",
 }
 

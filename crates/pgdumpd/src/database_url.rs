@@ -12,14 +12,18 @@ mod render;
 mod tests;
 
 use std::fmt;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 /// More than any password; less than a file named by mistake.
 const SECRET_MAX: u64 = 16 * 1024;
+
+/// How much of a file of certificates is looked at: the system's has some 200 kB.
+const TLS_FILE_MAX: u64 = 4 << 20;
 
 /// A `postgres://user:password@host:port/database?key=value` address. `Debug` and `Display` leave the password out.
 #[derive(Clone)]
@@ -184,7 +188,14 @@ impl DatabaseUrl {
         self.connect_timeout
     }
 
-    /// Opens each file that TLS needs, as libpq would. Blocks.
+    /// The files that TLS needs, each with its parameter's name; empty without any.
+    pub fn tls_files(&self) -> String {
+        let named = self.tls.files().into_iter();
+        let named = named.map(|(name, path)| format!("{name} {}", path.display()));
+        named.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Opens each file that TLS needs, as libpq would, and looks for what it should hold. Blocks.
     ///
     /// # Errors
     /// Names the parameter, the file, and what is wrong with it.
@@ -192,20 +203,11 @@ impl DatabaseUrl {
         if self.is_socket() || self.tls.mode == TlsMode::Disable {
             return Ok(());
         }
-        let client = self.tls.client.as_ref();
-        let files = [
-            ("sslrootcert", self.tls.root_cert.as_ref()),
-            ("sslcert", client.map(|(cert, _)| cert)),
-            ("sslkey", client.map(|(_, key)| key)),
-        ];
-        for (name, path) in files {
-            let Some(path) = path else { continue };
+        for (name, path) in self.tls.files() {
             let shown = path.display();
-            let file = std::fs::File::open(path)
-                .map_err(|error| format!("{name}: {shown} cannot be read: {error}"))?;
-            let metadata = file
-                .metadata()
-                .map_err(|error| format!("{name}: {shown} cannot be read: {error}"))?;
+            let unreadable = |error| format!("{name}: {shown} cannot be read: {error}");
+            let file = std::fs::File::open(path).map_err(unreadable)?;
+            let metadata = file.metadata().map_err(unreadable)?;
             // libpq refuses a key that others may read, but for one of root's that its group may.
             let allowed = if metadata.uid() == 0 { 0o640 } else { 0o600 };
             let mode = metadata.mode() & 0o777;
@@ -213,6 +215,13 @@ impl DatabaseUrl {
                 return Err(format!(
                     "{name}: {shown} may be read by others (mode {mode:o}), and pg_dump refuses such a key: chmod {allowed:o}"
                 ));
+            }
+            let mut text = Vec::new();
+            file.take(TLS_FILE_MAX)
+                .read_to_end(&mut text)
+                .map_err(unreadable)?;
+            if let Some(missing) = missing_in(name, &String::from_utf8_lossy(&text)) {
+                return Err(format!("{name}: {shown} {missing}"));
             }
         }
         Ok(())
@@ -227,6 +236,33 @@ impl DatabaseUrl {
     pub fn is_socket(&self) -> bool {
         self.host.starts_with('/')
     }
+}
+
+impl Tls {
+    fn files(&self) -> Vec<(&'static str, &Path)> {
+        let client = self.client.as_ref();
+        let files = [
+            ("sslrootcert", self.root_cert.as_ref()),
+            ("sslcert", client.map(|(cert, _)| cert)),
+            ("sslkey", client.map(|(_, key)| key)),
+        ];
+        let files = files.into_iter();
+        files
+            .filter_map(|(name, path)| Some((name, path?.as_path())))
+            .collect()
+    }
+}
+
+/// What a file of this parameter lacks: whoever reads it for a connection names no file.
+fn missing_in(name: &str, text: &str) -> Option<&'static str> {
+    if name != "sslkey" {
+        return (!text.contains("CERTIFICATE-----")).then_some("holds no certificate (in PEM)");
+    }
+    if !text.contains("PRIVATE KEY-----") {
+        return Some("holds no private key (in PEM)");
+    }
+    text.contains("ENCRYPTED")
+        .then_some("is protected by a passphrase, which nobody can enter")
 }
 
 impl PartialEq for DatabaseUrl {

@@ -14,8 +14,10 @@ mod pattern;
 mod plan;
 mod process;
 mod program;
+mod signs;
 mod stderr;
 
+pub use causes::{hint_of, was_refused};
 pub use encoding::Encoding;
 pub use exit::CleanExit;
 pub use globals::{dump_globals, globals_program};

@@ -122,12 +122,8 @@ impl Queue {
         } else {
             SessionKind::Direct(STATEMENT_TIMEOUT)
         };
-        let session = Session::new(&config.url, kind);
-        let reached = async { session.options().await.connect().await?.close().await };
-        match tokio::time::timeout(limit, reached).await {
-            Ok(reached) => Ok(reached?),
-            Err(_) => Err(QueueError::Timeout(limit)),
-        }
+        let options = Session::new(&config.url, kind).options().await;
+        reach(&config.url, &options, limit).await
     }
 
     /// Connects, and refuses a queue that is not migrated or has another id than configured.
@@ -233,6 +229,26 @@ impl Queue {
     /// Host, port and database as configured: for logs.
     pub fn address(&self) -> &str {
         &self.inner.address
+    }
+}
+
+/// Connects once without a pool, which would try a refused connection again and again and then say only that it ran out
+/// of time. `options` are the address's.
+pub(crate) async fn reach(
+    url: &DatabaseUrl,
+    options: &PgConnectOptions,
+    limit: Duration,
+) -> Result<(), QueueError> {
+    let files = url.clone();
+    let checked = tokio::task::spawn_blocking(move || files.check_tls_files()).await;
+    if let Ok(Err(what)) = checked {
+        return Err(QueueError::tls(url, what.into()));
+    }
+    let reached = async { options.connect().await?.close().await };
+    match tokio::time::timeout(limit, reached).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(QueueError::connecting(url, error)),
+        Err(_) => Err(QueueError::Timeout(limit)),
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Everything here runs with the dump's own credentials: what this role cannot do, pg_dump cannot do either.
 
+mod cause;
 mod check;
 mod connection;
 mod contents;
@@ -11,6 +12,7 @@ mod fault;
 pub mod guard;
 mod matching;
 mod name;
+mod pooler;
 mod relations;
 mod sample;
 mod session_state;
@@ -24,6 +26,8 @@ pub use sample::{Sample, Sampler};
 pub use session_state::{Blocker, LockWait, SessionState};
 pub use size::{Sizes, TableSize};
 
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use crate::code::Code;
@@ -54,6 +58,35 @@ pub struct Target {
     version: String,
     encoding: String,
     system_identifier: Option<u64>,
+    /// How often recovery had ended somebody's statement when we connected; `None` on a primary server.
+    recovery_conflicts: Option<i64>,
+    /// When the server started, in seconds since 1970.
+    started: f64,
+}
+
+/// What a database says of itself.
+struct Version {
+    number: i32,
+    version: String,
+    encoding: String,
+    becomes_another: bool,
+    owns_its_sessions: bool,
+    recovery_conflicts: Option<i64>,
+    started: f64,
+}
+
+impl FromRow<'_, PgRow> for Version {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            number: row.try_get("number")?,
+            version: row.try_get("version")?,
+            encoding: row.try_get("encoding")?,
+            becomes_another: row.try_get("becomes_another")?,
+            owns_its_sessions: row.try_get("owns_its_sessions")?,
+            recovery_conflicts: row.try_get("recovery_conflicts")?,
+            started: row.try_get("started")?,
+        })
+    }
 }
 
 impl Target {
@@ -64,13 +97,15 @@ impl Target {
     /// `authentication_failed`, `database_missing`, `permission_denied`, `tls_failed`, `server_too_old`.
     pub async fn connect(name: &str, url: &DatabaseUrl) -> Result<Self, Fault> {
         let connections = Connections::new(name, url);
-        let (number, version, encoding, becomes_another, owns_its_sessions): (
-            i32,
-            String,
-            String,
-            bool,
-            bool,
-        ) = connections
+        let Version {
+            number,
+            version,
+            encoding,
+            becomes_another,
+            owns_its_sessions,
+            recovery_conflicts,
+            started,
+        } = connections
             .one("its version", include_str!("server/sql/version.sql"))
             .await?;
         let major = number.cast_unsigned() / 10_000;
@@ -102,6 +137,8 @@ impl Target {
             version,
             encoding,
             system_identifier: identifier.map(|(identifier,)| identifier.cast_unsigned()),
+            recovery_conflicts,
+            started,
         })
     }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::Flavour;
 use crate::binaries::Binaries;
 use crate::user::ServerUser;
 
@@ -28,6 +29,8 @@ log_line_prefix = '%m [%p] %q%u@%d %a '
 
 pub(super) const HBA: &str = "\
 local all all trust
+local replication postgres trust
+host all rejected 127.0.0.1/32 reject
 host all all 127.0.0.1/32 scram-sha-256
 ";
 
@@ -40,26 +43,36 @@ pub(super) struct Server {
     pub(super) directory: PathBuf,
     pub(super) socket_dir: PathBuf,
     pub(super) port: u16,
+    pub(super) flavour: Flavour,
     user: ServerUser,
 }
 
 impl Server {
     /// Initialises a cluster in `directory` and starts it.
-    pub(super) async fn create(
-        binaries: Binaries,
-        directory: PathBuf,
-        settings: &[(&str, &str)],
-    ) -> Server {
-        let settings: Vec<(String, String)> = settings
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        blocking(move || Server::create_now(binaries, directory, &settings)).await
+    pub(super) async fn create(binaries: Binaries, directory: PathBuf, flavour: Flavour) -> Server {
+        blocking(move || Server::create_now(binaries, directory, flavour, Server::initdb)).await
+    }
+
+    /// The same, with a copy of this running server instead of an empty one.
+    pub(super) async fn copy(&self, directory: PathBuf, flavour: Flavour) -> Server {
+        let binaries = self.binaries.clone();
+        let (socket_dir, port) = (self.socket_dir.clone(), self.port);
+        blocking(move || {
+            Server::create_now(binaries, directory, flavour, |server| {
+                server.base_backup(&socket_dir, port);
+            })
+        })
+        .await
     }
 
     /// The server that runs in `directory`, if one does.
-    pub(super) async fn attach(binaries: &Binaries, directory: &Path) -> Option<Server> {
+    pub(super) async fn attach(
+        binaries: &Binaries,
+        directory: &Path,
+        flavour: &Flavour,
+    ) -> Option<Server> {
         let (binaries, directory) = (binaries.clone(), directory.to_owned());
+        let flavour = flavour.clone();
         blocking(move || {
             if !directory.join("ready").exists() {
                 return None;
@@ -69,7 +82,7 @@ impl Server {
                 .trim()
                 .parse()
                 .ok()?;
-            let server = Server::at(binaries, directory, port);
+            let server = Server::at(binaries, directory, port, flavour);
             server.runs().then_some(server)
         })
         .await
@@ -88,22 +101,28 @@ impl Server {
         blocking(move || run(command)).await;
     }
 
-    fn at(binaries: Binaries, directory: PathBuf, port: u16) -> Server {
+    fn at(binaries: Binaries, directory: PathBuf, port: u16, flavour: Flavour) -> Server {
         let socket_dir = directory.join("socket");
         Server {
             binaries,
             directory,
             socket_dir,
             port,
+            flavour,
             user: ServerUser::current(),
         }
     }
 
-    fn create_now(binaries: Binaries, directory: PathBuf, settings: &[(String, String)]) -> Server {
-        let mut server = Server::at(binaries, directory, 0);
+    fn create_now(
+        binaries: Binaries,
+        directory: PathBuf,
+        flavour: Flavour,
+        fill: impl FnOnce(&Server),
+    ) -> Server {
+        let mut server = Server::at(binaries, directory, 0, flavour);
         server.clear();
-        server.initdb();
-        server.configure(settings);
+        fill(&server);
+        server.configure();
         for attempt in 1.. {
             server.port = free_port();
             server.write("port", &server.port.to_string());
@@ -153,12 +172,31 @@ impl Server {
         run(command);
     }
 
-    fn configure(&self, settings: &[(String, String)]) {
+    fn base_backup(&self, socket_dir: &Path, port: u16) {
+        let mut command = self.user.command(&self.binaries.dir.join("pg_basebackup"));
+        command
+            .args([
+                "--username=postgres",
+                "--checkpoint=fast",
+                "--wal-method=fetch",
+            ])
+            .arg("--host")
+            .arg(socket_dir)
+            .args(["--port", &port.to_string(), "-D"])
+            .arg(self.data());
+        run(command);
+        let signal = self.data().join("standby.signal");
+        fs::write(&signal, "")
+            .unwrap_or_else(|error| panic!("cannot write {}: {error}", signal.display()));
+        self.user.own(&signal);
+    }
+
+    fn configure(&self) {
         let mut text = format!(
             "{SETTINGS}unix_socket_directories = '{}'\n",
             self.socket_dir.display()
         );
-        for (key, value) in settings {
+        for (key, value) in &self.flavour.settings {
             text.push_str(&format!("{key} = '{}'\n", value.replace('\'', "''")));
         }
         self.write("data/postgresql.auto.conf", &text);
@@ -183,6 +221,7 @@ impl Server {
     fn pg_ctl(&self) -> Command {
         let mut command = self.user.command(&self.binaries.dir.join("pg_ctl"));
         command
+            .envs(self.flavour.environment.iter().cloned())
             .args(["-s", "-w", "-t", "60", "-D"])
             .arg(self.data());
         command

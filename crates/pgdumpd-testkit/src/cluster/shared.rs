@@ -2,18 +2,21 @@
 
 use std::path::Path;
 
-use super::Cluster;
-use super::directory;
 use super::server::{HBA, SETTINGS, Server};
+use super::{Cluster, Flavour, directory};
 use crate::binaries::Binaries;
 
-/// The running shared cluster of these programs, started first if need be.
-pub(super) async fn join(binaries: Binaries) -> Cluster {
-    let name = format!("{}-{}", binaries.major, fingerprint(&binaries.dir));
+/// The running shared cluster of these programs and this flavour, started first if need be.
+pub(super) async fn join(binaries: Binaries, flavour: Flavour) -> Cluster {
+    let name = format!(
+        "{}-{}",
+        binaries.major,
+        fingerprint(&binaries.dir, &flavour)
+    );
     let (directory, lease, starting) = directory::shared(&name).await;
-    let server = match Server::attach(&binaries, &directory).await {
+    let server = match Server::attach(&binaries, &directory, &flavour).await {
         Some(server) => server,
-        None => Server::create(binaries, directory, &[]).await,
+        None => Server::create(binaries, directory, flavour).await,
     };
     drop(starting);
     Cluster {
@@ -24,8 +27,8 @@ pub(super) async fn join(binaries: Binaries) -> Cluster {
 
 /// A short name for what makes shared clusters differ: two builds of one major do not share one,
 /// nor do two versions of this kit with other settings.
-fn fingerprint(bin_dir: &Path) -> String {
-    let text = format!("{}{SETTINGS}{HBA}", bin_dir.display());
+fn fingerprint(bin_dir: &Path, flavour: &Flavour) -> String {
+    let text = format!("{}{SETTINGS}{HBA}{flavour:?}", bin_dir.display());
     format!("{:08x}", fnv(&text))
 }
 

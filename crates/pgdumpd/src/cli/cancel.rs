@@ -20,7 +20,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let pool = queue_pool::connect(config).await?;
-    let outcome = pgdumpd_client::cancel(&pool, args.id).await?;
+    let mut transaction = queue_pool::begin(&pool).await?;
+    let outcome = pgdumpd_client::cancel(&mut *transaction, args.id).await?;
+    transaction.commit().await?;
     let (text, exit) = match outcome {
         Cancelled::Cancelled => ("cancelled: it was queued", Exit::Done),
         Cancelled::Cancelling => ("cancelling: its daemon stops it now", Exit::Done),

@@ -103,7 +103,8 @@ async fn wanted(config: &Config, args: &Args) -> anyhow::Result<Vec<String>> {
         return Ok(args.to.clone());
     }
     let pool = queue_pool::connect(config).await?;
-    let status = pgdumpd_client::status(&pool, args.id).await?;
+    let mut transaction = queue_pool::begin(&pool).await?;
+    let status = pgdumpd_client::status(&mut *transaction, args.id).await?;
     let target = status.map(|status| status.target).unwrap_or_default();
     match config.targets.get(&target) {
         Some(target) if !target.copies.is_empty() => Ok(target.copies.clone()),

@@ -73,7 +73,9 @@ pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
     let (wait, wait_timeout, json) = (args.wait, args.wait_timeout, args.json);
     let request = args.request();
     let pool = queue_pool::connect(config).await?;
-    let enqueued = pgdumpd_client::enqueue(&pool, &request).await?;
+    let mut transaction = queue_pool::begin(&pool).await?;
+    let enqueued = pgdumpd_client::enqueue(&mut *transaction, &request).await?;
+    transaction.commit().await?;
     if json {
         out::json(&json!({ "id": enqueued.id, "is_new": enqueued.is_new }))?;
     } else if enqueued.is_new {
@@ -94,9 +96,13 @@ pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
 
 /// A name that is a mistake is accepted, because another daemon's configuration may have it: but not in silence.
 async fn warn_if_unserved(config: &Config, pool: &PgPool, id: Uuid) {
-    let Ok(Some(status)) = pgdumpd_client::status(pool, id).await else {
+    let Ok(mut transaction) = queue_pool::begin(pool).await else {
         return;
     };
+    let Ok(Some(status)) = pgdumpd_client::status(&mut *transaction, id).await else {
+        return;
+    };
+    drop(transaction);
     if !status.unserved {
         return;
     }

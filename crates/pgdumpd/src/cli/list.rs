@@ -46,7 +46,9 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         limit: args.limit,
         ..ListFilter::default()
     };
-    status::show_all(&pgdumpd_client::list(&pool, &filter).await?, args.json)?;
+    let mut transaction = queue_pool::begin(&pool).await?;
+    let jobs = pgdumpd_client::list(&mut *transaction, &filter).await?;
+    status::show_all(&jobs, args.json)?;
     Ok(Exit::Done)
 }
 

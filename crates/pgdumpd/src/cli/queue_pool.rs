@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Executor as _, PgPool, Postgres, Transaction};
 
 use crate::config::{Config, QueueConfig};
-use crate::queue::{Queue, QueueError, SAFE_SESSION};
+use crate::queue::{Queue, QueueError, SAFE_SESSION, reach};
 
 /// A person waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -25,7 +25,7 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
     let mut options = config.queue.url.connect_options("pgdumpd");
     let pooled = config.queue.pooled;
     options = if pooled {
-        options.statement_cache_capacity(0)
+        options.statement_cache_capacity(0).extra_float_digits(None)
     } else {
         options
             .options([
@@ -36,7 +36,7 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
             ])
             .options(SAFE_SESSION)
     };
-    reach(&options)
+    reach(&config.queue.url, &options, CONNECT_TIMEOUT)
         .await
         .with_context(|| format!("cannot connect to the queue at {}", config.queue.url))?;
     Ok(PgPoolOptions::new()
@@ -54,25 +54,19 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<PgPool> {
         .connect_lazy_with(options))
 }
 
+/// Begins a transaction for one statement, and what it reads and writes. sqlx prepares and executes in two round trips,
+/// between which a pooler gives the session to others, who prepare theirs.
+pub(super) async fn begin(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pool.begin_with("BEGIN; SET LOCAL search_path = pg_catalog, pg_temp")
+        .await
+}
+
 /// The queue as a daemon sees it. Never migrates it: only `run` and `migrate` do.
 pub(super) async fn queue(config: &QueueConfig) -> Result<Queue, QueueError> {
-    reach(&config.url.connect_options("pgdumpd")).await?;
+    Queue::reach(config).await?;
     let as_it_is = QueueConfig {
         migrate_at_start: false,
         ..config.clone()
     };
     Queue::connect(&as_it_is).await
-}
-
-/// Connects once without a pool, which would try a refused connection again and again and then say only that
-/// it ran out of time.
-async fn reach(options: &PgConnectOptions) -> Result<(), QueueError> {
-    let reached = async {
-        let connection = options.connect().await?;
-        connection.close().await
-    };
-    match tokio::time::timeout(CONNECT_TIMEOUT, reached).await {
-        Ok(reached) => Ok(reached?),
-        Err(_) => Err(QueueError::Timeout(CONNECT_TIMEOUT)),
-    }
 }

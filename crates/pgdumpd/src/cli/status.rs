@@ -27,6 +27,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let pool = queue_pool::connect(config).await?;
+    let mut transaction = queue_pool::begin(&pool).await?;
     let Some(id) = args.id else {
         let mut open = Vec::new();
         for state in [JobState::Running, JobState::Queued] {
@@ -36,12 +37,12 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
                 limit: MOST,
                 ..ListFilter::default()
             };
-            open.extend(pgdumpd_client::list(&pool, &filter).await?);
+            open.extend(pgdumpd_client::list(&mut *transaction, &filter).await?);
         }
         show_all(&open, args.json)?;
         return Ok(Exit::Done);
     };
-    let Some(status) = pgdumpd_client::status(&pool, id).await? else {
+    let Some(status) = pgdumpd_client::status(&mut *transaction, id).await? else {
         watch::eprintln_line(&format!("{id}: no such job, or it belongs to another role"));
         return Ok(Exit::NotFound);
     };

@@ -188,9 +188,9 @@ fn a_file_that_tls_needs_and_that_cannot_serve_is_named() {
         error.contains("sslrootcert") && error.contains("ca.crt cannot be read"),
         "{error}"
     );
-    for name in ["client.crt", "client.key"] {
-        std::fs::write(path(name), "x").unwrap();
-    }
+    let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    write("client.crt", "-----BEGIN CERTIFICATE-----\n");
+    write("client.key", "-----BEGIN PRIVATE KEY-----\n");
     let key = std::fs::File::open(path("client.key")).unwrap();
     let allow = |mode| {
         key.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
@@ -210,6 +210,19 @@ fn a_file_that_tls_needs_and_that_cannot_serve_is_named() {
     );
     allow(0o600);
     client.check_tls_files().unwrap();
+    for (name, text, reason) in [
+        (
+            "client.key",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
+            "passphrase",
+        ),
+        ("client.key", "x", "client.key holds no private key"),
+        ("client.crt", "x", "client.crt holds no certificate"),
+    ] {
+        write(name, text);
+        let error = client.check_tls_files().unwrap_err();
+        assert!(error.contains(reason), "{error}");
+    }
     // Not used at all.
     parse(&format!(
         "postgres://db/app?sslmode=disable&sslrootcert={}",

@@ -33,7 +33,7 @@ pub(super) async fn dump(
     let text = match dumped {
         Ok(dumped) => dumped.ok_or(AttemptError::Cancelled)?,
         // What a check finds of the database's tables is no reason here.
-        Err(fault) => return Err(context.explain(target, true, fault).await).in_step(Step::Dump),
+        Err(fault) => return Err(context.explain_globals(target, fault).await).in_step(Step::Dump),
     };
     info!(globals.bytes = text.len(), "roles and tablespaces dumped");
     let stored = match &config.encryption {

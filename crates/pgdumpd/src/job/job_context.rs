@@ -65,11 +65,19 @@ impl JobContext<'_> {
     /// Asks the target why a program failed; as the program reported it if the job is to stop, or there is no answer in
     /// time.
     pub(super) async fn explain(&self, target: &Target, is_partial: bool, fault: Fault) -> Fault {
-        let cause = tokio::time::timeout(EXPLAIN_LIMIT, target.cause_of(&fault, is_partial));
-        match self.or_cancelled(cause).await {
-            Ok(Ok(Some(cause))) => cause,
-            _ => fault,
-        }
+        let cause = self.in_explain_limit(target.cause_of(&fault, is_partial));
+        cause.await.unwrap_or(fault)
+    }
+
+    /// The same of a dump of roles and tablespaces.
+    pub(super) async fn explain_globals(&self, target: &Target, fault: Fault) -> Fault {
+        let cause = self.in_explain_limit(target.cause_of_globals(&fault));
+        cause.await.unwrap_or(fault)
+    }
+
+    async fn in_explain_limit(&self, cause: impl Future<Output = Option<Fault>>) -> Option<Fault> {
+        let cause = tokio::time::timeout(EXPLAIN_LIMIT, cause);
+        self.or_cancelled(cause).await.ok()?.ok()?
     }
 
     /// Asks the queue until it answers. The heartbeat stops the job where that takes too long. `failed` is what the

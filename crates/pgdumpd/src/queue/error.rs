@@ -5,6 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::code::Code;
+use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
 use crate::finding::Finding;
 use crate::migrate::MigrateError;
@@ -52,18 +53,28 @@ pub enum QueueError {
     /// The database did not answer in time. What was asked may have happened.
     #[error("the queue's database did not answer within {0:?}")]
     Timeout(Duration),
+    /// No TLS connection as the address asks for it.
+    #[error("no TLS connection to the queue{files}")]
+    Tls {
+        /// The files of the address: ` with sslrootcert /…`, or nothing.
+        files: String,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The database did not answer, or refused.
     #[error("the queue's database failed")]
     Database(#[from] sqlx::Error),
 }
 
+const TLS: &str =
+    "Check sslmode and the certificates in queue.url, and the server's name in its certificate.";
 const UNREACHABLE: &str = "Check that the queue's server runs, and that queue.url (or DATABASE_URL) leads to it from this host.";
 
 /// Advice on an error of the queue's database, where there is any: full sentences.
 pub fn advice(error: &sqlx::Error) -> Option<&'static str> {
     match error {
+        error if is_of_tls(error) => Some(TLS),
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => Some(UNREACHABLE),
-        sqlx::Error::Tls(_) => Some("Check sslmode and the certificates in queue.url."),
         sqlx::Error::Database(refusal) => match refusal.code().unwrap_or_default().as_ref() {
             "28P01" | "28000" => {
                 Some("Check the user and the password of queue.url, and the server's pg_hba.conf.")
@@ -83,7 +94,36 @@ pub fn advice(error: &sqlx::Error) -> Option<&'static str> {
     }
 }
 
+/// What rustls says of a certificate or an alert, and what keeps it from beginning.
+fn is_of_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
+    }
+}
+
 impl QueueError {
+    /// An error while connecting to this address.
+    pub(crate) fn connecting(url: &DatabaseUrl, error: sqlx::Error) -> Self {
+        if is_of_tls(&error) {
+            Self::tls(url, error.into())
+        } else {
+            error.into()
+        }
+    }
+
+    /// A connection that fails for its TLS.
+    pub(crate) fn tls(url: &DatabaseUrl, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let files = url.tls_files();
+        let files = if files.is_empty() {
+            files
+        } else {
+            format!(" with {files}")
+        };
+        Self::Tls { files, source }
+    }
+
     /// Advice to the operator, where there is any: full sentences.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -104,6 +144,7 @@ impl QueueError {
                  pgdumpd.queue (id) SELECT split_part(object_key, '/', 1)::uuid FROM pgdumpd.backup_copies ORDER BY stored_at DESC LIMIT 1.",
             ),
             Self::Timeout(_) => Some(UNREACHABLE),
+            Self::Tls { .. } => Some(TLS),
             Self::Database(error) => advice(error),
             Self::Migrate(_) => None,
         }
@@ -114,6 +155,7 @@ impl QueueError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Timeout(_)
+            | Self::Tls { .. }
             | Self::Migrate(MigrateError::Locked { .. } | MigrateError::AnotherMigrates { .. }) => {
                 true
             }

@@ -8,17 +8,17 @@ use sqlx::{FromRow, Row as _};
 use crate::code::Code;
 use crate::dump::{self, Program};
 use crate::fault::Fault;
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 use crate::globals::Globals;
 
 use super::Target;
 use super::name::names;
 use crate::text::count_of;
 
-struct Refused {
+pub(super) struct Refused {
     kind: String,
     total: i64,
-    examples: Vec<String>,
+    pub(super) examples: Vec<String>,
 }
 
 impl FromRow<'_, PgRow> for Refused {
@@ -78,7 +78,13 @@ impl Target {
             self.check_objects().await,
             self.check_server().await,
             self.check_left_out().await,
-            self.check_pooler().await,
+            Ok(self
+                .refuse_pooler()
+                .await
+                .err()
+                .iter()
+                .map(Finding::from)
+                .collect()),
         ] {
             match found {
                 Ok(found) => findings.extend(found),
@@ -96,11 +102,9 @@ impl Target {
             Err(fault) => vec![(&fault).into()],
         };
         if globals == Globals::WithPasswords {
-            let what = "the rights on passwords";
-            let asked = include_str!("sql/reads_passwords.sql");
-            match self.connections.one::<(bool,)>(what, asked).await {
-                Ok((true,)) => {}
-                Ok((false,)) => findings.push(
+            match self.reads_passwords().await {
+                Ok(true) => {}
+                Ok(false) => findings.push(
                     Finding::error(
                         Code::PermissionDenied,
                         format!("role \"{}\" may not read passwords", self.url.user()),
@@ -113,46 +117,14 @@ impl Target {
         findings
     }
 
-    /// Explains a failure that a program's words left open, as those of a server in another language do: by what the
-    /// server now says over a connection of our own, as long as this one holds its own. `None` where that says nothing.
-    ///
-    /// What a check finds need not be what failed: of a dump with filters (`is_partial`) it counts only if the failure
-    /// names it.
-    pub async fn cause_of(&self, fault: &Fault, is_partial: bool) -> Option<Fault> {
-        let is_open = fault.code() == Code::DumpFailed;
-        if !is_open && fault.code() != Code::TargetUnreachable {
-            return None;
-        }
-        if let Err(cause) = Self::connect(&self.name, &self.url).await {
-            return Some(cause.caused_by(fault.report()));
-        }
-        if !is_open {
-            return None;
-        }
-        let objects = self.refused_objects().await.unwrap_or_default();
-        let text = fault.report();
-        let named = |refused: &&Refused| refused.examples.iter().any(|name| text.contains(name));
-        let refused = objects
-            .iter()
-            .find(named)
-            .or_else(|| objects.first().filter(|_| !is_partial));
-        let mut found: Vec<Finding> = refused
-            .map(|refused| self.refusal(refused))
-            .into_iter()
-            .collect();
-        if !is_partial {
-            found.extend(self.check_server().await.unwrap_or_default());
-        }
-        let cause = found
-            .into_iter()
-            .find(|finding| finding.severity == Severity::Error);
-        cause.map(|finding| {
-            // What only a check calls so ends no job.
-            let code = finding.code.parse().unwrap_or(Code::DumpFailed);
-            Fault::permanent(code, finding.what)
-                .hint(finding.hint.unwrap_or_default())
-                .caused_by(text)
-        })
+    /// Whether the role may read the passwords of roles.
+    pub(super) async fn reads_passwords(&self) -> Result<bool, Fault> {
+        let asked = include_str!("sql/reads_passwords.sql");
+        let (reads,) = self
+            .connections
+            .one("the rights on passwords", asked)
+            .await?;
+        Ok(reads)
     }
 
     fn check_program(&self, program: &Program) -> Vec<Finding> {
@@ -179,7 +151,7 @@ impl Target {
             .collect())
     }
 
-    async fn refused_objects(&self) -> Result<Vec<Refused>, Fault> {
+    pub(super) async fn refused_objects(&self) -> Result<Vec<Refused>, Fault> {
         let sql = include_str!("sql/check_objects.sql");
         self.connections
             .all("the privileges of its role", sql)
@@ -196,7 +168,7 @@ impl Target {
         Ok(left_out.iter().map(rows_left_out).collect())
     }
 
-    fn refusal(&self, refused: &Refused) -> Finding {
+    pub(super) fn refusal(&self, refused: &Refused) -> Finding {
         let role = self.url.user();
         let objects = refused.objects(match refused.kind.as_str() {
             "row_security" => "table",
@@ -224,7 +196,7 @@ impl Target {
         }
     }
 
-    async fn check_server(&self) -> Result<Vec<Finding>, Fault> {
+    pub(super) async fn check_server(&self) -> Result<Vec<Finding>, Fault> {
         let server: Server = self
             .connections
             .one(
@@ -277,25 +249,6 @@ impl Target {
             ));
         }
         Ok(findings)
-    }
-
-    /// Two connections that are both there can only share a server process behind a pooler. This finds many, not
-    /// all: what is found is certain.
-    async fn check_pooler(&self) -> Result<Vec<Finding>, Fault> {
-        let (first, second) = self.connections.backend_pids().await?;
-        Ok((first == second)
-            .then(|| {
-                error(
-                    Code::PoolerInFront,
-                    format!(
-                        "{} leads through a pooler that shares server connections",
-                        self.url
-                    ),
-                    "Give the target a direct connection: pg_dump needs one session for its whole snapshot.",
-                )
-            })
-            .into_iter()
-            .collect())
     }
 }
 

@@ -38,6 +38,21 @@ pub(super) struct Connections {
     idle: Mutex<Option<PgConnection>>,
 }
 
+/// The server processes that served one connection, another one beside it, and the first again.
+#[derive(Debug)]
+pub(super) struct Pids {
+    before: i32,
+    other: i32,
+    after: i32,
+}
+
+impl Pids {
+    /// Whether a pooler shares them among its clients.
+    pub(super) fn are_shared(&self) -> bool {
+        self.before == self.other || self.before != self.after
+    }
+}
+
 impl Connections {
     pub(super) fn new(target: &str, url: &DatabaseUrl) -> Self {
         Self {
@@ -75,12 +90,7 @@ impl Connections {
         };
         match tokio::time::timeout(self.connect_timeout, open).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(fault::connecting(
-                &self.target,
-                &self.address,
-                self.url.is_socket(),
-                error,
-            )),
+            Ok(Err(error)) => Err(fault::connecting(&self.target, &self.url, error)),
             Err(_) => Err(fault::no_answer(
                 &self.target,
                 &self.address,
@@ -97,7 +107,7 @@ impl Connections {
             Ok::<_, String>(url.connect_options(APPLICATION_NAME))
         });
         let options = read.await?;
-        let options = options.map_err(|what| fault::tls_file(&self.target, what))?;
+        let options = options.map_err(|what| fault::tls_file(&self.target, &self.url, what))?;
         Ok(options.options(SETTINGS))
     }
 
@@ -168,17 +178,26 @@ impl Connections {
     }
 
     /// The server processes of two connections that exist at the same time.
-    pub(super) async fn backend_pids(&self) -> Result<(i32, i32), Fault> {
-        let sql = include_str!("sql/backend_pid.sql");
-        let what = "its own session's number";
-        let mut kept = self.open().await?;
-        let first = sqlx::query_scalar(sql).fetch_one(&mut kept);
-        let first = self.within_limit(what, first).await?;
-        let mut other = self.open().await?;
-        let second = sqlx::query_scalar(sql).fetch_one(&mut other);
-        let second = self.within_limit(what, second).await?;
+    pub(super) async fn backend_pids(&self) -> Result<Pids, Fault> {
+        let mut kept = self.lend().await?;
+        let before = self.backend_pid(&mut kept).await?;
+        let other = match self.open().await {
+            Ok(mut other) => self.backend_pid(&mut other).await,
+            Err(fault) => Err(fault),
+        };
+        let after = self.backend_pid(&mut kept).await?;
         self.put_back(kept);
-        Ok((first, second))
+        Ok(Pids {
+            before,
+            other: other?,
+            after,
+        })
+    }
+
+    async fn backend_pid(&self, connection: &mut PgConnection) -> Result<i32, Fault> {
+        let sql = include_str!("sql/backend_pid.sql");
+        let asked = sqlx::query_scalar(sql).fetch_one(connection);
+        self.within_limit("its own session's number", asked).await
     }
 
     async fn lend(&self) -> Result<PgConnection, Fault> {
@@ -212,5 +231,26 @@ impl Connections {
                 STATEMENT_LIMIT,
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_pooler_gives_two_connections_one_process_or_one_connection_two() {
+        let are_shared = |before, other, after| {
+            let pids = Pids {
+                before,
+                other,
+                after,
+            };
+            pids.are_shared()
+        };
+        assert!(!are_shared(1, 2, 1));
+        assert!(are_shared(1, 1, 1));
+        assert!(are_shared(1, 2, 2));
+        assert!(are_shared(1, 2, 3));
     }
 }

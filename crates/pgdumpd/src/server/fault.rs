@@ -6,18 +6,26 @@ use std::time::Duration;
 use sqlx::Error;
 
 use crate::code::Code;
+use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
 
-/// An error while connecting. `address` is without a password.
-pub(super) fn connecting(target: &str, address: &str, is_socket: bool, error: Error) -> Fault {
-    let message = format!("target {target}: cannot connect to {address}");
+/// An error while connecting.
+pub(super) fn connecting(target: &str, url: &DatabaseUrl, error: Error) -> Fault {
+    let message = format!("target {target}: cannot connect to {url}");
     let fault = match &error {
         Error::Database(refusal) => {
-            refused(&refusal.code().unwrap_or_default(), is_socket, message)
+            refused(&refusal.code().unwrap_or_default(), url.is_socket(), message)
         }
-        Error::Tls(_) => tls_failed(message),
+        Error::Tls(_) => tls_failed(message, url),
         // What rustls says of a certificate or an alert.
-        Error::Io(error) if error.kind() == ErrorKind::InvalidData => tls_failed(message),
+        Error::Io(error) if error.kind() == ErrorKind::InvalidData => tls_failed(message, url),
+        // sqlx reads no SQLSTATE out of a message in another encoding, as servers write before a session has its own.
+        Error::Protocol(error) if error.contains("non-UTF-8") => {
+            Fault::transient(Code::TargetRefused, message).hint(
+                "The server refuses the connection in words that are not UTF-8: its log says why. With lc_messages = 'C' \
+                 in its postgresql.conf, or a locale of UTF-8, this error says it, too.",
+            )
+        }
         // sqlx prepares a password for SCRAM, which forbids some characters, and its error shows the first of them.
         Error::Configuration(cause) if cause.to_string().contains("saslprep") => {
             return Fault::permanent(Code::TargetMisconfigured, message).hint(
@@ -65,13 +73,27 @@ pub(super) fn no_answer(target: &str, address: &str, limit: Duration) -> Fault {
 }
 
 /// A certificate, key or authority that the address names and that cannot be used.
-pub(super) fn tls_file(target: &str, what: String) -> Fault {
-    tls_failed(format!("target {target}: {what}"))
+pub(super) fn tls_file(target: &str, url: &DatabaseUrl, what: String) -> Fault {
+    tls_failed(format!("target {target}: {what}"), url)
 }
 
-fn tls_failed(message: String) -> Fault {
-    Fault::permanent(Code::TlsFailed, message)
-        .hint("Check sslmode and the certificates in the target's url, and the server's name in its certificate.")
+/// A pooler that was found by what it does to sessions.
+pub(super) fn shared(target: &str, url: &DatabaseUrl) -> Fault {
+    pooler(format!(
+        "target {target}: {url} leads through a pooler that shares server connections"
+    ))
+}
+
+fn tls_failed(message: String, url: &DatabaseUrl) -> Fault {
+    let files = url.tls_files();
+    let named = if files.is_empty() {
+        String::new()
+    } else {
+        format!(" ({files})")
+    };
+    Fault::permanent(Code::TlsFailed, message).hint(format!(
+        "Check sslmode and the certificates in the target's url{named}, and the server's name in its certificate.",
+    ))
 }
 
 fn pooler(message: String) -> Fault {
@@ -87,7 +109,11 @@ fn refused(code: &str, is_socket: bool, message: String) -> Fault {
             "Over a local socket the server may ask for the system user's name instead of a password (peer, in \
              pg_hba.conf): write 127.0.0.1 as the host, or back up as a role that is named like the daemon's user.",
         ),
-        "28P01" | "28000" => Fault::permanent(Code::AuthenticationFailed, message)
+        "28000" => Fault::permanent(Code::AuthenticationFailed, message).hint(
+            "Check the target's user and password, and the server's pg_hba.conf: it may ask for TLS (sslmode) or for a \
+             client's certificate (sslcert, sslkey).",
+        ),
+        "28P01" => Fault::permanent(Code::AuthenticationFailed, message)
             .hint("Check the target's user and password, and the server's pg_hba.conf."),
         "3D000" => Fault::permanent(Code::DatabaseMissing, message)
             .hint("Check the database's name in the target's url."),
