@@ -92,8 +92,10 @@ impl BackupJob<'_> {
         let opened = catalog.known.open(&config.storage, storage);
         let (storage, target) = tokio::join!(
             self.context.in_time(Step::Prepare, limit, opened),
-            self.context
-                .in_step(Step::Connect, connect(&job.target, config)),
+            self.context.in_step(
+                Step::Connect,
+                Target::connect_directly(&job.target, &config.url)
+            ),
         );
         let storage = storage?;
         // May be left off in the middle and repeated: hashing a large archive takes its time.
@@ -383,13 +385,6 @@ async fn with_present_password(url: &DatabaseUrl) -> DatabaseUrl {
     let read = url.clone();
     let read = tokio::task::spawn_blocking(move || read.refreshed());
     read.await.unwrap_or_else(|_| url.clone())
-}
-
-/// Connects to a target, directly.
-async fn connect(name: &str, config: &TargetConfig) -> Result<Target, Fault> {
-    let target = Target::connect(name, &config.url).await?;
-    target.refuse_pooler().await?;
-    Ok(target)
 }
 
 /// Measures the target's tables; `None` if that fails: they are dumped all the same.

@@ -130,6 +130,10 @@ impl Cases {
             },
         )
         .await;
+    }
+
+    /// A database that lets nobody in.
+    async fn closed(&mut self) {
         let (database, role) = self.database("").await;
         let close = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name());
         self.world.shop.execute(&close).await;
@@ -307,6 +311,7 @@ async fn refuses(language: Option<Language>) {
         all: Vec::new(),
     };
     cases.who_is_not_let_in().await;
+    cases.closed().await;
     cases.limits().await;
     cases.rights().await;
     cases.data().await;
