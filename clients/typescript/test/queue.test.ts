@@ -224,10 +224,13 @@ describe("without a daemon", () => {
   test("a database without a queue, a role without rights, and no server are told apart", async () => {
     const stranger = new pg.Client({ connectionString: process.env.PGDUMPD_TEST_DATABASE_URL });
     await stranger.connect();
-    const nowhere = await refused(backupStatus(stranger, randomUUID()));
-    assert.equal(nowhere.kind, "not_migrated");
-    assert.match(nowhere.hint ?? "", /pgdumpd migrate/);
-    await stranger.end();
+    try {
+      const nowhere = await refused(backupStatus(stranger, randomUUID()));
+      assert.equal(nowhere.kind, "not_migrated");
+      assert.match(nowhere.hint ?? "", /pgdumpd migrate/);
+    } finally {
+      await stranger.end();
+    }
     await service.owner.query(`SELECT pgdumpd.revoke_role('${service.target}')`);
     assert.equal((await refused(targets(service.pool))).kind, "denied");
     await service.owner.query(`SELECT pgdumpd.grant_producer('${service.target}')`);
@@ -244,8 +247,11 @@ describe("without a daemon", () => {
     const types = { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig;
     const client = new pg.Client({ connectionString: service.applicationUrl, types });
     await client.connect();
-    await client.query("SET TIME ZONE 'Asia/Kathmandu'; SET DateStyle = 'SQL, DMY'");
-    assert.deepEqual(await backupStatus(client, id), expected);
-    await client.end();
+    try {
+      await client.query("SET TIME ZONE 'Asia/Kathmandu'; SET DateStyle = 'SQL, DMY'");
+      assert.deepEqual(await backupStatus(client, id), expected);
+    } finally {
+      await client.end();
+    }
   });
 });
