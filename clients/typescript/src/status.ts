@@ -107,7 +107,7 @@ export const STATUS_COLUMNS = `
     rows_done AS "rowsDone", rows_expected AS "rowsExpected",
     bytes_dumped AS "bytesDumped", bytes_stored AS "bytesStored",
     ${isoTime("estimated_end", "estimatedEnd")},
-    CASE WHEN finished_at IS NULL THEN greatest(0, extract(epoch FROM estimated_end - statement_timestamp())) END AS "secondsLeft",
+    CASE WHEN finished_at IS NULL AND estimated_end IS NOT NULL THEN greatest(0, extract(epoch FROM estimated_end - statement_timestamp())) END AS "secondsLeft",
     queue_position AS "queuePosition", waits_because AS "waitsBecause",
     elapsed_seconds AS "elapsedSeconds", elapsed, ${isoTime("last_update", "lastUpdate")},
     ${isoTime("cancel_requested_at", "cancelRequestedAt")}, cancel_requested_by AS "cancelRequestedBy",
