@@ -55,11 +55,16 @@ export class Service {
     return url(this.target, "postgres");
   }
 
+  /** Where the daemon stores. */
+  get storage(): string {
+    return join(this.#folder, "backups");
+  }
+
   #environment(): Record<string, string> {
     return {
       PATH: environment("PATH"),
       DATABASE_URL: this.ownerUrl,
-      PGDUMPD_STORAGE: join(this.#folder, "backups"),
+      PGDUMPD_STORAGE: this.storage,
       PGDUMPD_LOG__FILTER: "off",
       PGDUMPD_PG_DUMP__DIRECTORIES: environment("PGDUMPD_TEST_PG_BIN"),
     };
@@ -71,6 +76,7 @@ export class Service {
       stdio: ["ignore", "inherit", "inherit"],
     });
     await eventually("a daemon serves the target", async () => {
+      if (this.#daemon?.exitCode !== null) throw new Error("the daemon has ended");
       const { rowCount } = await this.owner.query("SELECT FROM pgdumpd.served_targets WHERE target = $1", [
         this.target,
       ]);
