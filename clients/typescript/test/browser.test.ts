@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
+import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { eventually, Service } from "./service.js";
 
@@ -76,7 +77,16 @@ afterEach(async () => {
 const bar = () => page.getByRole("progressbar");
 const percent = async () => Number(await bar().getAttribute("aria-valuenow"));
 const shows = (state: string) => page.getByRole("status").filter({ hasText: state }).waitFor({ timeout: 30_000 });
-const picture = (name: string) => page.screenshot({ path: join(screenshots, `${name}.png`) });
+/** A screenshot, and what axe finds wrong for people who use a screen reader, or see little contrast. */
+async function picture(name: string): Promise<void> {
+  await page.screenshot({ path: join(screenshots, `${name}.png`) });
+  await page.evaluate(axe.source);
+  const found = await page.evaluate(async () => {
+    const { violations } = await (globalThis as unknown as { axe: typeof axe }).axe.run("main");
+    return violations.map(({ id, impact, nodes }) => `${impact}: ${id}: ${nodes.map(({ html }) => html)}`);
+  });
+  assert.deepEqual(found, []);
+}
 const jobs = async () => (await service.owner.query("SELECT id FROM pgdumpd.backup_jobs")).rowCount ?? 0;
 
 test("a button starts one backup; the bar rises over a reload and names its table, until it is completed", async () => {
