@@ -1,0 +1,36 @@
+import type { BackupTexts } from "./texts.js";
+
+export const en: BackupTexts = {
+  title: (target) => (target === null ? "Backup" : `Backup of ${target}`),
+  states: {
+    queued: "Waiting to start",
+    running: "Running",
+    stopping: "Stopping",
+    succeeded: "Completed",
+    failed: "Failed",
+    cancelled: "Cancelled",
+  },
+  phases: {
+    starting: "Starting",
+    preparing: "Preparing",
+    catalog: "Reading the catalog",
+    data: "Copying data",
+    finishing: "Finishing",
+    publishing: "Checking and storing",
+    copying: "Copying",
+    done: "Done",
+  },
+  place: (position) => `Place ${position} in the queue`,
+  table: "Table",
+  rows: "Rows",
+  rowsOf: (done, expected) => `${done} of about ${expected}`,
+  elapsed: "Elapsed",
+  timeLeft: "Time left",
+  size: "Size",
+  warnings: "Warnings",
+  attempt: (attempt, most) => `Attempt ${attempt} of ${most}`,
+  lastAttempt: "The last attempt failed",
+  cancel: "Cancel",
+  offline: "No connection. This is what was last known.",
+  unknown: "This backup is not known.",
+};

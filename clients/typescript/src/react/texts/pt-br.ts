@@ -1,0 +1,36 @@
+import type { BackupTexts } from "./texts.js";
+
+export const ptBr: BackupTexts = {
+  title: (target) => (target === null ? "Backup" : `Backup de ${target}`),
+  states: {
+    queued: "Aguardando início",
+    running: "Em andamento",
+    stopping: "Cancelando",
+    succeeded: "Concluído",
+    failed: "Falhou",
+    cancelled: "Cancelado",
+  },
+  phases: {
+    starting: "Iniciando",
+    preparing: "Preparando",
+    catalog: "Lendo o catálogo",
+    data: "Copiando os dados",
+    finishing: "Finalizando",
+    publishing: "Conferindo e armazenando",
+    copying: "Copiando",
+    done: "Pronto",
+  },
+  place: (position) => `Posição ${position} na fila`,
+  table: "Tabela",
+  rows: "Linhas",
+  rowsOf: (done, expected) => `${done} de cerca de ${expected}`,
+  elapsed: "Tempo decorrido",
+  timeLeft: "Tempo restante",
+  size: "Tamanho",
+  warnings: "Avisos",
+  attempt: (attempt, most) => `Tentativa ${attempt} de ${most}`,
+  lastAttempt: "A última tentativa falhou",
+  cancel: "Cancelar",
+  offline: "Sem conexão. Esta é a última informação recebida.",
+  unknown: "Este backup não é conhecido.",
+};
