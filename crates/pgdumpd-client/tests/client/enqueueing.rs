@@ -151,6 +151,7 @@ async fn enqueue_raw(
         .bind(None::<String>)
         .bind(max_attempts)
         .bind(timeout_seconds)
+        .bind(serde_json::json!({}))
         .execute(&queue.pool)
         .await;
     result.unwrap_err().into()
