@@ -104,18 +104,14 @@ export class BackupWatcher {
   async #poll(): Promise<void> {
     const request = new AbortController();
     this.#request = request;
-    let delay: number;
-    try {
-      const response = await this.#fetch(`${this.#basePath}/status/${this.#id}`, {
-        cache: "no-store",
-        signal: request.signal,
-        headers: this.#etag === null ? {} : { "If-None-Match": this.#etag },
-      });
-      delay = await this.#take(response);
-    } catch {
-      delay = this.#missed();
-    }
-    // Paused meanwhile, and perhaps resumed: another poll goes on.
+    const response = await this.#fetch(`${this.#basePath}/status/${this.#id}`, {
+      cache: "no-store",
+      signal: request.signal,
+      headers: this.#etag === null ? {} : { "If-None-Match": this.#etag },
+    }).catch(() => null);
+    // Paused meanwhile, and perhaps resumed: another poll goes on, and this one says nothing of the connection.
+    if (this.#request !== request) return;
+    const delay = response === null ? this.#missed() : await this.#take(response).catch(() => this.#missed());
     if (this.#request !== request) return;
     this.#publish();
     if (!this.#isOver()) this.#timer = setTimeout(() => void this.#poll(), delay * (0.9 + Math.random() / 5));
