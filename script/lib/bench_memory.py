@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 
-from benchlib import PG_BIN, WORK, Daemon, fail, machine, options, sql, wrap_pg_dump
+from benchlib import MAJOR, PG_BIN, WORK, Daemon, fail, machine, options, sql, wrap_pg_dump
 
 MEGABYTES = options.megabytes or (40 if options.quick else 200)
 OBJECTS = 20_000 if options.quick else 200_000
@@ -77,6 +77,8 @@ def measure(codec, database, jobs):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if MAJOR < 16:
+        fail("pg_restore 16 or newer is needed, which reads archives with zstd: set PGDUMPD_TEST_PG_BIN")
     facts = machine()
     print(f"loading {MEGABYTES} MB, {OBJECTS:,} large objects, {TABLES:,} tables", flush=True)
     load()

@@ -128,7 +128,7 @@ def questions():
         ("target_differences (check)", statement("target_differences", "NULL"), ["daemon"]),
         ("live_workers (check)", statement("live_workers"), ["daemon"]),
         ("attempt_is_in_use (fsck)", statement("attempt_is_in_use", f"'{running[1]}'", f"'{queue}'"), ["daemon"]),
-        ("key_is_noted (fsck)", statement("key_is_noted", "'no such key'"), ["daemon"]),
+        ("key_is_recorded (fsck)", statement("key_is_recorded", "'no such key'"), ["daemon"]),
         ("audit_attempts (fsck)", statement("audit_attempts", "'{}'::uuid[]", "'00000000-0000-0000-0000-000000000001'::uuid"), ["daemon"]),
         ("stored_elsewhere (fsck)", statement("stored_elsewhere", "'{}'::uuid[]"), ["daemon"]),
     ]

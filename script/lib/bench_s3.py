@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.request
 
-from benchlib import PG_BIN, WORK, Daemon, compared, cpu_seconds, fail, in_turn, machine, options, settle, sql, url, wrap_pg_dump
+from benchlib import MAJOR, PG_BIN, WORK, Daemon, compared, cpu_seconds, fail, in_turn, machine, options, settle, sql, url, wrap_pg_dump
 
 MEGABYTES = options.megabytes or (60 if options.quick else 1100)
 LARGE_MEGABYTES = 3 * MEGABYTES
@@ -25,7 +25,6 @@ ROUNDS = options.rounds or (1 if options.quick else 7)
 MEMORY_GOAL_MB = 150
 VENV = f"{os.environ['PGDUMPD_CACHE']}/venv/bin"
 KEY, SECRET, BUCKET = "BENCHKEY", "bench-secret", "backups"
-MAJOR = int(subprocess.run([f"{PG_BIN}/pg_dump", "--version"], capture_output=True, text=True).stdout.split()[2].split(".")[0])
 
 
 class Seaweed:

@@ -18,11 +18,10 @@ import sys
 import signal
 import time
 
-from benchlib import PG_BIN, WORK, Daemon, compared, cpu_seconds, fail, in_turn, machine, options, settle, sql, url, wrap_pg_dump
+from benchlib import MAJOR, PG_BIN, WORK, Daemon, compared, cpu_seconds, fail, in_turn, machine, options, settle, sql, url, wrap_pg_dump
 
 MEGABYTES = options.megabytes or (60 if options.quick else 1100)
 ROUNDS = options.rounds or (1 if options.quick else 7)
-MAJOR = int(subprocess.run([f"{PG_BIN}/pg_dump", "--version"], capture_output=True, text=True).stdout.split()[2].split(".")[0])
 CODECS = ["zstd:1", "zstd:3", "zstd:9", "gzip:6"] if MAJOR >= 16 else ["gzip:6"]
 if options.codecs:
     CODECS = [codec for codec in CODECS if codec in options.codecs.split(",")]

@@ -25,6 +25,7 @@ parser.add_argument("--json", metavar="FILE", help="also write every number here
 options = parser.parse_args()
 
 WORK, PG_BIN, PGDUMPD = options.work, options.pg_bin, os.environ["PGDUMPD_BIN"]
+MAJOR = int(subprocess.run([f"{PG_BIN}/pg_dump", "--version"], capture_output=True, text=True).stdout.split()[2].split(".")[0])
 DUMPS_STARTED = f"{WORK}/dumps-started"
 
 

@@ -23,3 +23,20 @@ async fn every_sql_file_can_be_prepared_by_the_daemons_role() {
     }
     assert!(count >= 20, "{count} files");
 }
+
+#[test]
+fn every_statement_that_the_benchmark_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = root.join("../../script/lib/bench_queue.py");
+    let script = std::fs::read_to_string(script).unwrap();
+    let named: Vec<&str> = script
+        .split("statement(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(named.len() > 5, "{named:?}");
+    for name in named {
+        let file = root.join(format!("src/queue/sql/{name}.sql"));
+        assert!(file.exists(), "{name}");
+    }
+}
