@@ -115,7 +115,7 @@ def questions():
         ("claim_copy", statement("claim_copy", storage, ids, f"'{worker}'::uuid", token, "300", "1", f"'{queue}'"), ["daemon"]),
         ("next_due", statement("next_due", f"'{targets}'", "'{1}'"), ["daemon"]),
         ("next_due_copy", statement("next_due_copy", storage), ["daemon"]),
-        ("heartbeat", statement("heartbeat", f"'{running[0]}'", f"'{running[1]}'", "300", "'data'", "50", "'m'", "NULL", "1", "2", "3", "4", "5", "6"), ["daemon"]),
+        ("heartbeat", statement("heartbeat", f"'{running[0]}'", f"'{running[1]}'", "300", "'data'", "50", "'m'", "NULL", "1", "2", "3", "4", "5", "6", "7"), ["daemon"]),
         ("leftovers", statement("leftovers", f"'{targets}'", "20", "'{}'", storage, ids, f"'{queue}'"), ["daemon"]),
         ("reap_cancelled", statement("reap_cancelled"), ["daemon"]),
         ("reap_expired", statement("reap_expired", "3", f"'{queue}'"), ["daemon"]),
