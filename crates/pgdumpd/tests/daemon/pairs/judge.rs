@@ -97,13 +97,21 @@ impl Scene {
         .unwrap()
     }
 
-    /// Of all that was ever stored in the first storage, and that nobody deleted, the newest are there.
+    /// Of all that was ever stored in the first storage, and that nobody deleted, the newest are there; but for what
+    /// retention deleted while enough newer ones were stored, which a person deleted only after that.
     async fn newest_stay(&self) -> Vec<String> {
         let rows: Vec<(Uuid, String, String)> = sqlx::query_as(
             "SELECT c.job_id, c.object_key, c.state
              FROM pgdumpd.backup_copies AS c
              WHERE c.storage = 'a'
                AND NOT EXISTS (SELECT FROM pgdumpd.backup_deletions AS d WHERE d.job_id = c.job_id)
+               AND (c.deleted_at IS NULL OR $1 > (
+                   SELECT count(*)
+                   FROM pgdumpd.backup_copies AS n
+                   LEFT JOIN pgdumpd.backup_deletions AS d ON d.job_id = n.job_id
+                   WHERE n.storage = 'a' AND n.claimed_at > c.claimed_at AND n.stored_at <= c.deleted_at
+                     -- It is decided a moment before it is done.
+                     AND coalesce(d.requested_at, 'infinity') > c.deleted_at - interval '1 second'))
              ORDER BY c.claimed_at DESC NULLS LAST, c.object_key COLLATE \"C\" DESC
              LIMIT $1",
         )
