@@ -116,6 +116,6 @@ fn the_debian_package_brings_every_document() {
     assert!(names.len() > 10, "{names:?}");
     for name in names {
         let asset = format!("\"../../docs/{name}\", \"usr/share/doc/pgdumpd/docs/\"");
-        assert!(manifest.contains(&asset), "docs/{name} is no asset");
+        assert!(manifest.contains(&asset), "docs/{name} is not an asset");
     }
 }

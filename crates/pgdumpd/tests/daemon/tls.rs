@@ -297,7 +297,7 @@ async fn expires(scene: &Scene, expired: &Certificate) {
     .await;
 }
 
-/// The queue's own address is no better.
+/// The same mistakes in the queue's own address.
 #[tokio::test]
 async fn a_queue_whose_certificate_does_not_fit_is_not_called_away() {
     let mut scene = Scene::new().await;
