@@ -64,6 +64,9 @@ pub(super) struct Args {
     /// Leave the rows of these tables out
     #[arg(long = "exclude-table-data", value_name = "PATTERN")]
     exclude_table_data: Vec<String>,
+    /// The W3C trace context that the job belongs to; every log line of it has it
+    #[arg(long, value_name = "TRACEPARENT")]
+    trace_parent: Option<String>,
     /// Print JSON (with --wait one object a line, for each change)
     #[arg(long)]
     json: bool,
@@ -138,6 +141,9 @@ impl Args {
         }
         if let Some(timeout) = self.timeout {
             request = request.timeout(timeout);
+        }
+        if let Some(trace_parent) = self.trace_parent {
+            request = request.trace_parent(trace_parent);
         }
         if let Some(metadata) = self.metadata {
             request = request.metadata(metadata);
