@@ -91,7 +91,8 @@ impl CatalogPhase {
         }
         let data = Estimate::new(loads, self.pace).remaining(&Passed::default());
         let remaining = self.remaining() + data;
-        let ahead = AGE.min(remaining);
+        // What is left is less certain than in the data's flow: a phase that is short is not taken to be over.
+        let ahead = AGE.min(remaining / 2.0);
         Progress {
             share: bar.advance(self.before + self.spent + ahead, remaining - ahead),
             remaining: Duration::try_from_secs_f64(remaining).unwrap_or(Duration::MAX),
