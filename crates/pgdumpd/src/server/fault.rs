@@ -26,6 +26,13 @@ pub(super) fn connecting(target: &str, url: &DatabaseUrl, error: Error) -> Fault
                  in its postgresql.conf, or a locale of UTF-8, this error says it, too.",
             )
         }
+        // sqlx prepares a password for SCRAM, which forbids some characters, and its error shows the first of them.
+        Error::Configuration(cause) if cause.to_string().contains("saslprep") => {
+            return Fault::permanent(Code::TargetMisconfigured, message).hint(
+                "The password, or the role's name, has a character that this build cannot send (SASLprep forbids it): \
+                 give the backup role another password.",
+            );
+        }
         Error::Configuration(_) => {
             Fault::permanent(Code::TargetMisconfigured, message).hint("Check the target's url.")
         }
