@@ -31,6 +31,8 @@ export interface BackupRequest {
   timeoutSeconds?: number;
   /** Your own object of at most 16 kB, such as `{ user: 7 }`; the queue keeps it. */
   metadata?: Record<string, unknown>;
+  /** The request's W3C trace context: what a `traceparent` header holds. Every log line of the job has it. */
+  traceParent?: string;
 }
 
 /** The job that a request has now. */
@@ -53,7 +55,8 @@ FROM (
         max_attempts => $6::integer,
         timeout => make_interval(secs => $7::double precision),
         id => $8::uuid,
-        metadata => $9::jsonb)
+        metadata => $9::jsonb,
+        trace_parent => $10::text)
 ) AS enqueued`;
 
 /**
@@ -73,6 +76,7 @@ export function enqueueBackup(db: Queryable, request: BackupRequest): Promise<En
       request.timeoutSeconds ?? null,
       request.id ?? globalThis.crypto.randomUUID(),
       JSON.stringify(request.metadata ?? {}),
+      request.traceParent ?? null,
     ]);
     if (enqueued === undefined) throw new TypeError("enqueue_backup returned no row");
     return enqueued;

@@ -39,6 +39,13 @@ function application(service: Service, decide: () => Allowed | Refused | never, 
   return { handlers, get, post, errors };
 }
 
+const TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+async function traceOf({ owner }: Service, id: string): Promise<unknown> {
+  const { rows } = await owner.query("SELECT trace_parent FROM pgdumpd.backup_jobs WHERE id = $1", [id]);
+  return rows[0].trace_parent;
+}
+
 async function answerOf<Answer = BackupAnswer>(response: Response, status: number): Promise<Answer> {
   const text = await response.text();
   assert.equal(response.status, status, text);
@@ -66,8 +73,10 @@ describe("with a daemon", () => {
 
   test("create answers at once with a real id, and its status is there from the first moment to the end", async () => {
     const app = application(service, () => ({ allowed: true, metadata: { user: 7 } }));
-    const created = await app.post("create", { target: service.target, label: "by hand" });
+    const body = { target: service.target, label: "by hand" };
+    const created = await app.post("create", body, { traceparent: TRACE_PARENT });
     const { id, ...rest } = await answerOf(created, 202);
+    assert.deepEqual(await traceOf(service, id), TRACE_PARENT);
     assert.equal(created.headers.get("Location"), `/api/backup/status/${id}`);
     assert.equal(created.headers.get("Retry-After"), "1");
     assert.deepEqual([rest.success, rest.status, rest.progress], [true, "in_progress", 0]);
@@ -93,7 +102,10 @@ describe("with a daemon", () => {
   test("a failed backup has its error and hint", async () => {
     const app = application(service, () => ({ allowed: true }));
     const spec = { tables: ["public.absent"] };
-    const { id } = await answerOf(await app.post("create", { target: service.target, spec }), 202);
+    // A trace that is none stops nobody.
+    const unreadable = { traceparent: TRACE_PARENT.toUpperCase() };
+    const { id } = await answerOf(await app.post("create", { target: service.target, spec }, unreadable), 202);
+    assert.equal(await traceOf(service, id), null);
     const end = await eventually("it has ended", async () => {
       const answer = await answerOf(await app.get(`status/${id}`), 200);
       return answer.status === "failed" ? answer : undefined;

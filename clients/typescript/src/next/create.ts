@@ -35,6 +35,7 @@ export async function create(db: Queryable, request: Request, identity: Allowed)
     ...(body.label !== undefined && { label: body.label }),
     ...(body.spec !== undefined && { spec: body.spec }),
     ...(identity.metadata !== undefined && { metadata: identity.metadata }),
+    ...traceOf(request),
   });
   // What was accepted stays accepted, also if it cannot be read now.
   const status = await backupStatus(db, id).catch(() => null);
@@ -46,6 +47,13 @@ export async function create(db: Queryable, request: Request, identity: Allowed)
     );
   }
   return status ? answerOf(status) : { ...waitingAnswer(id), target };
+}
+
+/** Of its trace, if it names one: a header that is none is left out, as W3C Trace Context wants it. */
+function traceOf(request: Request): { traceParent?: string } {
+  const traceParent = request.headers.get("traceparent") ?? "";
+  const isOne = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceParent);
+  return isOne ? { traceParent } : {};
 }
 
 /** The target is the same already: the queue refuses another one's id. */
