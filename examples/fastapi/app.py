@@ -78,7 +78,7 @@ class ProblemError(Exception):
         self.problem = problem
 
 
-def refuse(_: Request, error: Exception) -> JSONResponse:
+async def refuse(_: Request, error: Exception) -> JSONResponse:
     """What was raised, as a problem of RFC 9457."""
     if isinstance(error, BackupError):
         problem = web.problem_of(error)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from service import Service
 from ways import WAYS, Client, Clients
 
@@ -11,7 +12,7 @@ from ways import WAYS, Client, Clients
 def service() -> Iterator[Service]:
     """With a daemon."""
     service = Service()
-    service.start_daemon(PGDUMPD_DAEMON__MAX_JOBS="4")
+    service.start_daemon()
     yield service
     service.stop()
 

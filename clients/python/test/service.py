@@ -68,10 +68,9 @@ class Service:
         subprocess.run(command, env=self._environment(), check=True, stdout=subprocess.DEVNULL)
         return url(self.target, role)
 
-    def start_daemon(self, **settings: str) -> None:
-        self._daemon = subprocess.Popen(
-            [environment("PGDUMPD_BIN"), "run"], env={**self._environment(), **settings}, stdin=subprocess.DEVNULL
-        )
+    def start_daemon(self) -> None:
+        command = [environment("PGDUMPD_BIN"), "run"]
+        self._daemon = subprocess.Popen(command, env=self._environment(), stdin=subprocess.DEVNULL)
 
         def is_served() -> bool | None:
             assert self._daemon is not None

@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from service import Service, eventually
-from ways import Client
 
 from pgdumpd_client import BackupStatus
+from service import Service, eventually
+from ways import Client
 
 
 def ended(client: Client, id: UUID) -> BackupStatus:

@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from documents import REPOSITORY
 from fastapi.testclient import TestClient
-from service import Service, eventually
 
+from documents import REPOSITORY
 from pgdumpd_client import enqueue_backup
+from service import Service, eventually
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +84,21 @@ def test_a_temporary_id_waits_to_start(application: TestClient) -> None:
 
 
 def test_a_running_backup_is_stopping_and_then_ended_before(application: TestClient, service: Service) -> None:
+    # One target has one pg_dump at a time.
+    eventually("nothing runs", lambda: application.get("/api/backup?state=queued").json()["backups"] == [] or None)
+    eventually("nothing runs", lambda: application.get("/api/backup?state=running").json()["backups"] == [] or None)
     with service.held_dumps():
         id = application.post("/api/backup/create", json={}).json()["id"]
-        state = lambda: application.get(f"/api/backup/status/{id}").json()["state"]  # noqa: E731
-        eventually("it runs", lambda: state() == "running" or None)
+
+        def reached(state: str) -> bool | None:
+            answer = application.get(f"/api/backup/status/{id}").json()
+            assert answer["state"] in ("queued", "running", state), answer
+            return answer["state"] == state or None
+
+        eventually("it runs", lambda: reached("running"))
         answer = application.post(f"/api/backup/cancel/{id}").json()
         assert (answer["cancel"], answer["cancelRequested"]) == ("stopping", True)
-        eventually("it is cancelled", lambda: state() == "cancelled" or None)
+        eventually("it is cancelled", lambda: reached("cancelled"))
         assert application.post(f"/api/backup/cancel/{id}").json()["cancel"] == "ended_before"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
 from service import Service, environment, eventually
 from ways import WAYS, Clients
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import traceback
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,8 +14,6 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
-from service import Service, environment, eventually
-from ways import CONNECTIONS, WAYS, Client, Clients
 
 import pgdumpd_client
 from pgdumpd_client import (
@@ -27,6 +27,8 @@ from pgdumpd_client import (
     QuotaError,
     UnavailableError,
 )
+from service import Service, environment, eventually
+from ways import CONNECTIONS, WAYS, Client, Clients
 
 
 def test_an_id_that_is_unknown_temporary_or_empty_is_a_value(client: Client) -> None:
@@ -92,13 +94,14 @@ def test_a_backup_and_its_cancel_are_part_of_the_callers_transaction(clients: Cl
 def test_a_read_leaves_no_transaction_open(clients: Clients, way: str) -> None:
     client = clients.make(way)
     id = clients.make("sync pool").enqueue_backup("reads").id
-    for read in (
+    reads: list[Callable[[], Any]] = [
         lambda: client.backup_status(id),
         client.list_backups,
         client.monitoring,
         client.targets,
         lambda: next(client.watch_backup(id)),
-    ):
+    ]
+    for read in reads:
         read()
         assert client.db.info.transaction_status == TransactionStatus.IDLE
     # A transaction of the caller's goes on.
@@ -342,12 +345,14 @@ def test_a_watch_of_a_pool_goes_on_after_its_connections_were_ended(clients: Cli
 def test_a_watch_of_a_connection_that_was_ended_raises(clients: Clients, queue: Service, way: str) -> None:
     client = clients.make(way)
     id = client.enqueue_backup("interrupted").id
-    watch = client.watch_backup(id, interval=0.01)
+    watch = client.watch_backup(id, interval=0.01, retry_for=20)
     next(watch)
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
     queue.owner.execute(end, [queue.target])
+    began = time.monotonic()
     with pytest.raises(UnavailableError):
         next(watch)
+    assert time.monotonic() - began < 10
 
 
 def test_a_watch_of_a_server_that_does_not_come_back_raises_in_time() -> None:

@@ -12,7 +12,6 @@ from typing import Any, get_type_hints
 
 import psycopg
 import pytest
-from service import Service, eventually
 
 from pgdumpd_client import (
     BackupStatus,
@@ -29,6 +28,7 @@ from pgdumpd_client import (
     watch_backup,
     web,
 )
+from service import Service, eventually
 
 
 @pytest.fixture
@@ -53,12 +53,22 @@ def test_the_answers_are_those_of_the_typescript_package(connection: Any, servic
     waiting = enqueue_backup(connection, "nobody's", label="ü\n")
     with service.held_dumps():
         running = enqueue_backup(connection, target)
-        reading = lambda: backup_status(connection, running.id)  # noqa: E731
-        eventually("it reads the table", lambda: ((status := reading()) and status.state == "running") or None)
+
+        def reads() -> bool | None:
+            status = backup_status(connection, running.id)
+            return (status is not None and status.state == "running") or None
+
+        eventually("it runs", reads)
         stopped = enqueue_backup(connection, target, run_at=succeeded.created_at + timedelta(days=1))
         assert cancel_backup(connection, stopped.id) == "cancelled"
         ids = [succeeded.id, failed.id, waiting.id, stopped.id, running.id]
-        command = ["node", Path(__file__).with_name("answers.mjs"), compiled, service.application_url, *map(str, ids)]
+        command: list[str | Path] = [
+            "node",
+            Path(__file__).with_name("answers.mjs"),
+            compiled,
+            service.application_url,
+            *map(str, ids),
+        ]
 
         def same() -> bool | None:
             """Whether both read the same; what runs may change between them."""

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from documents import PACKAGE
 from service import Service, environment
 
@@ -50,7 +51,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE-APACHE", "LICENSE-MIT", "README.md", "src/pgdumpd_client/py.typed"} <= names
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-index"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-index"]
     python([*pip, "--no-build-isolation", "--no-deps", "-w", folder, source], cwd=folder)
     [wheel] = folder.glob("*.whl")
     return wheel
@@ -81,13 +82,32 @@ def test_a_wheel_works_in_a_fresh_environment(wheel: Path, tmp_path: Path, servi
     venv.create(tmp_path / "venv", symlinks=True)
     fresh = tmp_path / "venv/bin/python"
     wheels = Path(environment("PGDUMPD_CACHE")) / "python/wheels"
-    pip = [sys.executable, "-m", "pip", "--python", fresh, "install", "-q", "--disable-pip-version-check", "--no-index"]
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        fresh,
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "--no-index",
+    ]
     python([*pip, "--find-links", wheels, wheel, "psycopg[binary]"], cwd=tmp_path)
     variables = {"PATH": os.environ["PATH"], "DATABASE_URL": service.application_url, "TARGET": service.target}
     assert python([fresh, "-c", PROGRAM], cwd=tmp_path, env=variables) == "succeeded 100.0\n"
     # A program of the application's is checked against the package's types.
     mistake = tmp_path / "mistake.py"
     mistake.write_text(MISTAKE)
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", fresh, "--cache-dir", tmp_path / "mypy"]
+    mypy: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--python-executable",
+        fresh,
+        "--cache-dir",
+        tmp_path / "mypy",
+    ]
     checked = subprocess.run([*mypy, mistake], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert 'Item "None" of "BackupStatus | None" has no attribute "state"' in checked.stdout, checked.stdout
