@@ -19,7 +19,7 @@ from benchlib import Daemon, fail, machine, options, settle, sql, wrap_pg_dump
 DATABASES = options.rounds or (2 if options.quick else 10)
 # As COPY writes them: a dump of at least 20 seconds with gzip:6 on one core.
 MEGABYTES = options.megabytes or (250 if options.quick else 900)
-SHORTEST = 0 if options.quick else 20
+SHORTEST = 0 if options.quick or options.tables else 20
 # How often a database is enlarged before the benchmark gives up.
 ENLARGED = 3
 GOAL = 5.0
@@ -65,10 +65,28 @@ def load(name, seed, analyse, megabytes):
             name,
         )
         described.append(f"{count} large objects")
+    return settled(name, analyse, ", ".join(described))
+
+
+def load_tables(name, analyse):
+    """Many small tables."""
+    sql(f"CREATE DATABASE {name}", "postgres")
+    # Each transaction's locks fit into the server's table of them.
+    for first in range(1, options.tables + 1, 1000):
+        last = min(first + 999, options.tables)
+        sql(
+            f"DO $$ BEGIN FOR i IN {first}..{last} LOOP EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY, a text, b int DEFAULT 3); "
+            "INSERT INTO t%s SELECT g, md5(g::text), g FROM generate_series(1, 20) AS g', i, i); END LOOP; END $$",
+            name,
+        )
+    return settled(name, analyse, f"{options.tables} tables of 20 rows")
+
+
+def settled(name, analyse, holds):
     if analyse:
         sql("VACUUM (ANALYZE)", name)
     sql("CHECKPOINT", "postgres")
-    return ", ".join(described)
+    return holds
 
 
 def watch(daemon, name):
@@ -95,7 +113,7 @@ def measure(daemon, name, seed, analyse):
     """The seed, and what a database made from it showed."""
     megabytes = MEGABYTES
     for _ in range(1 + ENLARGED):
-        holds = load(name, seed, analyse, megabytes)
+        holds = load_tables(name, analyse) if options.tables else load(name, seed, analyse, megabytes)
         readings, seconds = watch(daemon, name)
         sql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
         if seconds >= SHORTEST:

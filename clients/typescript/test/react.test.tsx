@@ -59,6 +59,12 @@ const shows = (selector: string, wanted: RegExp) =>
     throw new Error(`${error.message}: ${container.innerHTML} ${manager?.error ?? ""}`);
   });
 const asked = (path: string) => server.answered.filter((one) => one.path === path);
+/** How many requests there were, once what a page has given up has arrived and is answered too. */
+const questionsSoFar = async (path?: string) => {
+  await sleep(100);
+  await eventually("everything is answered", () => server.unanswered === 0 || undefined);
+  return path === undefined ? server.answered.length : asked(path).length;
+};
 
 let manager: BackupManager | undefined;
 let started: ReturnType<BackupManager["start"]>;
@@ -177,7 +183,7 @@ describe("BackupProgress", () => {
     await sleep(0);
     assert.equal(container.innerHTML, "");
     root.unmount();
-    const before = server.answered.length;
+    const before = await questionsSoFar();
     render(<BackupProgress id="temp_1732" basePath={basePath} />);
     await shows('[role="status"]', /^Waiting to start$/);
     assert.equal(attribute('[role="progressbar"]', "aria-valuenow"), null);
@@ -253,7 +259,7 @@ describe("useBackup", () => {
       await cancelBackup(service.pool, id);
       await eventually("its end is known", () => now().backup?.status === "cancelled" || undefined);
       const path = `${follow === "poll" ? "status" : "events"}/${id}`;
-      const questions = asked(path).length;
+      const questions = await questionsSoFar(path);
       assert.ok(questions > 0);
       await sleep(2500);
       assert.equal(asked(path).length, questions);
@@ -281,7 +287,7 @@ describe("useBackup", () => {
       render(<Watch id={id} follow={follow} />);
       await eventually("it is known", () => now()?.backup?.target ?? undefined);
       setVisible(false);
-      const questions = server.answered.length;
+      const questions = await questionsSoFar();
       await cancelBackup(service.pool, id);
       await sleep(2500);
       assert.equal(server.answered.length, questions);
@@ -336,7 +342,7 @@ describe("useBackup", () => {
     decision = { allowed: false, status: 401, hint: "Sign in." };
     await eventually("the problem is known", () => now().problem ?? undefined);
     assert.deepEqual([now().problem?.status, now().problem?.hint, now().backup?.target], [401, "Sign in.", "out"]);
-    const questions = asked(`status/${id}`).length;
+    const questions = await questionsSoFar(`status/${id}`);
     await sleep(2500);
     assert.equal(asked(`status/${id}`).length, questions);
   });

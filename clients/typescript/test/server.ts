@@ -8,6 +8,8 @@ import type { BackupHandlers } from "../src/next/index.js";
 export class Server {
   /** Every answer's method, path and status, oldest first. */
   readonly answered: { method: string; path: string; status: number }[] = [];
+  /** How many requests are being answered, those of clients that have gone among them. */
+  unanswered = 0;
   /** While true, connections are cut instead of answered. */
   isCut = false;
   readonly #server = createServer((incoming, outgoing) => void this.#answer(incoming, outgoing));
@@ -55,7 +57,10 @@ export class Server {
     } as RequestInit);
     const path = url.pathname.split("/").slice(3);
     const handler = method === "POST" ? this.#handlers.POST : this.#handlers.GET;
-    const response = await handler(request, { params: Promise.resolve({ path }) });
+    this.unanswered += 1;
+    const response = await handler(request, { params: Promise.resolve({ path }) }).finally(() => {
+      this.unanswered -= 1;
+    });
     this.answered.push({ method, path: path.join("/"), status: response.status });
     outgoing.writeHead(response.status, Object.fromEntries(response.headers));
     if (response.body === null) {

@@ -39,6 +39,7 @@ pub async fn enqueue(
         .bind(request.max_attempts)
         .bind(request.timeout.map(|timeout| timeout.as_secs_f64()))
         .bind(&request.metadata)
+        .bind(&request.trace_parent)
         // A pooler's session keeps no statement of ours, as it would of one with a name.
         .persistent(false)
         .fetch_one(executor)

@@ -39,6 +39,7 @@ pub struct BackupRequest {
     pub(crate) max_attempts: i32,
     pub(crate) timeout: Option<Duration>,
     pub(crate) metadata: serde_json::Value,
+    pub(crate) trace_parent: Option<String>,
 }
 
 impl BackupRequest {
@@ -54,6 +55,7 @@ impl BackupRequest {
             max_attempts: 3,
             timeout: None,
             metadata: serde_json::json!({}),
+            trace_parent: None,
         }
     }
 
@@ -120,6 +122,13 @@ impl BackupRequest {
         self
     }
 
+    /// The caller's W3C trace context, such as `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`: every log line
+    /// of the job has it.
+    pub fn trace_parent(mut self, trace_parent: impl Into<String>) -> Self {
+        self.trace_parent = Some(trace_parent.into());
+        self
+    }
+
     /// Checks every value, as enqueueing does before it asks the database.
     ///
     /// # Errors
@@ -165,6 +174,15 @@ impl BackupRequest {
         if let Some(key) = &self.idempotency_key {
             check_text("idempotency_key", key, NAME_BYTES)?;
         }
+        if let Some(trace_parent) = &self.trace_parent
+            && !is_trace_parent(trace_parent)
+        {
+            return Err(InvalidRequest::new(
+                "trace_parent",
+                "is not a traceparent of W3C Trace Context: version, trace, parent and flags in lower-case hexadecimal, \
+                 with hyphens between them",
+            ));
+        }
         self.validate_metadata()?;
         self.validate_spec()
     }
@@ -192,6 +210,25 @@ impl BackupRequest {
     pub(crate) fn spec_json(&self) -> serde_json::Value {
         serde_json::to_value(&self.spec).expect("a spec is lists of strings and a string")
     }
+}
+
+/// Whether this is `00-{32 digits}-{16 digits}-{2 digits}` in lower-case hexadecimal, of which neither number is zero.
+fn is_trace_parent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags] = parts.as_slice() else {
+        return false;
+    };
+    let is_hex = |part: &str, digits: usize| {
+        part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_zero = |part: &str| part.bytes().all(|b| b == b'0');
+    is_hex(version, 2)
+        && *version != "ff"
+        && is_hex(trace, 32)
+        && !is_zero(trace)
+        && is_hex(parent, 16)
+        && !is_zero(parent)
+        && is_hex(flags, 2)
 }
 
 /// An estimate of the database's own measure, which has the last word.
@@ -229,6 +266,14 @@ fn check_text(
 mod tests {
     use super::*;
 
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn a_trace_context_of_w3c_is_taken() {
+        let request = BackupRequest::new("shop").trace_parent(TRACE);
+        request.validate().unwrap();
+    }
+
     #[test]
     fn a_plain_request_is_valid_and_has_a_time_ordered_id() {
         let request = BackupRequest::new("shop");
@@ -261,6 +306,17 @@ mod tests {
             ("tables", request().spec(spec(&["x".repeat(1001).as_str()]))),
             ("label", request().label("x".repeat(201))),
             ("spec", request().spec(spec(&many))),
+            ("trace_parent", request().trace_parent("")),
+            ("trace_parent", request().trace_parent(TRACE.to_uppercase())),
+            ("trace_parent", request().trace_parent(format!("{TRACE}\n"))),
+            (
+                "trace_parent",
+                request().trace_parent(TRACE.replace("00-0a", "ff-0a")),
+            ),
+            (
+                "trace_parent",
+                request().trace_parent(TRACE.replace("b7ad6b7169203331", "0000000000000000")),
+            ),
         ] {
             let error = request.validate().unwrap_err();
             assert_eq!(error.field(), field, "{error}");

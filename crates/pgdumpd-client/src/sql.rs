@@ -4,7 +4,7 @@
 //! says what the parameters are and what comes back. They rest only on the functions and views that
 //! pgdumpd documents for applications, and are as stable as those.
 
-/// Enqueues a backup: nine parameters, one row `(job_id uuid, is_new boolean)`.
+/// Enqueues a backup: ten parameters, one row `(job_id uuid, is_new boolean)`.
 pub const ENQUEUE: &str = include_str!("sql/enqueue.sql");
 
 /// Reads one job: parameter `id`, one row of `pgdumpd.backup_status` or none.

@@ -19,7 +19,7 @@ mod list;
 mod migrate;
 mod out;
 mod progress_bar;
-mod queue_pool;
+mod queue_access;
 mod runtime;
 mod show;
 mod status;

@@ -54,7 +54,8 @@ pub async fn run(
         "job",
         job.id = %job.lease.job,
         job.attempt = job.lease.attempt,
-        target = %job.target
+        target = %job.target,
+        trace_parent = job.trace_parent
     );
     run_in_span(services, catalog, job, claimed_at, lifecycle)
         .instrument(span)

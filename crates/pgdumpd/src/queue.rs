@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
 
 use crate::config::QueueConfig;
@@ -72,6 +72,8 @@ use connections::Connections;
 /// How the daemon's sessions are called in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "pgdumpd";
 
+const SCHEMA_VERSION: &str = include_str!("queue/sql/schema_version.sql");
+
 /// Connections for everything but heartbeats: claims, ends and upkeep are short and seldom overlap.
 const CONNECTIONS: u32 = 4;
 
@@ -123,7 +125,8 @@ impl Queue {
             SessionKind::Direct(STATEMENT_TIMEOUT)
         };
         let options = Session::new(&config.url, kind).options().await;
-        reach(&config.url, &options, limit).await
+        let connection = connect_once(&config.url, &options, limit).await?;
+        Ok(connection.close().await?)
     }
 
     /// Connects, and refuses a queue that is not migrated or has another id than configured.
@@ -186,13 +189,15 @@ impl Queue {
         listen: Option<Session>,
         address: String,
     ) -> Result<Self, QueueError> {
-        const VERSION: &str = include_str!("queue/sql/schema_version.sql");
         const ENCODING: &str = include_str!("queue/sql/server_encoding.sql");
         let not_migrated = || QueueError::NotMigrated {
             address: address.clone(),
             wanted: migrate::VERSION,
         };
-        let version: i64 = match connections.fetch_optional(sqlx::query(VERSION)).await {
+        let version: i64 = match connections
+            .fetch_optional(sqlx::query(SCHEMA_VERSION))
+            .await
+        {
             Ok(Some(row)) => row.try_get("version")?,
             Ok(None) => 0,
             Err(error) if error.is_missing_schema() => return Err(not_migrated()),
@@ -232,21 +237,34 @@ impl Queue {
     }
 }
 
+/// The version of the queue's schema, by the statement of a connection that is not a queue's: `None` without a schema.
+///
+/// # Errors
+/// The database's, such as that this role may not read it.
+pub(crate) async fn schema_version(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
+    const PRESENT: &str = "SELECT pg_catalog.to_regnamespace('pgdumpd') IS NOT NULL AS present";
+    let row = sqlx::raw_sql(PRESENT).fetch_one(&mut *connection).await?;
+    if !row.try_get("present")? {
+        return Ok(None);
+    }
+    let row = sqlx::raw_sql(SCHEMA_VERSION).fetch_one(connection).await?;
+    row.try_get("version")
+}
+
 /// Connects once without a pool, which would try a refused connection again and again and then say only that it ran out
 /// of time. `options` are the address's.
-pub(crate) async fn reach(
+pub(crate) async fn connect_once(
     url: &DatabaseUrl,
     options: &PgConnectOptions,
     limit: Duration,
-) -> Result<(), QueueError> {
+) -> Result<PgConnection, QueueError> {
     let files = url.clone();
     let checked = tokio::task::spawn_blocking(move || files.check_tls_files()).await;
     if let Ok(Err(what)) = checked {
         return Err(QueueError::tls(url, what.into()));
     }
-    let reached = async { options.connect().await?.close().await };
-    match tokio::time::timeout(limit, reached).await {
-        Ok(Ok(())) => Ok(()),
+    match tokio::time::timeout(limit, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(QueueError::connecting(url, error)),
         Err(_) => Err(QueueError::Timeout(limit)),
     }

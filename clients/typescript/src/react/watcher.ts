@@ -166,6 +166,7 @@ export class BackupWatcher {
     const source = new EventSource(`${this.#basePath}/events/${this.#id}`);
     this.#source = source;
     const take = (event: MessageEvent<string>) => {
+      if (this.#source !== source) return;
       this.#accept(JSON.parse(event.data) as BackupAnswer);
       this.#reached();
       if (this.#isOver()) this.#pause();

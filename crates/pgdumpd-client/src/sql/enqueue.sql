@@ -1,4 +1,5 @@
--- $1 id, $2 target, $3 spec, $4 priority, $5 run_at, $6 idempotency key, $7 attempts, $8 timeout in seconds, $9 metadata.
+-- $1 id, $2 target, $3 spec, $4 priority, $5 run_at, $6 idempotency key, $7 attempts, $8 timeout in seconds, $9 metadata,
+-- $10 W3C traceparent.
 -- A null asks for the default. One row: the job's id, and false where the key found an earlier job.
 SELECT job_id, is_new
 FROM pgdumpd.enqueue_backup(
@@ -11,5 +12,6 @@ FROM pgdumpd.enqueue_backup(
     max_attempts => $7::integer,
     -- Qualified, because the session is the caller's. make_interval is strict: a null stays a null, which is the target's own limit.
     timeout => pg_catalog.make_interval(secs => $8::double precision),
-    metadata => $9::jsonb
+    metadata => $9::jsonb,
+    trace_parent => $10::text
 )

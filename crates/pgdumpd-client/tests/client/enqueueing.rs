@@ -152,6 +152,7 @@ async fn enqueue_raw(
         .bind(max_attempts)
         .bind(timeout_seconds)
         .bind(serde_json::json!({}))
+        .bind(None::<String>)
         .execute(&queue.pool)
         .await;
     result.unwrap_err().into()

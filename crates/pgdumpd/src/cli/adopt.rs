@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::exit::{Advised, Exit};
-use super::{out, queue_pool};
+use super::{out, queue_access};
 use crate::config::Config;
 use crate::queue::Queue;
 
@@ -29,7 +29,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         queue_id: None,
         ..config.queue.clone()
     };
-    let queue = queue_pool::queue(&anonymous).await?;
+    let queue = queue_access::queue(&anonymous).await?;
     if queue.id() != args.queue_id {
         return Err(Advised::new(
             format!(

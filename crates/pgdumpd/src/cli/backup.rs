@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::backup_id::{IdBeginning, Wanted, beginning};
 use super::exit::{Advised, Exit, is_damage};
 use super::storages::{open, open_copy};
-use super::{queue_pool, watch};
+use super::{queue_access, watch};
 use crate::code::Code;
 use crate::config::Config;
 use crate::fault::{Fault, chain};
@@ -156,7 +156,7 @@ impl Copies {
     }
 
     async fn by_queue(config: &Config, wanted: Wanted<'_>) -> anyhow::Result<Option<Self>> {
-        let queue = queue_pool::queue(&config.queue).await.map_err(|error| {
+        let queue = queue_access::queue(&config.queue).await.map_err(|error| {
             Advised::new(
                 chain(&error),
                 "With --storage NAME the backup is found in a storage, without the queue: `pgdumpd list --storage NAME` shows what is there.",

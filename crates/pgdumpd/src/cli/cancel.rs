@@ -5,7 +5,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::exit::Exit;
-use super::{out, queue_pool};
+use super::out;
+use super::queue_access::Session;
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -19,10 +20,9 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let pool = queue_pool::connect(config).await?;
-    let mut transaction = queue_pool::begin(&pool).await?;
-    let outcome = pgdumpd_client::cancel(&mut *transaction, args.id).await?;
-    transaction.commit().await?;
+    let mut queue = Session::open(config).await?;
+    let asked = queue.ask(async |c| pgdumpd_client::cancel(c, args.id).await);
+    let outcome = asked.await?;
     let (text, exit) = match outcome {
         Cancelled::Cancelled => ("cancelled: it was queued", Exit::Done),
         Cancelled::Cancelling => ("cancelling: its daemon stops it now", Exit::Done),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::exit::Exit;
-use super::{out, queue_pool};
+use super::{out, queue_access};
 use crate::checks::{self, Checked, Report};
 use crate::config::Loaded;
 use crate::context::{KnownStorages, resolve_targets};
@@ -26,7 +26,7 @@ pub(super) async fn run(loaded: &Loaded, args: &Args) -> anyhow::Result<Exit> {
     let Loaded {
         config, warnings, ..
     } = loaded;
-    let queue = queue_pool::queue(&config.queue).await;
+    let queue = queue_access::queue(&config.queue).await;
     let remembered = match &queue {
         Ok(queue) => queue.remembered_storages().await.unwrap_or_default(),
         Err(_) => Vec::new(),

@@ -4,7 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::exit::{Advised, Exit};
-use super::{out, queue_pool, storages, watch};
+use super::{out, queue_access, storages, watch};
 use crate::config::Config;
 use crate::queue::CopyRow;
 use crate::store::ObjectKey;
@@ -23,7 +23,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let queue = queue_pool::queue(&config.queue).await?;
+    let queue = queue_access::queue(&config.queue).await?;
     let held = queue.copies_of(args.id).await?;
     if held.is_empty() {
         watch::eprintln_line(&format!(
@@ -102,9 +102,9 @@ async fn wanted(config: &Config, args: &Args) -> anyhow::Result<Vec<String>> {
     if !args.to.is_empty() {
         return Ok(args.to.clone());
     }
-    let pool = queue_pool::connect(config).await?;
-    let mut transaction = queue_pool::begin(&pool).await?;
-    let status = pgdumpd_client::status(&mut *transaction, args.id).await?;
+    let mut queue = queue_access::Session::open(config).await?;
+    let asked = queue.ask(async |c| pgdumpd_client::status(c, args.id).await);
+    let status = asked.await?;
     let target = status.map(|status| status.target).unwrap_or_default();
     match config.targets.get(&target) {
         Some(target) if !target.copies.is_empty() => Ok(target.copies.clone()),

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::exit::{Advised, Exit};
-use super::{out, queue_pool, storages, watch};
+use super::{out, queue_access, storages, watch};
 use crate::config::Config;
 use crate::fault::chain;
 use crate::queue::{Place, Queue};
@@ -89,7 +89,7 @@ impl Found {
 /// From every storage. The request is written first: what is stored of this backup later, and what is in a storage that
 /// is away, is deleted by the daemons.
 async fn everywhere(config: &Config, id: Uuid, yes: bool) -> anyhow::Result<Exit> {
-    let queue = queue_pool::queue(&config.queue).await?;
+    let queue = queue_access::queue(&config.queue).await?;
     let places = queue.places_of_backup(id).await?;
     expect_ours(&queue, &places)?;
     let Some(asked) = queue.request_deletion(id, yes).await? else {
@@ -338,7 +338,7 @@ fn the_only_one(
 /// The backup is gone whether or not the queue can record it: it may be lost, or never have known it.
 async fn record_deletion(config: &Config, storage: &Storage, key: &ObjectKey) {
     let recorded = async {
-        let queue = queue_pool::queue(&config.queue).await?;
+        let queue = queue_access::queue(&config.queue).await?;
         queue.mark_copy_deleted(storage.id(), key.as_str()).await
     };
     if let Err(error) = recorded.await {

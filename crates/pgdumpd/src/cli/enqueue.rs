@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use pgdumpd_client::{BackupRequest, BackupSpec};
 use serde_json::json;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::exit::Exit;
-use super::{out, queue_pool, watch};
+use super::queue_access::{self, Session};
+use super::{out, watch};
 use crate::config::{self, Config};
 
 #[derive(Debug, clap::Args)]
@@ -64,6 +64,9 @@ pub(super) struct Args {
     /// Leave the rows of these tables out
     #[arg(long = "exclude-table-data", value_name = "PATTERN")]
     exclude_table_data: Vec<String>,
+    /// The W3C trace context that the job belongs to; every log line of it has it
+    #[arg(long, value_name = "TRACEPARENT")]
+    trace_parent: Option<String>,
     /// Print JSON (with --wait one object a line, for each change)
     #[arg(long)]
     json: bool,
@@ -72,10 +75,9 @@ pub(super) struct Args {
 pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
     let (wait, wait_timeout, json) = (args.wait, args.wait_timeout, args.json);
     let request = args.request();
-    let pool = queue_pool::connect(config).await?;
-    let mut transaction = queue_pool::begin(&pool).await?;
-    let enqueued = pgdumpd_client::enqueue(&mut *transaction, &request).await?;
-    transaction.commit().await?;
+    let mut queue = Session::open(config).await?;
+    let asked = queue.ask(async |c| pgdumpd_client::enqueue(c, &request).await);
+    let enqueued = asked.await?;
     if json {
         out::json(&json!({ "id": enqueued.id, "is_new": enqueued.is_new }))?;
     } else if enqueued.is_new {
@@ -86,8 +88,10 @@ pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
             enqueued.id
         ))?;
     }
-    warn_if_unserved(config, &pool, enqueued.id).await;
+    warn_if_unserved(config, &mut queue, enqueued.id).await;
+    drop(queue);
     if wait {
+        let pool = queue_access::pool(&config.queue).await?;
         watch::follow(config, &pool, enqueued.id, json, Some(wait_timeout)).await
     } else {
         Ok(Exit::Done)
@@ -95,14 +99,11 @@ pub(super) async fn run(config: &Config, args: Args) -> anyhow::Result<Exit> {
 }
 
 /// A name that is a mistake is accepted, because another daemon's configuration may have it: but not in silence.
-async fn warn_if_unserved(config: &Config, pool: &PgPool, id: Uuid) {
-    let Ok(mut transaction) = queue_pool::begin(pool).await else {
+async fn warn_if_unserved(config: &Config, queue: &mut Session, id: Uuid) {
+    let asked = queue.ask(async |c| pgdumpd_client::status(c, id).await);
+    let Ok(Some(status)) = asked.await else {
         return;
     };
-    let Ok(Some(status)) = pgdumpd_client::status(&mut *transaction, id).await else {
-        return;
-    };
-    drop(transaction);
     if !status.unserved {
         return;
     }
@@ -140,6 +141,9 @@ impl Args {
         }
         if let Some(timeout) = self.timeout {
             request = request.timeout(timeout);
+        }
+        if let Some(trace_parent) = self.trace_parent {
+            request = request.trace_parent(trace_parent);
         }
         if let Some(metadata) = self.metadata {
             request = request.metadata(metadata);

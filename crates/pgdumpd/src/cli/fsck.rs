@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::exit::{Advised, Exit};
-use super::{out, queue_pool, storages};
+use super::{out, queue_access, storages};
 use crate::config::{Config, QueueConfig};
 use crate::fault::Fault;
 use crate::finding::Severity;
@@ -62,7 +62,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         }
         return rebuild(config, args, &storages).await;
     }
-    let queue = queue_pool::queue(&config.queue).await?;
+    let queue = queue_access::queue(&config.queue).await?;
     let mut report = Report::default();
     for (name, error) in away {
         report.away(name, &error);
@@ -272,7 +272,7 @@ async fn rebuild(config: &Config, args: &Args, storages: &[Storage]) -> anyhow::
         queue_id: None,
         ..config.queue.clone()
     };
-    let queue = queue_pool::queue(&anonymous).await?;
+    let queue = queue_access::queue(&anonymous).await?;
     let wanted = args.queue_id.or(config.queue.queue_id);
     let rebuilt = fsck::rebuild(&queue, held, wanted).await.map_err(advised)?;
     if args.json {

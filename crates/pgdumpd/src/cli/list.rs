@@ -4,7 +4,8 @@ use indicatif::HumanBytes;
 use pgdumpd_client::{JobKind, JobState, ListFilter};
 
 use super::exit::Exit;
-use super::{out, queue_pool, status, storages, watch};
+use super::queue_access::Session;
+use super::{out, status, storages, watch};
 use crate::config::Config;
 use crate::store::Manifest;
 
@@ -34,7 +35,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     if let Some(name) = &args.storage {
         return list_storage(config, name, args).await;
     }
-    let pool = queue_pool::connect(config).await?;
+    let mut queue = Session::open(config).await?;
     let filter = ListFilter {
         target: args.target.clone(),
         state: args.state,
@@ -46,8 +47,8 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         limit: args.limit,
         ..ListFilter::default()
     };
-    let mut transaction = queue_pool::begin(&pool).await?;
-    let jobs = pgdumpd_client::list(&mut *transaction, &filter).await?;
+    let asked = queue.ask(async |c| pgdumpd_client::list(c, &filter).await);
+    let jobs = asked.await?;
     status::show_all(&jobs, args.json)?;
     Ok(Exit::Done)
 }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use super::exit::Exit;
-use super::{out, queue_pool};
+use super::{out, queue_access};
 use crate::config::Config;
 use crate::migrate::{self, Grants};
 
@@ -53,7 +53,7 @@ pub(super) fn print(args: &Args) -> anyhow::Result<Exit> {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let pool = queue_pool::connect(config).await?;
+    let pool = queue_access::pool(&config.queue).await?;
     let applied = migrate::migrate(&pool, &args.grants())
         .await
         .with_context(|| format!("cannot migrate the queue at {}", config.queue.url))?;

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::exit::Exit;
 use super::progress_bar::last_line;
-use super::{out, queue_pool, watch};
+use super::queue_access::Session;
+use super::{out, watch};
 use crate::config::Config;
 use crate::text::on_one_line;
 
@@ -26,8 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let pool = queue_pool::connect(config).await?;
-    let mut transaction = queue_pool::begin(&pool).await?;
+    let mut queue = Session::open(config).await?;
     let Some(id) = args.id else {
         let mut open = Vec::new();
         for state in [JobState::Running, JobState::Queued] {
@@ -37,12 +37,17 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
                 limit: MOST,
                 ..ListFilter::default()
             };
-            open.extend(pgdumpd_client::list(&mut *transaction, &filter).await?);
+            open.extend(
+                queue
+                    .ask(async |c| pgdumpd_client::list(c, &filter).await)
+                    .await?,
+            );
         }
         show_all(&open, args.json)?;
         return Ok(Exit::Done);
     };
-    let Some(status) = pgdumpd_client::status(&mut *transaction, id).await? else {
+    let asked = queue.ask(async |c| pgdumpd_client::status(c, id).await);
+    let Some(status) = asked.await? else {
         watch::eprintln_line(&format!("{id}: no such job, or it belongs to another role"));
         return Ok(Exit::NotFound);
     };

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::exit::Exit;
 use super::progress_bar::Display;
-use super::queue_pool;
+use super::queue_access;
 use crate::config::Config;
 use crate::redact::without_secrets;
 use crate::text::on_one_line;
@@ -31,7 +31,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let pool = queue_pool::connect(config).await?;
+    let pool = queue_access::pool(&config.queue).await?;
     follow(config, &pool, args.id, args.json, None).await
 }
 

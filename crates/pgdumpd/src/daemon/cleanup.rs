@@ -2,7 +2,7 @@
 //! reach target or storage at the end. A job that runs again does so itself. And finishes deletions that were requested
 //! while a storage was away, or before a daemon had stored what was to be deleted, and those whose daemon died.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Looks for something to clean up every heartbeat, until `shutdown` is cancelled.
 pub(super) async fn run(services: Arc<Services>, shutdown: CancellationToken) {
     let mut tried: HashMap<Uuid, Instant> = HashMap::new();
+    let mut reported = HashSet::new();
     let mut deletions_tried: HashMap<Uuid, Instant> = HashMap::new();
     loop {
         tokio::select! {
@@ -38,7 +39,7 @@ pub(super) async fn run(services: Arc<Services>, shutdown: CancellationToken) {
             () = tokio::time::sleep(services.daemon.heartbeat) => {}
         }
         let round = async {
-            round(&services, &mut tried).await;
+            round(&services, &mut tried, &mut reported).await;
             finish_deletions(&services, &mut deletions_tried).await;
         };
         tokio::select! {
@@ -48,8 +49,12 @@ pub(super) async fn run(services: Arc<Services>, shutdown: CancellationToken) {
     }
 }
 
-/// May be dropped at any point: each step can be repeated.
-async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
+/// May be dropped at any point: each step can be repeated. What is `reported` is not reported again.
+async fn round(
+    services: &Services,
+    tried: &mut HashMap<Uuid, Instant>,
+    reported: &mut HashSet<Uuid>,
+) {
     tried.retain(|_, at| at.elapsed() < TRY_AGAIN);
     let catalog = services.catalog();
     let targets: Vec<String> = catalog.targets.keys().cloned().collect();
@@ -75,11 +80,21 @@ async fn round(services: &Services, tried: &mut HashMap<Uuid, Instant>) {
     for attempt in &left {
         // One storage that hangs must not keep what others hold.
         match in_time(LIMIT, job::clear(attempt, &catalog, &services.queue)).await {
-            Ok(true) => record(services, attempt.token).await,
+            Ok(true) => {
+                reported.remove(&attempt.token);
+                record(services, attempt.token).await;
+            }
             Ok(false) => {
                 debug!(job.id = %attempt.job, "another daemon must clean up after an attempt");
             }
-            Err(fault) => warn!(
+            Err(fault) if reported.insert(attempt.token) => warn!(
+                job.id = %attempt.job,
+                target = attempt.target,
+                "could not clean up after an attempt, and tries again every {} min: {}",
+                TRY_AGAIN.as_secs() / 60,
+                fault.report()
+            ),
+            Err(fault) => debug!(
                 job.id = %attempt.job,
                 target = attempt.target,
                 "could not clean up after an attempt: {}",

@@ -1,5 +1,6 @@
 //! How far a dump has come: sampled, estimated, reported.
 
+mod catalog;
 pub(super) mod cost;
 mod estimate;
 pub(super) mod reporter;

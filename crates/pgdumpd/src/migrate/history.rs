@@ -65,6 +65,8 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(13, "turns", "0013_turns.sql"),
     migration!(14, "kept", "0014_kept.sql"),
     migration!(15, "metadata", "0015_metadata.sql"),
+    migration!(16, "trace_parent", "0016_trace_parent.sql"),
+    migration!(17, "lists", "0017_lists.sql"),
 ];
 
 /// The schema version that this build needs.

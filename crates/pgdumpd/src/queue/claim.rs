@@ -286,6 +286,7 @@ fn claimed_job(row: &PgRow, token: Uuid) -> Result<ClaimedJob, sqlx::Error> {
         max_attempts: row.try_get("max_attempts")?,
         rescues: row.try_get("rescues")?,
         requested_by: row.try_get("requested_by")?,
+        trace_parent: row.try_get("trace_parent")?,
         claimed_at: row.try_get("claimed_at")?,
         earlier: earlier.0,
     })

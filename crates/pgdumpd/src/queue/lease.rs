@@ -54,6 +54,8 @@ pub struct ClaimedJob {
     pub rescues: i16,
     /// Who asked.
     pub requested_by: String,
+    /// The asker's W3C trace context.
+    pub trace_parent: Option<String>,
     /// When this claim was made (the database's clock).
     pub claimed_at: DateTime<Utc>,
     /// The attempts before this one, newest first, at most 20: sessions to end, keys to check.

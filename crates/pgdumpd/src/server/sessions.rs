@@ -73,7 +73,8 @@ impl Target {
         }
     }
 
-    /// Asks until none is left, or `limit` is over; with the last error, if that was the last answer.
+    /// Asks until none is left, or `limit` is over; with the last error, if that was the last answer. A refusal that
+    /// stays, such as of a role that is gone, is the answer at once.
     async fn gone(&self, application_names: &[String], limit: Duration) -> Result<bool, Fault> {
         let end = Instant::now() + limit;
         loop {
@@ -88,7 +89,8 @@ impl Target {
             if let Ok(None | Some((0,))) = answer {
                 return Ok(true);
             }
-            if Instant::now() + LOOK_AGAIN >= end {
+            let stays = answer.as_ref().is_err_and(|fault| !fault.is_transient());
+            if stays || Instant::now() + LOOK_AGAIN >= end {
                 return answer.map(|_| false);
             }
             tokio::time::sleep(LOOK_AGAIN).await;

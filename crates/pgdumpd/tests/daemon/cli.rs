@@ -520,3 +520,55 @@ fn who_looks_for_a_restore_is_shown_the_way() {
     let said = said.code(2);
     assert!(said.err.contains("pgdumpd fetch"), "{}", said.err);
 }
+
+#[tokio::test]
+async fn a_queue_that_is_older_than_the_command_is_said_with_both_versions() {
+    let mut world = World::new().await;
+    let role = world.cluster.role("").await;
+    let older = format!(
+        "DELETE FROM pgdumpd.schema_migrations WHERE version > 5;
+         ALTER VIEW pgdumpd.backup_status RENAME COLUMN kind TO sort;
+         SELECT pgdumpd.grant_producer('{}')",
+        role.name
+    );
+    world.queue.execute(&older).await;
+    let needs = format!(
+        "and this pgdumpd needs version {}",
+        pgdumpd::migrate::VERSION
+    );
+    let id = uuid::Uuid::new_v4().to_string();
+    let commands = [
+        &["status"][..],
+        &["status", &id],
+        &["list"],
+        &["list", "--json"],
+    ];
+    for command in commands {
+        let said = world.say(command).code(1);
+        assert!(
+            said.err
+                .contains(&format!("the queue is at version 5, {needs}")),
+            "{}",
+            said.err
+        );
+        assert!(
+            said.err.contains("hint: Run `pgdumpd migrate`"),
+            "{}",
+            said.err
+        );
+    }
+    // A role that may not read the version.
+    world.set("queue", "url", quoted(&world.queue.url_as(&role.name)));
+    for command in commands {
+        let said = world.say(command).code(1);
+        assert!(
+            said.err
+                .contains(&format!("the queue is of an older version, {needs}")),
+            "{}",
+            said.err
+        );
+    }
+    world.queue.execute("DROP SCHEMA pgdumpd CASCADE").await;
+    let said = world.say(&["status"]).code(1);
+    assert!(said.err.contains("has no pgdumpd queue"), "{}", said.err);
+}

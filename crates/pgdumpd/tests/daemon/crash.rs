@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use pgdumpd_client::{Cancelled, JobState, JobStatus};
 use pgdumpd_testkit::{contents, eventually, fill};
 use rustix::process::Signal;
 
-use crate::harness::{Daemon, SOON, World};
+use crate::harness::{Daemon, SOON, World, quoted};
 use crate::scenes::has_ended;
 
 /// A world whose dumps take seconds.
@@ -170,6 +171,30 @@ async fn a_daemon_that_wakes_up_after_its_lease_publishes_nothing_though_its_dum
 }
 
 #[tokio::test]
+async fn what_a_lost_attempt_of_a_target_with_another_name_by_now_left_is_removed() {
+    let mut world = slow().await;
+    let mut killed = world.daemon().await;
+    let id = world.enqueue().await;
+    let dump = world.frozen(id, &killed).await;
+    killed.kill();
+    assert_eq!(world.files().len(), 1, "the partial object");
+
+    world.unset("targets.shop");
+    let url = quoted(&world.shop.url());
+    world.set("targets.store", "url", url);
+    let _daemon = world.daemon().await;
+    let queued = |status: &JobStatus| status.state == JobState::Queued;
+    let status = world.until(id, "it is queued again", queued).await;
+    assert!(status.unserved, "{status:#?}");
+    assert_eq!(world.cancel(id).await, Cancelled::Cancelled);
+    eventually("the partial object is gone", SOON, async || {
+        world.files().is_empty().then_some(())
+    })
+    .await;
+    dump.gone().await;
+}
+
+#[tokio::test]
 async fn what_a_cancelled_job_could_not_remove_is_removed_later() {
     let world = World::new().await;
     let holder = world.hold_dumps().await;
@@ -209,8 +234,5 @@ async fn what_a_cancelled_job_could_not_remove_is_removed_later() {
         recorded.then_some(())
     })
     .await;
-    assert_eq!(
-        world.status(id).await.state,
-        pgdumpd_client::JobState::Cancelled
-    );
+    assert_eq!(world.status(id).await.state, JobState::Cancelled);
 }

@@ -29,6 +29,28 @@ async fn a_job_row_becomes_an_archive_that_restores_to_the_same_content() {
 }
 
 #[tokio::test]
+async fn every_log_line_of_a_job_has_the_trace_of_its_request() {
+    let world = World::new().await;
+    let daemon = world.daemon().await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let said = world.say(&["enqueue", "shop", "--trace-parent", trace, "--json"]);
+    let id = said.code(0).json()["id"].as_str().unwrap().parse().unwrap();
+    world.succeeded(id).await;
+    let log = daemon.log();
+    let span = format!("job.id={id} ");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&span)).collect();
+    assert!(lines.len() > 3, "{log}");
+    for line in lines {
+        assert!(
+            line.contains(&format!("trace_parent=\"{trace}\"")),
+            "{line}"
+        );
+    }
+    let wrong = world.say(&["enqueue", "shop", "--trace-parent", "00-1-2-3"]);
+    assert!(wrong.code(1).err.contains("trace_parent is not"));
+}
+
+#[tokio::test]
 async fn an_enqueue_that_is_rolled_back_leaves_nothing() {
     let world = World::new().await;
     let mut connection = world.queue.connect().await;

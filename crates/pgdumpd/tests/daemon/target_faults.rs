@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use pgdumpd_client::{BackupRequest, JobState, JobStatus};
+use pgdumpd_client::{BackupRequest, Cancelled, JobState, JobStatus};
 use pgdumpd_testkit::{Cluster, Database, Role, eventually, fill};
 use rustix::process::{Signal, kill_process};
 use sqlx::PgConnection;
 
-use crate::harness::{Daemon, SOON, World, quoted};
+use crate::harness::{Daemon, SOON, World, logged, quoted};
 
 /// What a failure's row must say.
 struct Says {
@@ -174,6 +174,37 @@ async fn a_database_that_does_not_exist_fails_for_good() {
         },
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_role_that_is_renamed_in_mid_dump_does_not_hold_up_a_cancel() {
+    let mut world = World::new().await;
+    fill(&world.shop, 60).await;
+    let role = reader(&world).await;
+    dump_as(&mut world, &role);
+    world.set("targets.shop", "compression", quoted("gzip:9"));
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.dumping(id).await;
+    let statements = format!(
+        "ALTER ROLE {0} RENAME TO {0}_gone;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE usename = '{0}_gone' AND application_name = 'pgdumpd-watcher'",
+        role.name
+    );
+    world.shop.execute(&statements).await;
+    assert_eq!(world.cancel(id).await, Cancelled::Cancelling);
+    let status = world.ended(id).await;
+    assert_eq!(status.state, JobState::Cancelled, "{status:#?}");
+    let took = world.cancel_took(id).await;
+    assert!(took < 2.0, "{took} s");
+    assert_eq!(daemon.pg_dumps(), []);
+    assert_eq!(world.dump_sessions().await, Vec::<String>::new());
+    assert!(
+        logged(&daemon, "WARN", "pg_dump's session may remain"),
+        "{}",
+        daemon.log()
+    );
 }
 
 #[tokio::test]

@@ -238,6 +238,34 @@ async fn rows_too_long_to_be_read_for_a_percentage_are_left_alone() {
 }
 
 #[tokio::test]
+async fn large_objects_without_a_byte_are_not_sampled() {
+    let db = cluster().await.database().await;
+    let target = target(&db).await;
+    db.execute("SELECT lo_create(0) FROM generate_series(1, 50)")
+        .await;
+    let mut sampler = target.sampler().await.unwrap();
+    assert_eq!(sampler.large_objects().await.unwrap(), None);
+    drop(sampler);
+    // Others had bytes, and what says where room is in the files is left.
+    db.execute(
+        "SELECT lo_put(oid, 0, repeat('x', 4000)::bytea) FROM pg_largeobject_metadata;
+         SELECT lo_unlink(oid) FROM pg_largeobject_metadata;
+         SELECT lo_create(0) FROM generate_series(1, 50)",
+    )
+    .await;
+    db.execute("VACUUM pg_largeobject").await;
+    let (pages, room): (i64, i64) = sqlx::query_as(
+        "SELECT pg_relation_size('pg_largeobject'), pg_relation_size('pg_largeobject', 'fsm')",
+    )
+    .fetch_one(&mut db.connect().await)
+    .await
+    .unwrap();
+    assert!(pages == 0 && room > 0, "{pages}, {room}");
+    let mut sampler = target.sampler().await.unwrap();
+    assert_eq!(sampler.large_objects().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn servers_of_all_majors_are_sampled() {
     for major in [14, 15, 16, 17, 18] {
         let Some(cluster) = cluster_of(major).await else {

@@ -21,7 +21,7 @@ impl Fixture {
         job
     }
 
-    async fn note(&self, job: &ClaimedJob, key: &str) {
+    pub(crate) async fn note(&self, job: &ClaimedJob, key: &str) {
         let recorded = self
             .queue
             .record_upload(&job.lease, "local", LOCAL, key, None)
@@ -47,7 +47,7 @@ impl Fixture {
         job
     }
 
-    async fn copy_claimed(&self) -> ClaimedJob {
+    pub(crate) async fn copy_claimed(&self) -> ClaimedJob {
         let served = storages(&["local", "offsite"]);
         let claimed = self.queue.claim_copy(self.worker, &served, LEASE).await;
         claimed.unwrap().expect("a copy was due")

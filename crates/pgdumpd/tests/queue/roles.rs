@@ -20,6 +20,7 @@ const PRODUCER_COLUMNS: &[&str] = &[
     "max_attempts",
     "timeout",
     "metadata",
+    "trace_parent",
 ];
 /// What a producer may read of the table itself.
 const READABLE_COLUMNS: &[&str] = &["id", "target", "idempotency_key", "requested_by"];
@@ -231,6 +232,27 @@ async fn malformed_input_is_refused_as_it_is_inserted() {
         (
             "target, metadata",
             "'a', jsonb_build_object('text', repeat('x', 16384))",
+        ),
+        ("target, trace_parent", "'a', ''"),
+        (
+            "target, trace_parent",
+            "'a', 'ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'",
+        ),
+        (
+            "target, trace_parent",
+            "'a', '00-00000000000000000000000000000000-b7ad6b7169203331-01'",
+        ),
+        (
+            "target, trace_parent",
+            "'a', '00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01'",
+        ),
+        (
+            "target, trace_parent",
+            "'a', '00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'",
+        ),
+        (
+            "target, trace_parent",
+            "'a', E'00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\\n'",
         ),
         ("target, spec", "'a', '[]'"),
         ("target, spec", r#"'a', '{"dbname": "x"}'"#),

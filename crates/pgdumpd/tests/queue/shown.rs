@@ -53,6 +53,23 @@ async fn what_an_asker_keeps_with_a_job_comes_back_to_it() {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_request_comes_with_the_job_and_with_its_copies() {
+    let f = fixture().await;
+    f.serves(&["app"]).await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let producer = qualified(&f.db.url_as(&f.producer.name)).await;
+    let sql =
+        format!("SELECT job_id FROM pgdumpd.enqueue_backup('app', trace_parent => '{trace}')");
+    one(&producer, &sql).await;
+    let job = f.claim(&["app"]).await.unwrap();
+    assert_eq!(job.trace_parent.as_deref(), Some(trace));
+    f.note(&job, "a/b").await;
+    f.ends(&job, "a/b", &["offsite"]).await;
+    let copy = f.copy_claimed().await;
+    assert_eq!(copy.trace_parent.as_deref(), Some(trace));
+}
+
+#[tokio::test]
 async fn a_producer_sees_which_targets_can_be_asked_for() {
     let f = fixture().await;
     let producer = qualified(&f.db.url_as(&f.producer.name)).await;

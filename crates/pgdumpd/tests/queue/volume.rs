@@ -104,6 +104,48 @@ async fn the_newest_jobs_are_read_without_the_older_ones() {
 }
 
 #[tokio::test]
+async fn a_role_lists_its_jobs_of_a_target_and_those_that_failed_without_the_others() {
+    let v = volume().await;
+    // Half of all jobs are the role's, and half are of one target, where it has five; of what failed it has none.
+    let shared = format!(
+        "UPDATE pgdumpd.backup_jobs SET requested_by = '{0}' WHERE state = 'succeeded' AND right(target, 1) IN ('0', '2', '4', '6', '8');
+         UPDATE pgdumpd.backup_jobs SET target = 'large' WHERE state = 'succeeded' AND right(target, 1) IN ('1', '3', '5', '7', '9');
+         UPDATE pgdumpd.backup_jobs SET requested_by = '{0}'
+         WHERE id IN (SELECT id FROM pgdumpd.backup_jobs WHERE target = 'large' ORDER BY created_at LIMIT 5);
+         UPDATE pgdumpd.backup_jobs SET state = 'failed', progress = 50, size_bytes = NULL, sha256 = NULL, error_step = 'dump', error_code = 'dump_failed', error = 'x'
+         WHERE target = 'large' AND requested_by <> '{0}'",
+        v.f.producer.name
+    );
+    let mut admin = v.f.db.connect().await;
+    admin
+        .execute("SET session_replication_role = replica")
+        .await
+        .unwrap();
+    for statement in shared.split(';') {
+        let statement = AssertSqlSafe(statement.to_owned());
+        admin.execute(sqlx::raw_sql(statement)).await.unwrap();
+    }
+    admin
+        .execute("VACUUM (ANALYZE) pgdumpd.backup_jobs")
+        .await
+        .unwrap();
+    let list = |which: &str| {
+        format!(
+            "SELECT id, state FROM pgdumpd.backup_status WHERE {which} ORDER BY created_at DESC, id DESC LIMIT 50"
+        )
+    };
+    assert_cheap(&v.producer, &list("target = 'large'"), 5, 300).await;
+    assert_cheap(&v.producer, &list("state = 'failed'"), 0, 300).await;
+    assert_cheap(
+        &v.producer,
+        &list("target = 'large' AND kind = 'backup'"),
+        5,
+        300,
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn columns_that_are_not_asked_for_cost_nothing() {
     let v = volume().await;
     let pages: i64 = sqlx::query_scalar(

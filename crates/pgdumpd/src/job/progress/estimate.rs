@@ -5,16 +5,19 @@
 //! The share is the time spent of the time that it will have taken, so that an even timing is an even bar.
 
 /// Seconds of work that an entry costs without a byte: its round trips.
-const SECONDS_OF_AN_ENTRY: f64 = 0.001;
+const SECONDS_OF_AN_ENTRY: f64 = 0.2e-3;
 /// Seconds that a byte takes while nothing is known: what gzip needs.
 const SECONDS_OF_A_BYTE: f64 = 30e-9;
 /// Bytes on disk that must have been learnt from before the learnt ratio is trusted alone.
 const LEARNING_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 /// Seconds of expected work that must have passed before the learnt speed is trusted more than the expected one.
 const LEARNING_SECONDS: f64 = 2.0;
-/// By how much a machine is thought to be slower than expected before it has shown itself: a reported share that was
+/// By how much a machine is thought to be slower than expected where no dump has shown it: a reported share that was
 /// too low is corrected at once, one that was too high is not.
 const CAUTION: f64 = 1.4;
+/// Of a pace that is learnt: the share of the expected work that must have passed, and the seconds that it took.
+const LEARNT_SHARE: f64 = 0.5;
+const LEARNT_SECONDS: f64 = 1.0;
 /// The current entry never counts as whole before it is.
 const MOST_OF_AN_ENTRY: f64 = 0.98;
 /// How fast the share grows if it has run ahead, of the timing that would bring it to the end in time: slower, so
@@ -63,11 +66,25 @@ pub(in crate::job) struct Estimate {
     spent: f64,
     /// The time up to the end of the last entry that has passed.
     spent_before: f64,
+    /// How much slower than expected earlier dumps were.
+    pace: f64,
+}
+
+/// Expected seconds, by what has passed.
+struct Expected {
+    /// Of what has passed.
+    passed: f64,
+    /// Of the current entry, all of it, and how much of it has passed.
+    at_hand: f64,
+    part: f64,
+    /// Of the entries after it.
+    later: f64,
 }
 
 impl Estimate {
-    /// For entries with these loads, in the order in which they will pass.
-    pub(in crate::job) fn new(loads: Vec<Load>) -> Self {
+    /// For entries with these loads, in the order in which they will pass, on a machine where earlier dumps took so many
+    /// times what was expected.
+    pub(in crate::job) fn new(loads: Vec<Load>, pace: Option<f64>) -> Self {
         Self {
             loads,
             done: 0,
@@ -75,6 +92,7 @@ impl Estimate {
             learnt_dump: 0.0,
             spent: 0.0,
             spent_before: 0.0,
+            pace: pace.unwrap_or(CAUTION),
         }
     }
 
@@ -107,19 +125,19 @@ impl Estimate {
 
     /// Seconds until all data is written, given what has passed of the current entry.
     pub(in crate::job) fn remaining(&self, passed: &Passed) -> f64 {
-        let guess = self.guess();
-        let expected = |load: &Load| guess.of(load).1;
-        let (before, later) = self.loads.split_at(self.done.min(self.loads.len()));
-        let before: f64 = before.iter().map(expected).sum();
-        let Some((at_hand, later)) = later.split_first() else {
+        let Some(expected) = self.expected(passed) else {
             return 0.0;
         };
-        let later: f64 = later.iter().map(expected).sum();
-        let part = part_of(at_hand, guess.of(at_hand).0, passed);
+        let Expected {
+            at_hand,
+            part,
+            later,
+            ..
+        } = expected;
         let spent = (self.spent - self.spent_before).max(0.0);
         // Expected seconds that have passed, and how much longer they were.
-        let slowness = (self.spent + LEARNING_SECONDS * CAUTION)
-            / (before + part * expected(at_hand) + LEARNING_SECONDS);
+        let slowness =
+            (self.spent + LEARNING_SECONDS * self.pace) / (expected.passed + LEARNING_SECONDS);
         // The longer it flows, the more its own timing says.
         let own = if part > 0.0 { spent / part } else { 0.0 };
         let weight = if part > 0.0 {
@@ -127,8 +145,33 @@ impl Estimate {
         } else {
             0.0
         };
-        let whole = own * weight + expected(at_hand) * slowness * (1.0 - weight);
+        let whole = own * weight + at_hand * slowness * (1.0 - weight);
         (whole * (1.0 - part) + later * slowness).max(0.0)
+    }
+
+    /// How many times what was expected this dump takes, once enough of it has passed to say so.
+    pub(in crate::job) fn pace(&self, passed: &Passed) -> Option<f64> {
+        let expected = self.expected(passed)?;
+        let all = expected.passed + expected.at_hand * (1.0 - expected.part) + expected.later;
+        let is_learnt = expected.passed >= LEARNT_SHARE * all && self.spent >= LEARNT_SECONDS;
+        is_learnt.then(|| self.spent / expected.passed)
+    }
+
+    /// Nothing when all has passed.
+    fn expected(&self, passed: &Passed) -> Option<Expected> {
+        let guess = self.guess();
+        let seconds = |load: &Load| guess.of(load).1;
+        let (before, later) = self.loads.split_at(self.done.min(self.loads.len()));
+        let (at_hand, later) = later.split_first()?;
+        let part = part_of(at_hand, guess.of(at_hand).0, passed);
+        let before: f64 = before.iter().map(seconds).sum();
+        let at_hand = seconds(at_hand);
+        Some(Expected {
+            passed: before + part * at_hand,
+            at_hand,
+            part,
+            later: later.iter().map(seconds).sum(),
+        })
     }
 
     /// What stands in for a sample where there is none.
@@ -172,11 +215,18 @@ impl Guess {
 
 /// How much of an entry has passed, 0 to nearly 1.
 fn part_of(load: &Load, expected_bytes: f64, passed: &Passed) -> f64 {
+    let of_bytes = match expected_bytes > 0.0 {
+        true => passed.dump_bytes as f64 / expected_bytes,
+        false => 0.0,
+    };
     let part = match (load.sampled, load.estimated_rows) {
         // Fewer than have passed: an estimate that is long out of date.
-        (None, Some(rows)) if rows > 0.0 && passed.rows as f64 <= rows => passed.rows as f64 / rows,
-        _ if expected_bytes > 0.0 => passed.dump_bytes as f64 / expected_bytes,
-        _ => 0.0,
+        (None, Some(rows)) if rows > 0.0 && passed.rows as f64 <= rows => {
+            // A row may be long, and its bytes say where in it.
+            let (so_far, next) = (passed.rows as f64, passed.rows as f64 + 1.0);
+            (of_bytes * rows).clamp(so_far, next) / rows
+        }
+        _ => of_bytes,
     };
     part.clamp(0.0, MOST_OF_AN_ENTRY)
 }
@@ -233,6 +283,10 @@ mod tests {
         }
     }
 
+    fn estimate(loads: Vec<Load>) -> Estimate {
+        Estimate::new(loads, None)
+    }
+
     fn passed(dump_bytes: u64) -> Passed {
         Passed {
             rows: 0,
@@ -248,7 +302,7 @@ mod tests {
 
     #[test]
     fn nothing_remains_when_all_has_passed() {
-        let mut estimate = Estimate::new(vec![on_disk(MB, None), sampled(1e6, 3.0)]);
+        let mut estimate = estimate(vec![on_disk(MB, None), sampled(1e6, 3.0)]);
         let_pass(&mut estimate, MB, 1.0);
         assert!(estimate.remaining(&Passed::default()) > 0.0);
         let_pass(&mut estimate, 1_000_000, 1.0);
@@ -257,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_is_slow_to_compress_counts_for_its_time_and_not_for_its_bytes() {
-        let mut estimate = Estimate::new(vec![sampled(100e6, 9.0), sampled(900e6, 1.0)]);
+        let mut estimate = estimate(vec![sampled(100e6, 9.0), sampled(900e6, 1.0)]);
         let_pass(&mut estimate, 100_000_000, 9.0);
         let remaining = estimate.remaining(&Passed::default());
         assert!((0.9..1.1).contains(&remaining), "{remaining}");
@@ -265,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_is_slower_than_expected_is_found_out() {
-        let mut estimate = Estimate::new(vec![sampled(100e6, 20.0), sampled(100e6, 20.0)]);
+        let mut estimate = estimate(vec![sampled(100e6, 20.0), sampled(100e6, 20.0)]);
         let_pass(&mut estimate, 100_000_000, 60.0);
         let remaining = estimate.remaining(&Passed::default());
         assert!((54.0..60.0).contains(&remaining), "{remaining}");
@@ -274,7 +328,7 @@ mod tests {
     #[test]
     fn the_table_at_hand_is_timed_by_its_own_pace() {
         // Expected to take as long as the first one, and three times as slow.
-        let mut estimate = Estimate::new(vec![sampled(100e6, 20.0), sampled(100e6, 20.0)]);
+        let mut estimate = estimate(vec![sampled(100e6, 20.0), sampled(100e6, 20.0)]);
         let_pass(&mut estimate, 100_000_000, 20.0);
         estimate.spend(30.0);
         let remaining = estimate.remaining(&passed(50_000_000));
@@ -283,7 +337,7 @@ mod tests {
 
     #[test]
     fn rows_tell_how_far_inside_a_table_that_was_not_sampled() {
-        let mut estimate = Estimate::new(vec![on_disk(1000 * MB, Some(1000.0))]);
+        let mut estimate = estimate(vec![on_disk(1000 * MB, Some(1000.0))]);
         estimate.spend(100.0);
         let half = Passed {
             rows: 500,
@@ -295,7 +349,7 @@ mod tests {
 
     #[test]
     fn an_estimate_that_more_rows_have_passed_is_put_aside() {
-        let mut estimate = Estimate::new(vec![on_disk(1000 * MB, Some(1000.0))]);
+        let mut estimate = estimate(vec![on_disk(1000 * MB, Some(1000.0))]);
         estimate.spend(100.0);
         let quarter = Passed {
             rows: 50_000,
@@ -308,7 +362,7 @@ mod tests {
     #[test]
     fn what_finished_tables_taught_scales_the_next_one() {
         // Tables whose COPY text is half of their size on disk.
-        let mut estimate = Estimate::new(vec![on_disk(1000 * MB, None), on_disk(1000 * MB, None)]);
+        let mut estimate = estimate(vec![on_disk(1000 * MB, None), on_disk(1000 * MB, None)]);
         let_pass(&mut estimate, 500 * MB, 50.0);
         estimate.spend(25.0);
         let remaining = estimate.remaining(&passed(250 * MB));
@@ -322,10 +376,43 @@ mod tests {
             disk_bytes: 1_000_000_000,
             ..sampled(100e6, 10.0)
         };
-        let estimate = Estimate::new(vec![known, on_disk(1_000_000_000, None)]);
+        let estimate = estimate(vec![known, on_disk(1_000_000_000, None)]);
         let remaining = estimate.remaining(&Passed::default());
         let seconds = remaining / CAUTION;
         assert!((19.0..22.5).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn bytes_inside_a_long_row_move_the_bar_as_far_as_that_row_goes() {
+        // Two rows of 500 MB each.
+        let mut estimate = estimate(vec![on_disk(1000 * MB, Some(2.0))]);
+        estimate.spend(10.0);
+        let part = |rows, dump_bytes| {
+            let expected = estimate.expected(&Passed { rows, dump_bytes });
+            expected.unwrap().part
+        };
+        assert_eq!(part(0, 0), 0.0);
+        assert!(
+            (0.2..0.3).contains(&part(0, 250 * MB)),
+            "{}",
+            part(0, 250 * MB)
+        );
+        assert_eq!(part(0, 900 * MB), 0.5, "not beyond the row");
+        assert_eq!(part(1, 100 * MB), 0.5, "not below what has passed");
+    }
+
+    #[test]
+    fn a_pace_is_learnt_once_half_has_passed_and_is_what_the_next_dump_begins_with() {
+        let loads = vec![sampled(100e6, 2.0), sampled(100e6, 2.0)];
+        let mut slow = estimate(loads.clone());
+        slow.spend(6.0);
+        assert_eq!(slow.pace(&passed(50_000_000)), None);
+        slow.finished(100_000_000);
+        let pace = slow.pace(&passed(50_000_000)).unwrap();
+        assert!((1.9..2.1).contains(&pace), "{pace}");
+        let next = Estimate::new(loads, Some(3.0));
+        let remaining = next.remaining(&Passed::default());
+        assert!((11.9..12.1).contains(&remaining), "{remaining}");
     }
 
     #[test]
@@ -376,7 +463,7 @@ mod tests {
             looks in prop::collection::vec((0.01f64..100.0, any::<bool>(), 0u64..1 << 50, any::<u64>()), 1..40),
         ) {
             let count = loads.len();
-            let (mut estimate, mut bar) = (Estimate::new(loads), Bar::default());
+            let (mut estimate, mut bar) = (estimate(loads), Bar::default());
             let mut last = 0.0;
             for (number, (seconds, finishes, dump_bytes, rows)) in looks.into_iter().enumerate() {
                 if number == reweighed_after {

@@ -43,14 +43,13 @@ impl Phase {
         }
     }
 
-    /// The percentages that a phase keeps to. The catalog's share is small: its length is not known before. The time
-    /// that it took counts as soon as the duration of the data phase can be estimated.
+    /// The percentages that a phase keeps to.
     fn range(self) -> (f32, f32) {
         match self {
             Self::Preparing => (0.0, 0.0),
             Self::CopyJob => (0.0, 99.0),
-            Self::Catalog => (0.0, 1.0),
-            Self::Data => (1.0, 98.0),
+            Self::Catalog => (0.0, 97.0),
+            Self::Data => (0.0, 98.0),
             Self::Finishing => (98.0, 99.0),
             Self::Publishing => (99.0, 99.9),
         }

@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::cost::Costs;
-use super::estimate::Sampled;
+use super::estimate::{Load, Sampled};
 use crate::fault::Fault;
-use crate::server::{Sample, Sampler, Sizes, Target};
+use crate::server::{Sample, Sampler, Sizes, TableSize, Target};
 
 /// How long sampling may take in all: it reads what the dump reads, and a dump is worth more than its percentage.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -61,6 +61,28 @@ impl<'a> Weights<'a> {
                 self.tables.insert(oid, sampled);
             }
             Measured::LargeObjects(sampled) => self.large_objects = Some(sampled),
+        }
+    }
+
+    /// What is known of one table.
+    pub(in crate::job) fn of_table(&self, size: &TableSize) -> Load {
+        Load {
+            disk_bytes: size.bytes.unsigned_abs(),
+            estimated_rows: size.estimated_rows.map(|rows| rows as f64),
+            sampled: self.tables.get(&size.oid).copied(),
+        }
+    }
+
+    /// What is known of one of so many equal shares of the large objects.
+    pub(in crate::job) fn of_large_objects(&self, shares: usize) -> Load {
+        let shares = shares.max(1);
+        Load {
+            disk_bytes: self.sizes.large_objects.unsigned_abs() / shares as u64,
+            estimated_rows: None,
+            sampled: self.large_objects.map(|all| Sampled {
+                dump_bytes: all.dump_bytes / shares as f64,
+                seconds: all.seconds / shares as f64,
+            }),
         }
     }
 

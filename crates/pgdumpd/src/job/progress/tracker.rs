@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pgdump_archive::{DataKind, Toc, TocEntry};
 use tracing::trace;
 
-use super::estimate::{Bar, Estimate, Load, Passed, Sampled};
+use super::estimate::{Bar, Estimate, Load, Passed};
 use super::reporter::Counts;
 use super::sampling::Weights;
 use crate::pipeline::{Counted, Meter, Snapshot};
@@ -17,7 +17,7 @@ const END_OF_COPY: u64 = 3;
 
 /// How old a percentage is when it is read, in seconds, on the average: half of the time between two observations and
 /// half of the second between two heartbeats. It is reported as of then, which matters in a short dump.
-const AGE: f64 = 0.75;
+pub(super) const AGE: f64 = 0.75;
 
 /// One entry that owes data, in the order in which the archive delivers.
 #[derive(Debug)]
@@ -61,12 +61,20 @@ pub(in crate::job) struct Progress {
     pub(in crate::job) share: f64,
     /// Until the data is through.
     pub(in crate::job) remaining: Duration,
+    /// How many times what was expected it takes, once that is known.
+    pub(in crate::job) pace: Option<f64>,
 }
 
 impl Flow {
-    /// For an archive with this table of contents, whose data `began` to flow when the job had taken `before`. Until
-    /// it knows the tables' weights, all weigh the same.
-    pub(in crate::job) fn new(toc: &Toc, before: Duration, began: Instant) -> Self {
+    /// For an archive with this table of contents, whose data `began` to flow when the job had taken `before`, the bar
+    /// was here, and earlier dumps had this pace. Until it knows the tables' weights, all weigh the same.
+    pub(in crate::job) fn new(
+        toc: &Toc,
+        before: Duration,
+        began: Instant,
+        bar: Bar,
+        pace: Option<f64>,
+    ) -> Self {
         let is_large_objects = |entry: &TocEntry| entry.data_kind() == Some(DataKind::LargeObjects);
         // They come in one block or several; how much each holds is not known.
         let shares = toc
@@ -87,11 +95,11 @@ impl Flow {
                 },
             })
             .collect();
-        let estimate = Estimate::new(vec![Load::default(); blocks.len()]);
+        let estimate = Estimate::new(vec![Load::default(); blocks.len()], pace);
         Self {
             blocks,
             estimate,
-            bar: Bar::default(),
+            bar,
             done: 0,
             before,
             looked_at: began,
@@ -113,24 +121,12 @@ impl Flow {
             _ => Some(0),
         };
         self.rows_expected = self.blocks.iter().map(rows).sum();
-        let large_objects = weights.sizes.large_objects.unsigned_abs();
         let load = |block: &Block| match block.part {
-            Part::Table(oid) => Load {
-                disk_bytes: by_oid.get(&oid).map_or(0, |size| size.bytes.unsigned_abs()),
-                estimated_rows: by_oid
-                    .get(&oid)
-                    .and_then(|size| size.estimated_rows)
-                    .map(|rows| rows as f64),
-                sampled: weights.tables.get(&oid).copied(),
-            },
-            Part::LargeObjects(shares) => Load {
-                disk_bytes: large_objects / shares.max(1) as u64,
-                estimated_rows: None,
-                sampled: weights.large_objects.map(|all| Sampled {
-                    dump_bytes: all.dump_bytes / shares.max(1) as f64,
-                    seconds: all.seconds / shares.max(1) as f64,
-                }),
-            },
+            Part::Table(oid) => {
+                let size = by_oid.get(&oid);
+                size.map_or_else(Load::default, |size| weights.of_table(size))
+            }
+            Part::LargeObjects(shares) => weights.of_large_objects(shares),
             Part::Unknown => Load::default(),
         };
         self.estimate
@@ -162,10 +158,11 @@ impl Flow {
             Some(block) if block.has_rows => counted.so_far.newlines.saturating_sub(END_OF_COPY),
             _ => 0,
         };
-        let remaining = self.estimate.remaining(&Passed {
+        let passed = Passed {
             rows,
             dump_bytes: counted.so_far.raw_bytes,
-        });
+        };
+        let remaining = self.estimate.remaining(&passed);
         let spent = self.before.as_secs_f64() + self.estimate.spent();
         let ahead = AGE.min(remaining);
         trace!(
@@ -187,6 +184,7 @@ impl Flow {
         let progress = Progress {
             share: self.bar.advance(spent + ahead, remaining - ahead),
             remaining: Duration::try_from_secs_f64(remaining).unwrap_or(Duration::MAX),
+            pace: self.estimate.pace(&passed),
         };
         (progress, counts)
     }

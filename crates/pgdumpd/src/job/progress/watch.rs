@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::catalog::CatalogPhase;
 use super::cost::Costs;
-use super::reporter::{Phase, Reporter};
+use super::estimate::Bar;
+use super::reporter::{Counts, Phase, Reporter};
 use super::sampling::{Measured, WAITING, Weights, weigh};
 use super::tracker::Flow;
 use crate::code::Code;
 use crate::config::TargetConfig;
+use crate::context::Paces;
 use crate::dump::OutputMeter;
 use crate::fault::Fault;
 use crate::pipeline::{Meter, Snapshot, Waiting};
@@ -44,6 +47,8 @@ pub(in crate::job) struct Watch<'a> {
     /// Of its tables; nothing where that could not be measured.
     pub(in crate::job) sizes: &'a Sizes,
     pub(in crate::job) costs: Costs,
+    pub(in crate::job) paces: &'a Paces,
+    pub(in crate::job) target_name: &'a str,
 }
 
 impl Watch<'_> {
@@ -57,6 +62,10 @@ impl Watch<'_> {
         let mut stalls = StallGuard::new(self.config.stall_timeout);
         let mut sent = (self.moved.bytes(), Instant::now());
         let mut flow: Option<Flow> = None;
+        let pace = self.paces.of(self.target_name);
+        let mut bar = Bar::default();
+        let mut catalog =
+            CatalogPhase::new(self.sizes, self.reporter.elapsed(), Instant::now(), pace);
         let (found, mut measured) = mpsc::channel(WAITING);
         let mut sampling = std::pin::pin!(self.sample(found));
         let mut is_sampling = true;
@@ -81,13 +90,22 @@ impl Watch<'_> {
             if let Some(toc) = &seen.toc {
                 self.reporter.enter(Phase::Data);
                 let (began, before) = *began.get_or_insert_with(|| (now, self.reporter.elapsed()));
-                let flow = flow.get_or_insert_with(|| Flow::new(toc, before, began));
+                let bar = std::mem::take(&mut bar);
+                let flow = flow.get_or_insert_with(|| Flow::new(toc, before, began, bar, pace));
                 if weights.take_news() {
                     flow.weigh(&weights);
                 }
                 let (progress, counts) = flow.update(now, &seen, &self.meter);
                 self.reporter
                     .advance(progress.share, Some(progress.remaining), counts);
+                if let Some(pace) = progress.pace {
+                    self.paces.learn(self.target_name, pace);
+                }
+            } else if !self.partial {
+                // With filters only the table of contents shows what will come.
+                let progress = catalog.update(now, look.as_ref(), &weights, &mut bar);
+                self.reporter
+                    .advance(progress.share, Some(progress.remaining), Counts::default());
             }
             let pause = if flow.is_none() { EARLY_LOOK } else { LOOK };
             let mut pause = std::pin::pin!(tokio::time::sleep(pause));

@@ -104,7 +104,7 @@ WITH RECURSIVE free AS MATERIALIZED (
     FROM best
     WHERE j.id = best.id
     RETURNING j.id, j.target, j.spec, j.attempt, j.max_attempts, j.rescues, j.timeout,
-              j.requested_by, j.started_at
+              j.requested_by, j.started_at, j.trace_parent
 ), left_running AS (
     -- Of a job that was queued again by hand. Nobody holds a lease on it: its daemon, if it lives, learns that with its next
     -- heartbeat, and this attempt looks after what it left.
@@ -131,6 +131,7 @@ SELECT
     extract(epoch FROM c.timeout)::double precision AS timeout_seconds,
     c.requested_by,
     c.started_at AS claimed_at,
+    c.trace_parent,
     -- What earlier attempts left to look after. The statement's snapshot is older than this attempt's row.
     (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.started_at DESC), '[]')
      FROM (SELECT a.lease_token AS token, a.attempt, a.started_at, a.storage, a.storage_id, a.object_key, a.upload_id

@@ -88,6 +88,8 @@ SELECT
     extract(epoch FROM c.timeout)::double precision AS timeout_seconds,
     c.requested_by,
     c.started_at AS claimed_at,
+    -- Of who asked for the backup.
+    (SELECT b.trace_parent FROM pgdumpd.backup_jobs AS b WHERE b.id = c.copy_of) AS trace_parent,
     -- What earlier attempts left to look after. The statement's snapshot is older than this attempt's row.
     (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.started_at DESC), '[]')
      FROM (SELECT a.lease_token AS token, a.attempt, a.started_at, a.storage, a.storage_id, a.object_key, a.upload_id

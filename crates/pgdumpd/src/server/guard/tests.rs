@@ -18,6 +18,7 @@ fn waiting(relation: &str, since_epoch_us: Option<i64>) -> SessionState {
             }],
         }),
         copy_bytes: None,
+        asks_of: None,
     }
 }
 
@@ -26,6 +27,7 @@ fn copying(bytes: i64) -> SessionState {
         present: true,
         waiting_for_lock: None,
         copy_bytes: Some(bytes),
+        asks_of: None,
     }
 }
 

@@ -4,31 +4,31 @@
 //! is well. Here a request may take its time for as long as it makes progress. What a server refuses comes back as a
 //! [`RequestError`] with the server's own words, which object_store keeps to itself.
 
-use std::pin::{Pin, pin};
+mod body;
+
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use http_body::{Body, Frame, SizeHint};
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
-    HttpResponse, HttpResponseBody, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService,
 };
 use object_store::signer::Method;
 use object_store::{ClientConfigKey, ClientOptions};
 use reqwest::{StatusCode, header};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::sleep_until;
+
+use body::{Paced, Pulse, Watched};
 
 use super::error::{ErrorResponse, RequestError};
 use crate::bandwidth::Bandwidth;
 use crate::store::stall::BytesMoved;
 
-/// What is handed to the connection at once: small enough that progress shows on a slow link.
-const SLICE: usize = 64 << 10;
 /// How long to wait for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// The same for the service that gives a machine its role, which is near or does not exist.
@@ -277,145 +277,9 @@ fn innermost(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
-/// When a byte of a request last moved.
-#[derive(Debug)]
-struct Pulse(Mutex<(Instant, bool)>);
-
-impl Pulse {
-    fn new(sent: bool) -> Self {
-        Self(Mutex::new((Instant::now(), sent)))
-    }
-
-    /// The time, and whether all has been sent.
-    fn last(&self) -> (Instant, bool) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn beat(&self, at: Instant, sent: bool) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (at, sent);
-    }
-}
-
-/// A request's body, in slices, each when the bandwidth allows it.
-struct Paced {
-    body: HttpRequestBody,
-    current: Bytes,
-    left: u64,
-    bandwidth: Option<Bandwidth>,
-    /// Until the next slice, which is reserved then, may go.
-    waiting: Option<Pin<Box<Sleep>>>,
-    pulse: Arc<Pulse>,
-    moved: BytesMoved,
-}
-
-impl Paced {
-    fn new(
-        body: HttpRequestBody,
-        bandwidth: Option<Bandwidth>,
-        pulse: Arc<Pulse>,
-        moved: BytesMoved,
-    ) -> Self {
-        Self {
-            left: body.content_length() as u64,
-            body,
-            current: Bytes::new(),
-            bandwidth,
-            waiting: None,
-            pulse,
-            moved,
-        }
-    }
-}
-
-impl Body for Paced {
-    type Data = Bytes;
-    type Error = HttpError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let this = self.get_mut();
-        while this.current.is_empty() {
-            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
-                Some(frame) => this.current = frame?.into_data().unwrap_or_default(),
-                None => return Poll::Ready(None),
-            }
-        }
-        let size = SLICE.min(this.current.len());
-        if let (Some(bandwidth), None) = (&this.bandwidth, &this.waiting) {
-            let wait = bandwidth.take(size as u64);
-            // Waiting for its turn is not a stall.
-            this.pulse.beat(Instant::now() + wait, false);
-            this.waiting = Some(Box::pin(sleep(wait)));
-        }
-        if let Some(waiting) = &mut this.waiting {
-            ready!(waiting.as_mut().poll(context));
-            this.waiting = None;
-        }
-        let slice = this.current.split_to(size);
-        this.left = this.left.saturating_sub(size as u64);
-        this.moved.add(size as u64);
-        this.pulse.beat(Instant::now(), this.left == 0);
-        Poll::Ready(Some(Ok(Frame::data(slice))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
-/// A response's body, which must make progress while it is waited for. A reader may take its time.
-struct Watched {
-    body: reqwest::Body,
-    limit: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
-}
-
-impl Watched {
-    fn new(body: reqwest::Body, limit: Duration) -> Self {
-        Self {
-            body,
-            limit,
-            waiting: None,
-        }
-    }
-}
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = HttpError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            this.waiting = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(broken)));
-        }
-        let limit = this.limit;
-        let waiting = this.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(waiting.as_mut().poll(context));
-        Poll::Ready(Some(Err(stalled(limit))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use object_store::client::HttpRequestBody;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
