@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
 import { Service } from "./service.js";
 
 const repository = join(import.meta.dirname, "../../../..");
@@ -39,16 +37,6 @@ test("the statements of docs/APPLICATIONS.md run as an application", async () =>
   assert.equal(status?.[0].id, values.id);
   assert.match(cancelled?.[0].cancel_backup, /^(cancelled|cancelling|already_succeeded)$/);
   assert.deepEqual([history?.[0].id, history?.[0].started_by], [values.id, "7"]);
-});
-
-test("the Python of docs/APPLICATIONS.md follows a backup to its end", async () => {
-  const [script, ...rest] = await blocks("python");
-  assert.ok(script && rest.length === 0);
-  const python = join(process.env.PGDUMPD_CACHE ?? "", "venv/bin/python");
-  const { stdout } = await promisify(execFile)(python, ["-c", script], {
-    env: { ...process.env, DATABASE_URL: service.applicationUrl, TARGET: service.target },
-  });
-  assert.match(stdout, /^100\.0 % .*\ncompleted None None\n$/m);
 });
 
 test("the routes of docs/APPLICATIONS.md are those of the example, which runs", async () => {
