@@ -57,7 +57,10 @@ def test_a_backup_is_enqueued_under_the_callers_id_and_succeeds(served: Client, 
 
 def test_a_running_backup_is_cancelled(served: Client, service: Service) -> None:
     with service.held_dumps():
-        id = served.enqueue_backup(service.target, metadata={"user": 7}).id
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        id = served.enqueue_backup(service.target, metadata={"user": 7}, trace_parent=trace).id
+        row = service.owner.execute("SELECT trace_parent FROM pgdumpd.backup_jobs WHERE id = %s", [id]).fetchone()
+        assert row == (trace,)
 
         def running() -> Any:
             jobs = served.monitoring(targets=[service.target])

@@ -187,6 +187,7 @@ def test_an_error_has_its_type_sqlstate_message_and_hint(client: Client, queue: 
         {"target": "half a pair \ud800"},
         {"label": "half a pair \ud800"},
         {"label": "a\0b"},
+        {"trace_parent": "00-1-2-3"},
         {"metadata": {"a": float("nan")}},
         {"metadata": {"a": "\0"}},
         {"metadata": {"a": "x" * 17_000}},

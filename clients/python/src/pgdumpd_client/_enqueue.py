@@ -42,7 +42,8 @@ _ENQUEUE = json_rows("""
         max_attempts => %(max_attempts)s::integer,
         timeout => pg_catalog.make_interval(secs => %(timeout_seconds)s::double precision),
         id => %(id)s::pg_catalog.uuid,
-        metadata => %(metadata)s::pg_catalog.jsonb)""")
+        metadata => %(metadata)s::pg_catalog.jsonb,
+        trace_parent => %(trace_parent)s::pg_catalog.text)""")
 
 
 def enqueue_statement(
@@ -57,6 +58,7 @@ def enqueue_statement(
     max_attempts: int | None,
     timeout: timedelta | None,
     metadata: Mapping[str, Any] | None,
+    trace_parent: str | None,
 ) -> Statement[Enqueued]:
     """Enqueues a backup."""
     if run_at is not None and run_at.utcoffset() is None:
@@ -76,5 +78,6 @@ def enqueue_statement(
         "timeout_seconds": None if timeout is None else timeout.total_seconds(),
         "id": str(uuid4() if id is None else id),
         "metadata": to_json("metadata", dict(metadata or {})),
+        "trace_parent": trace_parent,
     }
     return Statement(_ENQUEUE, values, lambda rows: read(Enqueued, rows[0]), writes=True)

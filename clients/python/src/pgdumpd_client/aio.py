@@ -50,6 +50,7 @@ async def enqueue_backup(
     max_attempts: int | None = None,
     timeout: timedelta | None = None,  # of the backup, not of this call
     metadata: Mapping[str, Any] | None = None,
+    trace_parent: str | None = None,
 ) -> Enqueued:
     """Enqueues a backup of a target.
 
@@ -68,6 +69,7 @@ async def enqueue_backup(
         max_attempts: 1 to 100; 3 by default.
         timeout: Of one attempt; 1 second to 30 days.
         metadata: Your own object of at most 16 kB, such as `{"user": 7}`; the queue keeps it.
+        trace_parent: The request's W3C trace context, as a `traceparent` header holds it; the job's log lines have it.
 
     Raises:
         InvalidRequestError: A value is out of range.
@@ -86,6 +88,7 @@ async def enqueue_backup(
         max_attempts=max_attempts,
         timeout=timeout,
         metadata=metadata,
+        trace_parent=trace_parent,
     )
     return await run_async(db, statement)
 
