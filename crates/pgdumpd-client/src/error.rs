@@ -17,10 +17,27 @@ pub enum ClientError {
     #[error("this database has no pgdumpd queue, or one of an older version")]
     NotMigrated(#[source] sqlx::Error),
 
-    /// The database refused the request: a value is against one of its rules, the role has as many queued jobs as it
-    /// may have, or another transaction cancels the same job and has not ended.
+    /// The database refused the request: a value is against one of its rules.
     #[error("the queue refused the request: {message}")]
     Refused {
+        /// What the server said.
+        message: String,
+        /// What the server advised.
+        hint: Option<String>,
+    },
+
+    /// The role has as many backups queued, or kept, as it may have.
+    #[error("the queue refused the request: {message}")]
+    Quota {
+        /// What the server said.
+        message: String,
+        /// What the server advised.
+        hint: Option<String>,
+    },
+
+    /// Another transaction cancels the same job, and has not ended: cancel again later.
+    #[error("the queue refused the request: {message}")]
+    Busy {
         /// What the server said.
         message: String,
         /// What the server advised.
@@ -59,7 +76,9 @@ impl ClientError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NotMigrated(_) => Some("Run `pgdumpd migrate` against this database."),
-            Self::Refused { hint, .. } => hint.as_deref(),
+            Self::Refused { hint, .. } | Self::Quota { hint, .. } | Self::Busy { hint, .. } => {
+                hint.as_deref()
+            }
             Self::IdTaken { .. } => Some("Leave the id out, or choose a new random one."),
             Self::Denied { .. } => Some(
                 "Run `pgdumpd migrate --grant-producer ROLE` for a role that enqueues, or `--grant-reader ROLE` for one that only reads.",
@@ -104,15 +123,19 @@ impl From<sqlx::Error> for ClientError {
             "42501" => Self::Denied { message },
             // The statement came into a transaction that had failed before.
             "25P02" => Self::Database(error),
-            // A rule of the table, a null, a quota, an open cancel, or a value that its type cannot hold.
-            code if ["23514", "23502", "53400", "55P03"].contains(&code)
-                || code.starts_with("22") =>
-            {
-                Self::Refused {
-                    message,
-                    hint: server_hint(&error),
-                }
-            }
+            "53400" => Self::Quota {
+                message,
+                hint: server_hint(&error),
+            },
+            "55P03" => Self::Busy {
+                message,
+                hint: server_hint(&error),
+            },
+            // A rule of the table, a null, or a value that its type cannot hold.
+            code if ["23514", "23502"].contains(&code) || code.starts_with("22") => Self::Refused {
+                message,
+                hint: server_hint(&error),
+            },
             _ => Self::Database(error),
         }
     }

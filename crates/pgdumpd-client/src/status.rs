@@ -22,10 +22,26 @@ pub async fn status(
     id: Uuid,
 ) -> Result<Option<JobStatus>, ClientError> {
     Ok(sqlx::query_as(sql::STATUS)
-        .bind(id)
+        .bind([id])
         // A pooler's session keeps no statement of ours, as it would of one with a name.
         .persistent(false)
         .fetch_optional(executor)
+        .await?)
+}
+
+/// Reads many jobs with one statement: those of the ids that the session's user may see, in any order.
+///
+/// # Errors
+/// See [`ClientError`].
+pub async fn statuses(
+    executor: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> Result<Vec<JobStatus>, ClientError> {
+    Ok(sqlx::query_as(sql::STATUS)
+        .bind(ids)
+        // A pooler's session keeps no statement of ours, as it would of one with a name.
+        .persistent(false)
+        .fetch_all(executor)
         .await?)
 }
 

@@ -1,4 +1,5 @@
--- $1 target, $2 state, $3 label, $4 kind, $5 whose copies (a null takes all), $6 the most rows. Newest first.
+-- $1 target, $2 state, $3 label, $4 kind, $5 whose copies (a null takes all), $6 the most rows, $7 targets, $8 and $9 the
+-- job after which the page begins (a null takes all). Newest first.
 SELECT
     id,
     target,
@@ -60,6 +61,8 @@ WHERE ($1::text IS NULL OR target = $1::text)
   AND ($3::text IS NULL OR label = $3::text)
   AND ($4::text IS NULL OR kind = $4::text)
   AND ($5::uuid IS NULL OR copy_of = $5::uuid)
+  AND ($7::text[] IS NULL OR target = ANY ($7::text[]))
+  AND ($8::timestamptz IS NULL OR (created_at, id) < ($8::timestamptz, $9::uuid))
 -- The id decides between jobs of one instant, so that a list reads the same twice.
 ORDER BY created_at DESC, id DESC
 LIMIT $6::bigint

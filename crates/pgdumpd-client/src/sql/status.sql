@@ -1,4 +1,4 @@
--- $1 id. One row, or none where no such job is visible to the session's user.
+-- $1 ids. A row for each job of them that is visible to the session's user, in any order.
 SELECT
     id,
     target,
@@ -55,4 +55,4 @@ SELECT
     stored_in,
     unserved
 FROM pgdumpd.backup_status
-WHERE id = $1::uuid
+WHERE id = ANY ($1::uuid[])

@@ -1,7 +1,8 @@
 //! Status, list and cancel.
 
 use pgdumpd_client::{
-    BackupRequest, Cancelled, JobKind, JobState, ListFilter, cancel, enqueue, list, status, targets,
+    BackupRequest, Cancelled, JobKind, JobState, ListFilter, PageKey, cancel, enqueue,
+    known_targets, list, monitoring, status, statuses, targets,
 };
 use uuid::Uuid;
 
@@ -108,6 +109,78 @@ async fn a_list_is_filtered_bounded_and_newest_first() {
     assert_eq!(listed(running).await, [ids[0]]);
     assert_eq!(listed(label_a).await, [ids[3], ids[0]]);
     assert_eq!(listed(two).await, [ids[3], ids[2]]);
+}
+
+#[tokio::test]
+async fn pages_of_a_list_neither_shift_nor_repeat_and_many_jobs_are_read_at_once() {
+    let queue = Queue::new().await;
+    let mut ids = Vec::new();
+    for target in ["a", "b", "c", "a", "b"] {
+        let enqueued = enqueue(&queue.pool, &BackupRequest::new(target)).await;
+        ids.push(enqueued.unwrap().id);
+    }
+    let page = async |after: Option<PageKey>| {
+        let filter = ListFilter {
+            targets: Some(vec!["a".to_owned(), "b".to_owned()]),
+            after,
+            limit: 3,
+            ..ListFilter::default()
+        };
+        list(&queue.pool, &filter).await.unwrap()
+    };
+    let first = page(None).await;
+    let listed = |jobs: &[pgdumpd_client::JobStatus]| jobs.iter().map(|job| job.id).collect();
+    let seen: Vec<Uuid> = listed(&first);
+    assert_eq!(seen, [ids[4], ids[3], ids[1]]);
+    enqueue(&queue.pool, &BackupRequest::new("a"))
+        .await
+        .unwrap();
+    let second = page(first.last().map(PageKey::from)).await;
+    let seen: Vec<Uuid> = listed(&second);
+    assert_eq!(seen, [ids[0]]);
+
+    let asked = [ids[2], Uuid::nil(), ids[0]];
+    let mut read: Vec<Uuid> = listed(&statuses(&queue.pool, &asked).await.unwrap());
+    read.sort_unstable();
+    let mut wanted = [ids[2], ids[0]];
+    wanted.sort_unstable();
+    assert_eq!(read, wanted);
+    assert!(statuses(&queue.pool, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn monitoring_has_what_runs_and_waits_and_known_targets_their_newest_backup() {
+    let queue = Queue::new().await;
+    let job = async |target: &str| {
+        let enqueued = enqueue(&queue.pool, &BackupRequest::new(target)).await;
+        enqueued.unwrap().id
+    };
+    let (done, waits, runs, other) = (
+        job("a").await,
+        job("b").await,
+        job("c").await,
+        job("d").await,
+    );
+    queue.start(done).await;
+    queue.succeed(done).await;
+    queue.start(runs).await;
+    let ids = async |targets: Option<&[String]>, limit: u32| {
+        let jobs = monitoring(&queue.pool, targets, limit).await.unwrap();
+        jobs.iter().map(|job| job.id).collect::<Vec<Uuid>>()
+    };
+    assert_eq!(ids(None, 10).await, [runs, waits, other]);
+    assert_eq!(ids(None, 2).await, [runs, waits]);
+    assert_eq!(
+        ids(Some(&["b".to_owned(), "d".to_owned()]), 10).await,
+        [waits, other]
+    );
+    let known = known_targets(&queue.pool, None).await.unwrap();
+    assert_eq!(known.len(), 1, "{known:?}");
+    let a = &known[0];
+    assert_eq!((a.target.as_str(), a.daemons), ("a", 0));
+    assert!(a.last_success_id == Some(done) && a.last_success_at.is_some());
+    let none = known_targets(&queue.pool, Some(&["b".to_owned()])).await;
+    assert!(none.unwrap().is_empty());
 }
 
 #[tokio::test]

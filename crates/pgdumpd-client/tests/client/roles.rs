@@ -80,7 +80,7 @@ async fn a_role_that_has_as_many_jobs_as_it_may_have_is_told_what_to_do() {
     let error = enqueue(&pool, &BackupRequest::new("shop"))
         .await
         .unwrap_err();
-    assert!(matches!(error, ClientError::Refused { .. }), "{error:?}");
+    assert!(matches!(error, ClientError::Quota { .. }), "{error:?}");
     assert!(!error.is_transient());
     assert!(error.hint().unwrap().contains("pgdumpd.quotas"));
 }
