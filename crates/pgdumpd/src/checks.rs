@@ -14,6 +14,7 @@ use crate::context::{Catalog, agreement};
 use crate::dump;
 use crate::finding::{Finding, Severity};
 use crate::former_database;
+use crate::http;
 use crate::queue::{KeptQuota, Queue};
 use crate::server::Target;
 use crate::text::count_of;
@@ -89,6 +90,7 @@ pub async fn run(config: &Config, catalog: &Catalog, queue: Option<&Queue>) -> R
             Err(error) => report.add("queue", [(&error).into()]),
         }
     }
+    report.add("http", http::check(&config.http).await);
     for (target, finding) in &catalog.unserved {
         report.add(&format!("target {target}"), [finding.clone()]);
     }

@@ -7,6 +7,9 @@
 mod daemon;
 mod describe;
 mod error;
+mod http;
+#[cfg(test)]
+mod http_tests;
 mod keys;
 mod origin;
 mod queue;
@@ -38,6 +41,7 @@ use crate::schedule::Schedule;
 
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
+pub use http::{HttpConfig, HttpLimits, Listen, Scope, TlsFiles, TokenConfig};
 pub use keys::{KEYS, Key, Kind, MOST_AT_ONCE, did_you_mean};
 pub use origin::Origin;
 pub(crate) use remote::LARGEST_PART;
@@ -57,6 +61,8 @@ pub struct Config {
     pub pg_dump: PgDumpConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Who may ask over HTTP, and where.
+    pub http: HttpConfig,
     /// The databases that may be backed up, by name.
     pub targets: BTreeMap<String, TargetConfig>,
     /// The places that backups may go to, by name.
@@ -87,6 +93,7 @@ impl Config {
         let daemon = daemon::read(&mut reader);
         let pg_dump = daemon::read_pg_dump(&mut reader);
         let log = daemon::read_log(&mut reader);
+        let http = http::read(&mut reader);
         let storages = storages::read(&mut reader);
         let url = queue.as_ref().map(|queue| &queue.url);
         let targets = targets::read(&mut reader, url, &storages);
@@ -96,6 +103,7 @@ impl Config {
                 daemon,
                 pg_dump,
                 log,
+                http,
                 targets,
                 storages,
             }),

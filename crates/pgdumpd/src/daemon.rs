@@ -1,5 +1,5 @@
 //! What runs while the daemon runs: the claim loop, its registration in the queue and the reaper, cleanup, retention,
-//! schedules, the listener for hints, its own checks, reloading, and systemd's watchdog.
+//! schedules, the listener for hints, requests over HTTP, its own checks, reloading, and systemd's watchdog.
 
 mod claim_loop;
 mod cleanup;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,8 +30,9 @@ use uuid::Uuid;
 
 use crate::config::{Config, DaemonConfig};
 use crate::context::{KnownStorages, Services, resolve_targets};
+use crate::http::Http;
 use crate::lifecycle::{Lifecycle, notify_systemd};
-use crate::queue::{Queue, QueueError, Worker};
+use crate::queue::{Applications, Queue, QueueError, Worker};
 use watchdog::Pulse;
 
 /// Between two tries to reach the queue at the start.
@@ -83,6 +85,17 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         shutdown.clone(),
     ));
     tasks.spawn(listen(Arc::clone(&services), shutdown.clone()));
+    let (http_config, http_configs) = watch::channel(config.http.clone());
+    let http = Http::new(
+        Applications::new(&config.queue),
+        services.queue.id(),
+        http_configs,
+        lifecycle.drain.clone(),
+    );
+    let tried = CancellationToken::new();
+    tasks.spawn(http.run(tried.clone(), shutdown.clone()));
+    // Before the first check, which would otherwise find that nobody listens.
+    tried.cancelled().await;
     tasks.spawn(cleanup::run(Arc::clone(&services), shutdown.clone()));
     tasks.spawn(retention::run(Arc::clone(&services), shutdown.clone()));
     tasks.spawn(scheduler::run(
@@ -93,6 +106,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         Arc::clone(&services),
         config,
         reload,
+        http_config,
         lifecycle.clone(),
         shutdown.clone(),
     ));

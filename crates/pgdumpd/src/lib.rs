@@ -21,6 +21,7 @@ mod former_database;
 pub mod fsck;
 pub mod globals;
 mod hex;
+pub mod http;
 pub mod job;
 pub mod lifecycle;
 pub mod migrate;

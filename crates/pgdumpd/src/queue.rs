@@ -16,6 +16,7 @@ use crate::config::QueueConfig;
 use crate::database_url::DatabaseUrl;
 use crate::migrate::{self, MigrateError};
 
+mod applications;
 mod audit;
 mod claim;
 mod connections;
@@ -43,13 +44,14 @@ mod unserved;
 mod upload;
 mod workers;
 
+pub use applications::Applications;
 pub use audit::{Audit, AuditedAttempt, AuditedCopy, CopyState, Traces};
 pub use claim::ServedStorage;
 pub use copies::{CopyRow, OpenCopy};
 pub use databases::DumpedDatabase;
 pub use deletions::{Deletable, Place, Unfinished};
 pub use differences::Difference;
-pub use error::{QueueError, advice};
+pub use error::{ApplicationError, QueueError, advice};
 pub use finish::{Failure, Finished, Outcome, Success};
 pub use heartbeat::{Beat, Progress};
 pub use identity::Adopted;
@@ -291,6 +293,8 @@ enum SessionKind {
     Pooled,
     /// Its statements may take so long.
     Direct(Duration),
+    /// For what applications ask: its statements may take so long.
+    Applications(Duration),
     /// For LISTEN.
     Listening,
 }
@@ -316,6 +320,16 @@ impl Session {
         let options = self.url.connect_options(APPLICATION_NAME);
         match self.kind {
             SessionKind::Pooled => options.statement_cache_capacity(0).extra_float_digits(None),
+            SessionKind::Applications(limit) => options
+                .options([
+                    ("statement_timeout", limit.as_millis().to_string()),
+                    // Lists show few rows, which are in a cache: with the default, meant for rotating disks, the
+                    // planner reads and sorts all rows of a large target instead of using the index.
+                    ("random_page_cost", "1.1".to_owned()),
+                    // Each reads few rows: compiling the views' expressions takes longer than that.
+                    ("jit", "off".to_owned()),
+                ])
+                .options(SAFE_SESSION),
             SessionKind::Direct(limit) => options
                 .options([
                     ("statement_timeout", limit.as_millis().to_string()),

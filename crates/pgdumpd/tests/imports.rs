@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     (
         "daemon",
-        "job checks context readback retention store queue config schedule spec lifecycle telemetry finding fault code",
+        "job checks http context readback retention store queue config schedule spec lifecycle telemetry finding fault code",
     ),
     (
         "job",
@@ -23,8 +23,9 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     (
         "checks",
-        "context former_database server dump queue config finding text code",
+        "http context former_database server dump queue config finding text code",
     ),
+    ("http", "queue config finding hex"),
     (
         "context",
         "store server queue config database_url encryption globals finding fault code",

@@ -107,6 +107,16 @@ pub(super) fn optional(
     Some(Secret(text))
 }
 
+/// Reads a secret that may be missing, and is only ever in the file that this key names.
+pub(super) fn in_file(
+    reader: &mut Reader<'_>,
+    section: &Section,
+    name: &'static str,
+) -> Option<Secret> {
+    // No section has a key without a name.
+    secret(reader, section, "", name).map(|(text, ..)| Secret(text))
+}
+
 /// A file named by a key, where such files are, which must be there.
 pub(super) fn file(
     reader: &mut Reader<'_>,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::listing::Listing;
 use super::self_check::check_and_wait;
-use crate::config::{Config, ConfigError, Sources};
+use crate::config::{Config, ConfigError, HttpConfig, Sources};
 use crate::context::{Catalog, KnownStorages, Services, resolve_targets};
 use crate::finding::Finding;
 use crate::lifecycle::{Lifecycle, notify_systemd};
@@ -18,13 +19,14 @@ use crate::lifecycle::{Lifecycle, notify_systemd};
 /// How long the queue may take to say which storages it knows.
 const QUEUE_LIMIT: Duration = Duration::from_secs(15);
 
-/// Reads targets and storages again at SIGHUP. Runs the checks at the start, at each reload, when daemons begin or
+/// Reads targets, storages and `[http]` again at SIGHUP. Runs the checks at the start, at each reload, when daemons begin or
 /// cease to differ and every `check_interval`. A server's list of databases is read again before each check, and when
 /// [`Listing`] says so.
 pub(super) async fn run(
     services: Arc<Services>,
     mut config: Config,
     reload: Option<PathBuf>,
+    http: watch::Sender<HttpConfig>,
     lifecycle: Lifecycle,
     shutdown: CancellationToken,
 ) {
@@ -54,6 +56,8 @@ pub(super) async fn run(
                         let mut loaded = loaded.config;
                         loaded.share_bandwidths(&config);
                         config = loaded;
+                        // Also if it is the same: a certificate's file may have changed.
+                        http.send_replace(config.http.clone());
                         // Read at the start alone, so checks judge what the jobs use.
                         config.daemon = services.daemon.clone();
                         config.pg_dump = services.pg_dump.clone();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use pgdumpd_client::ClientError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -9,13 +11,16 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::time::timeout;
 
 use super::Session;
-use super::error::QueueError;
+use super::error::{ApplicationError, QueueError};
 
 /// What the server's own timeout gets before ours ends the connection.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A statement with its arguments.
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// A question on one connection.
+pub(super) type Question<'c, T> = BoxFuture<'c, Result<T, ClientError>>;
 
 /// Runs single statements, each within a limit.
 #[derive(Debug, Clone)]
@@ -96,6 +101,43 @@ impl Connections {
         self.pool.set_connect_options(self.session.options().await);
     }
 
+    /// Asks one question as an application does, within the limit.
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl for<'c> FnOnce(&'c mut PgConnection) -> Question<'c, T>,
+    ) -> Result<T, ApplicationError> {
+        match timeout(self.limit, self.run_question(question)).await {
+            Ok(Err(ClientError::Database(error))) if is_statement_timeout(&error) => {
+                Err(ApplicationError::Timeout(self.limit))
+            }
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(ApplicationError::Timeout(self.limit)),
+        }
+    }
+
+    async fn run_question<T>(
+        &self,
+        question: impl for<'c> FnOnce(&'c mut PgConnection) -> Question<'c, T>,
+    ) -> Result<T, ClientError> {
+        let mut held = Held(Some(self.acquire().await?));
+        let Some(connection) = held.0.as_deref_mut() else {
+            return Err(sqlx::Error::PoolClosed.into());
+        };
+        if self.pooled {
+            // A refusal leaves the transaction open: the connection is then closed, not returned.
+            let mut transaction = connection.begin_with(BEGIN).await?;
+            let answer = question(&mut transaction).await?;
+            transaction.commit().await?;
+            held.give_back();
+            return Ok(answer);
+        }
+        let answer = question(connection).await;
+        if answer.as_ref().err().is_none_or(has_answered) {
+            held.give_back();
+        }
+        answer
+    }
+
     async fn run(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, QueueError> {
         let mut held = Held(Some(self.acquire().await?));
         let Some(connection) = held.0.as_deref_mut() else {
@@ -115,6 +157,21 @@ impl Connections {
         held.give_back();
         Ok(rows)
     }
+}
+
+/// Whether the server has answered, so that the connection is as good as before.
+fn has_answered(error: &ClientError) -> bool {
+    match error {
+        ClientError::Database(error) => matches!(error, sqlx::Error::Database(_)),
+        _ => true,
+    }
+}
+
+/// query_canceled: by the session's `statement_timeout`, or by a person.
+fn is_statement_timeout(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("57014"))
 }
 
 /// invalid_password

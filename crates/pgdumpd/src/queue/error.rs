@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pgdumpd_client::ClientError;
 use uuid::Uuid;
 
 use crate::code::Code;
@@ -64,6 +65,17 @@ pub enum QueueError {
     /// The database did not answer, or refused.
     #[error("the queue's database failed")]
     Database(#[from] sqlx::Error),
+}
+
+/// Why a question of an application has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplicationError {
+    /// The queue refused it, or failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The queue did not answer in time. What was asked may have happened.
+    #[error("the queue's database did not answer within {0:?}")]
+    Timeout(Duration),
 }
 
 const TLS: &str =

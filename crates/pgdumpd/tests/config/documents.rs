@@ -54,6 +54,11 @@ fn example_lines() -> Vec<Line> {
     let mut section = String::new();
     let mut lines = Vec::new();
     for line in read("deploy/pgdumpd.toml").lines() {
+        // The header of a section that is an example as a whole.
+        let line = line
+            .strip_prefix("#[")
+            .map_or(line.to_owned(), |rest| format!("[{rest}"));
+        let line = line.as_str();
         if let Some(header) = line.strip_prefix('[') {
             let name = header.trim_end_matches(']');
             section = match name.split_once('.') {
@@ -140,6 +145,14 @@ fn each_example_value_is_one_that_its_key_takes() {
     ] {
         std::fs::write(directory.path().join(name), "postgres://b@db/x").unwrap();
     }
+    std::fs::write(
+        directory.path().join("shop.token"),
+        "0123456789abcdef".repeat(4),
+    )
+    .unwrap();
+    for name in ["http.crt", "http.key"] {
+        std::fs::write(directory.path().join(name), "").unwrap();
+    }
     for line in example_lines() {
         // The smallest configuration that has this key: what it excludes is left out, what it needs is there.
         let mut sections = BTreeMap::from([
@@ -153,6 +166,23 @@ fn each_example_value_is_one_that_its_key_takes() {
         let keys = sections.entry(&line.section).or_default();
         if ["url", "url_file", "path"].contains(&line.name.as_str()) {
             keys.clear();
+        }
+        if line.section == "http_tokens.*" {
+            keys.extend(
+                [
+                    ("file", "\"shop.token\""),
+                    ("scopes", "[\"read\"]"),
+                    ("targets", "[\"*\"]"),
+                ]
+                .into_iter()
+                .filter(|(name, _)| *name != line.name)
+                .map(|(name, value)| format!("{name} = {value}")),
+            );
+        }
+        match line.name.as_str() {
+            "certificate_file" => keys.push("key_file = \"http.key\"".to_owned()),
+            "key_file" => keys.push("certificate_file = \"http.crt\"".to_owned()),
+            _ => {}
         }
         if line.name == "exclude_databases" {
             keys.push("databases = \"*\"".to_owned());

@@ -28,6 +28,7 @@ mod first_day;
 mod fsck;
 mod globals;
 mod harness;
+mod http;
 mod hung_storage;
 mod languages;
 mod lies;

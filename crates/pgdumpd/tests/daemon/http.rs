@@ -1,0 +1,13 @@
+//! Requests over HTTP, as applications send them: to a real daemon, with a real queue behind it.
+
+mod access;
+mod answers;
+mod document;
+mod events;
+mod examples;
+mod face;
+mod lifecycle;
+mod limits;
+mod many;
+mod routes;
+mod sockets;
