@@ -75,7 +75,7 @@ class Stream:
 
     async def open(self, job):
         self.reader, self.writer = await connect()
-        self.writer.write(f"GET /api/backup/events/{job} HTTP/1.1\r\n{HEADER}\r\n".encode())
+        self.writer.write(f"GET /api/backup/events/{job} HTTP/1.1\r\n{HEADER}Connection: close\r\n\r\n".encode())
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         if " 200 " not in head.splitlines()[0]:
             fail(f"a stream was refused: {head}")
