@@ -149,7 +149,7 @@ async fn a_command_that_is_killed_leaves_no_query_in_the_server() {
     let waits = async || {
         sqlx::query_scalar::<_, bool>(
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
-                            AND wait_event_type = 'Lock' AND query LIKE '%backup_status%')",
+                            AND wait_event_type = 'Lock' AND application_name = 'pgdumpd')",
         )
         .fetch_one(&world.pool)
         .await
