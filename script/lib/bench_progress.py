@@ -114,6 +114,8 @@ def measure(daemon, name, seed, analyse):
     megabytes = MEGABYTES
     for _ in range(1 + ENLARGED):
         holds = load_tables(name, analyse) if options.tables else load(name, seed, analyse, megabytes)
+        if options.again:
+            watch(daemon, name)
         readings, seconds = watch(daemon, name)
         sql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
         if seconds >= SHORTEST:

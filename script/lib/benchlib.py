@@ -21,6 +21,7 @@ parser.add_argument("--megabytes", type=int, help="how much data, instead of the
 parser.add_argument("--rounds", type=int, help="how many rounds, instead of the benchmark's own number")
 parser.add_argument("--codecs", help="speed: only these, such as zstd:1,gzip:6; progress: this one, by pgdumpd itself")
 parser.add_argument("--tables", type=int, help="progress: databases of so many small tables instead")
+parser.add_argument("--again", action="store_true", help="progress: measures the second backup of each database, not the first")
 parser.add_argument("--statements", metavar="FOLDER", help="queue: the statements of the older build that PGDUMPD_BIN is")
 parser.add_argument("--json", metavar="FILE", help="also write every number here")
 options = parser.parse_args()

@@ -4,14 +4,12 @@ pub(crate) mod agreement;
 mod catalog;
 mod known_servers;
 mod known_storages;
-mod paces;
 mod retention_queue;
 pub(crate) mod target_settings;
 
 pub use catalog::{Catalog, resolve_targets};
 pub use known_servers::KnownServers;
 pub use known_storages::KnownStorages;
-pub use paces::Paces;
 pub(crate) use retention_queue::Due;
 pub use retention_queue::RetentionQueue;
 
@@ -36,8 +34,6 @@ pub struct Services {
     pub pg_dump: PgDumpConfig,
     /// Successes after which older backups may be deleted.
     pub retention: RetentionQueue,
-    /// How fast its dumps were.
-    pub paces: Paces,
     catalog: watch::Sender<Arc<Catalog>>,
     running: AtomicUsize,
     copying: AtomicUsize,
@@ -60,7 +56,6 @@ impl Services {
             daemon,
             pg_dump,
             retention: RetentionQueue::default(),
-            paces: Paces::default(),
             catalog: watch::Sender::new(Arc::new(catalog)),
             running: AtomicUsize::new(0),
             copying: AtomicUsize::new(0),

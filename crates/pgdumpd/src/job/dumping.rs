@@ -258,8 +258,6 @@ impl Dumping<'_> {
             partial: self.partial,
             sizes: &self.sizes,
             costs: Costs::new(plan.compression(), plan.compressor()),
-            paces: &self.context.services.paces,
-            target_name: &self.context.job.target,
         };
         let stop = CancellationToken::new();
         let mut source = Output(output);

@@ -38,17 +38,11 @@ pub(in crate::job) struct CatalogPhase {
     spent: f64,
     /// How far it is, 0 to 1, where that shows.
     part: Option<f64>,
-    pace: Option<f64>,
 }
 
 impl CatalogPhase {
     /// Of these tables, beginning `now` when the job has taken `before`.
-    pub(in crate::job) fn new(
-        sizes: &Sizes,
-        before: Duration,
-        now: Instant,
-        pace: Option<f64>,
-    ) -> Self {
+    pub(in crate::job) fn new(sizes: &Sizes, before: Duration, now: Instant) -> Self {
         let mut oids: Vec<i64> = sizes.tables.iter().map(|table| table.oid).collect();
         oids.sort_unstable();
         Self {
@@ -57,7 +51,6 @@ impl CatalogPhase {
             looked_at: now,
             spent: 0.0,
             part: None,
-            pace,
         }
     }
 
@@ -89,14 +82,13 @@ impl CatalogPhase {
         if weights.sizes.large_objects > 0 {
             loads.push(weights.of_large_objects(1));
         }
-        let data = Estimate::new(loads, self.pace).remaining(&Passed::default());
+        let data = Estimate::new(loads).remaining(&Passed::default());
         let remaining = self.remaining() + data;
         // What is left is less certain than in the data's flow: a phase that is short is not taken to be over.
         let ahead = AGE.min(remaining / 2.0);
         Progress {
             share: bar.advance(self.before + self.spent + ahead, remaining - ahead),
             remaining: Duration::try_from_secs_f64(remaining).unwrap_or(Duration::MAX),
-            pace: None,
         }
     }
 
@@ -160,7 +152,7 @@ mod tests {
     /// Shares at each tenth of a second, of a session that shows this.
     fn shares(sizes: &Sizes, steps: u32, session: impl Fn(f64) -> SessionState) -> Vec<f64> {
         let began = Instant::now();
-        let mut phase = CatalogPhase::new(sizes, Duration::ZERO, began, None);
+        let mut phase = CatalogPhase::new(sizes, Duration::ZERO, began);
         let (weights, mut bar) = (Weights::new(sizes), Bar::default());
         let at = |step: u32| began + Duration::from_millis(100) * step;
         (1..=steps)

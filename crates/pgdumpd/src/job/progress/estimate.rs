@@ -12,12 +12,9 @@ const SECONDS_OF_A_BYTE: f64 = 30e-9;
 const LEARNING_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 /// Seconds of expected work that must have passed before the learnt speed is trusted more than the expected one.
 const LEARNING_SECONDS: f64 = 2.0;
-/// By how much a machine is thought to be slower than expected where no dump has shown it: a reported share that was
+/// By how much a machine is thought to be slower than expected before it has shown itself: a reported share that was
 /// too low is corrected at once, one that was too high is not.
 const CAUTION: f64 = 1.4;
-/// Of a pace that is learnt: the share of the expected work that must have passed, and the seconds that it took.
-const LEARNT_SHARE: f64 = 0.5;
-const LEARNT_SECONDS: f64 = 1.0;
 /// The current entry never counts as whole before it is.
 const MOST_OF_AN_ENTRY: f64 = 0.98;
 /// How fast the share grows if it has run ahead, of the timing that would bring it to the end in time: slower, so
@@ -66,8 +63,6 @@ pub(in crate::job) struct Estimate {
     spent: f64,
     /// The time up to the end of the last entry that has passed.
     spent_before: f64,
-    /// How much slower than expected earlier dumps were.
-    pace: f64,
 }
 
 /// Expected seconds, by what has passed.
@@ -82,9 +77,8 @@ struct Expected {
 }
 
 impl Estimate {
-    /// For entries with these loads, in the order in which they will pass, on a machine where earlier dumps took so many
-    /// times what was expected.
-    pub(in crate::job) fn new(loads: Vec<Load>, pace: Option<f64>) -> Self {
+    /// For entries with these loads, in the order in which they will pass.
+    pub(in crate::job) fn new(loads: Vec<Load>) -> Self {
         Self {
             loads,
             done: 0,
@@ -92,7 +86,6 @@ impl Estimate {
             learnt_dump: 0.0,
             spent: 0.0,
             spent_before: 0.0,
-            pace: pace.unwrap_or(CAUTION),
         }
     }
 
@@ -137,7 +130,7 @@ impl Estimate {
         let spent = (self.spent - self.spent_before).max(0.0);
         // Expected seconds that have passed, and how much longer they were.
         let slowness =
-            (self.spent + LEARNING_SECONDS * self.pace) / (expected.passed + LEARNING_SECONDS);
+            (self.spent + LEARNING_SECONDS * CAUTION) / (expected.passed + LEARNING_SECONDS);
         // The longer it flows, the more its own timing says.
         let own = if part > 0.0 { spent / part } else { 0.0 };
         let weight = if part > 0.0 {
@@ -147,14 +140,6 @@ impl Estimate {
         };
         let whole = own * weight + at_hand * slowness * (1.0 - weight);
         (whole * (1.0 - part) + later * slowness).max(0.0)
-    }
-
-    /// How many times what was expected this dump takes, once enough of it has passed to say so.
-    pub(in crate::job) fn pace(&self, passed: &Passed) -> Option<f64> {
-        let expected = self.expected(passed)?;
-        let all = expected.passed + expected.at_hand * (1.0 - expected.part) + expected.later;
-        let is_learnt = expected.passed >= LEARNT_SHARE * all && self.spent >= LEARNT_SECONDS;
-        is_learnt.then(|| self.spent / expected.passed)
     }
 
     /// Nothing when all has passed.
@@ -284,7 +269,7 @@ mod tests {
     }
 
     fn estimate(loads: Vec<Load>) -> Estimate {
-        Estimate::new(loads, None)
+        Estimate::new(loads)
     }
 
     fn passed(dump_bytes: u64) -> Passed {
@@ -399,20 +384,6 @@ mod tests {
         );
         assert_eq!(part(0, 900 * MB), 0.5, "not beyond the row");
         assert_eq!(part(1, 100 * MB), 0.5, "not below what has passed");
-    }
-
-    #[test]
-    fn a_pace_is_learnt_once_half_has_passed_and_is_what_the_next_dump_begins_with() {
-        let loads = vec![sampled(100e6, 2.0), sampled(100e6, 2.0)];
-        let mut slow = estimate(loads.clone());
-        slow.spend(6.0);
-        assert_eq!(slow.pace(&passed(50_000_000)), None);
-        slow.finished(100_000_000);
-        let pace = slow.pace(&passed(50_000_000)).unwrap();
-        assert!((1.9..2.1).contains(&pace), "{pace}");
-        let next = Estimate::new(loads, Some(3.0));
-        let remaining = next.remaining(&Passed::default());
-        assert!((11.9..12.1).contains(&remaining), "{remaining}");
     }
 
     #[test]

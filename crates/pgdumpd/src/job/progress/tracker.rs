@@ -61,20 +61,12 @@ pub(in crate::job) struct Progress {
     pub(in crate::job) share: f64,
     /// Until the data is through.
     pub(in crate::job) remaining: Duration,
-    /// How many times what was expected it takes, once that is known.
-    pub(in crate::job) pace: Option<f64>,
 }
 
 impl Flow {
-    /// For an archive with this table of contents, whose data `began` to flow when the job had taken `before`, the bar
-    /// was here, and earlier dumps had this pace. Until it knows the tables' weights, all weigh the same.
-    pub(in crate::job) fn new(
-        toc: &Toc,
-        before: Duration,
-        began: Instant,
-        bar: Bar,
-        pace: Option<f64>,
-    ) -> Self {
+    /// For an archive with this table of contents, whose data `began` to flow when the job had taken `before` and the bar
+    /// was here. Until it knows the tables' weights, all weigh the same.
+    pub(in crate::job) fn new(toc: &Toc, before: Duration, began: Instant, bar: Bar) -> Self {
         let is_large_objects = |entry: &TocEntry| entry.data_kind() == Some(DataKind::LargeObjects);
         // They come in one block or several; how much each holds is not known.
         let shares = toc
@@ -95,7 +87,7 @@ impl Flow {
                 },
             })
             .collect();
-        let estimate = Estimate::new(vec![Load::default(); blocks.len()], pace);
+        let estimate = Estimate::new(vec![Load::default(); blocks.len()]);
         Self {
             blocks,
             estimate,
@@ -184,7 +176,6 @@ impl Flow {
         let progress = Progress {
             share: self.bar.advance(spent + ahead, remaining - ahead),
             remaining: Duration::try_from_secs_f64(remaining).unwrap_or(Duration::MAX),
-            pace: self.estimate.pace(&passed),
         };
         (progress, counts)
     }

@@ -16,7 +16,6 @@ use super::sampling::{Measured, WAITING, Weights, weigh};
 use super::tracker::Flow;
 use crate::code::Code;
 use crate::config::TargetConfig;
-use crate::context::Paces;
 use crate::dump::OutputMeter;
 use crate::fault::Fault;
 use crate::pipeline::{Meter, Snapshot, Waiting};
@@ -47,8 +46,6 @@ pub(in crate::job) struct Watch<'a> {
     /// Of its tables; nothing where that could not be measured.
     pub(in crate::job) sizes: &'a Sizes,
     pub(in crate::job) costs: Costs,
-    pub(in crate::job) paces: &'a Paces,
-    pub(in crate::job) target_name: &'a str,
 }
 
 impl Watch<'_> {
@@ -62,10 +59,8 @@ impl Watch<'_> {
         let mut stalls = StallGuard::new(self.config.stall_timeout);
         let mut sent = (self.moved.bytes(), Instant::now());
         let mut flow: Option<Flow> = None;
-        let pace = self.paces.of(self.target_name);
         let mut bar = Bar::default();
-        let mut catalog =
-            CatalogPhase::new(self.sizes, self.reporter.elapsed(), Instant::now(), pace);
+        let mut catalog = CatalogPhase::new(self.sizes, self.reporter.elapsed(), Instant::now());
         let (found, mut measured) = mpsc::channel(WAITING);
         let mut sampling = std::pin::pin!(self.sample(found));
         let mut is_sampling = true;
@@ -91,16 +86,13 @@ impl Watch<'_> {
                 self.reporter.enter(Phase::Data);
                 let (began, before) = *began.get_or_insert_with(|| (now, self.reporter.elapsed()));
                 let bar = std::mem::take(&mut bar);
-                let flow = flow.get_or_insert_with(|| Flow::new(toc, before, began, bar, pace));
+                let flow = flow.get_or_insert_with(|| Flow::new(toc, before, began, bar));
                 if weights.take_news() {
                     flow.weigh(&weights);
                 }
                 let (progress, counts) = flow.update(now, &seen, &self.meter);
                 self.reporter
                     .advance(progress.share, Some(progress.remaining), counts);
-                if let Some(pace) = progress.pace {
-                    self.paces.learn(self.target_name, pace);
-                }
             } else if !self.partial {
                 // With filters only the table of contents shows what will come.
                 let progress = catalog.update(now, look.as_ref(), &weights, &mut bar);
