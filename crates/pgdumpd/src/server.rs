@@ -23,7 +23,7 @@ pub use contents::{Contents, NamedRelation, Relation};
 pub use matching::Matches;
 pub use relations::{NamedTable, TableFile};
 pub use sample::{Sample, Sampler};
-pub use session_state::{AsksOf, Blocker, LockWait, SessionState};
+pub use session_state::{Blocker, LockWait, SessionState};
 pub use size::{Sizes, TableSize};
 
 use sqlx::postgres::PgRow;

@@ -258,6 +258,7 @@ impl Dumping<'_> {
             partial: self.partial,
             sizes: &self.sizes,
             costs: Costs::new(plan.compression(), plan.compressor()),
+            pg_dump_major: plan.program().major(),
         };
         let stop = CancellationToken::new();
         let mut source = Output(output);

@@ -19,17 +19,6 @@ pub struct SessionState {
     pub waiting_for_lock: Option<LockWait>,
     /// How far the COPY is that it runs, in bytes of COPY's text, not of the table's files.
     pub copy_bytes: Option<i64>,
-    /// The table that it asks the catalogs about by itself, as pg_dump 14 does.
-    pub asks_of: Option<AsksOf>,
-}
-
-/// A table that a session asks the catalogs about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AsksOf {
-    /// Its oid.
-    pub table: i64,
-    /// For its indexes, or else for its columns.
-    pub indexes: bool,
 }
 
 /// A lock that a session waits for.
@@ -63,8 +52,6 @@ struct Row {
     since_epoch_us: Option<i64>,
     blockers: Json<Vec<Blocker>>,
     copy_bytes: Option<i64>,
-    asked_columns_of: Option<i64>,
-    asked_indexes_of: Option<i64>,
 }
 
 impl FromRow<'_, PgRow> for Row {
@@ -75,8 +62,6 @@ impl FromRow<'_, PgRow> for Row {
             since_epoch_us: row.try_get("since_epoch_us")?,
             blockers: row.try_get("blockers")?,
             copy_bytes: row.try_get("copy_bytes")?,
-            asked_columns_of: row.try_get("asked_columns_of")?,
-            asked_indexes_of: row.try_get("asked_indexes_of")?,
         })
     }
 }
@@ -101,7 +86,6 @@ impl Target {
 
 impl From<Row> for SessionState {
     fn from(row: Row) -> Self {
-        let asks = |table: Option<i64>, indexes| table.map(|table| AsksOf { table, indexes });
         Self {
             present: true,
             waiting_for_lock: row.waits.then_some(LockWait {
@@ -110,7 +94,6 @@ impl From<Row> for SessionState {
                 blockers: row.blockers.0,
             }),
             copy_bytes: row.copy_bytes,
-            asks_of: asks(row.asked_columns_of, false).or_else(|| asks(row.asked_indexes_of, true)),
         }
     }
 }

@@ -46,6 +46,7 @@ pub(in crate::job) struct Watch<'a> {
     /// Of its tables; nothing where that could not be measured.
     pub(in crate::job) sizes: &'a Sizes,
     pub(in crate::job) costs: Costs,
+    pub(in crate::job) pg_dump_major: u32,
 }
 
 impl Watch<'_> {
@@ -60,7 +61,12 @@ impl Watch<'_> {
         let mut sent = (self.moved.bytes(), Instant::now());
         let mut flow: Option<Flow> = None;
         let mut bar = Bar::default();
-        let mut catalog = CatalogPhase::new(self.sizes, self.reporter.elapsed(), Instant::now());
+        let mut catalog = CatalogPhase::new(
+            self.sizes.tables.len(),
+            self.pg_dump_major,
+            self.reporter.elapsed(),
+            Instant::now(),
+        );
         let (found, mut measured) = mpsc::channel(WAITING);
         let mut sampling = std::pin::pin!(self.sample(found));
         let mut is_sampling = true;

@@ -18,7 +18,6 @@ fn waiting(relation: &str, since_epoch_us: Option<i64>) -> SessionState {
             }],
         }),
         copy_bytes: None,
-        asks_of: None,
     }
 }
 
@@ -27,7 +26,6 @@ fn copying(bytes: i64) -> SessionState {
         present: true,
         waiting_for_lock: None,
         copy_bytes: Some(bytes),
-        asks_of: None,
     }
 }
 

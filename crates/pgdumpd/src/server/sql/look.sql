@@ -4,10 +4,7 @@ SELECT session.pid,
        pg_catalog.convert_to(wanted.relation, names.encoding) AS relation,
        wanted.since_epoch_us,
        coalesce(blocking.blockers, '[]') AS blockers,
-       progress.bytes_processed AS copy_bytes,
-       -- Of its statement nothing but the number leaves the server.
-       substring(session.query FROM '(?:attrelid|adrelid) = ''([0-9]{1,10})''::')::int8 AS asked_columns_of,
-       substring(session.query FROM 'indrelid = ''([0-9]{1,10})''::')::int8 AS asked_indexes_of
+       progress.bytes_processed AS copy_bytes
 FROM pg_catalog.pg_stat_activity AS session
 -- As bytes: where a database does not know its encoding, names need not be UTF-8.
 CROSS JOIN (SELECT (CASE pg_catalog.current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)::name) AS names (encoding)
