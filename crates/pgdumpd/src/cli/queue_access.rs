@@ -137,22 +137,12 @@ pub(super) async fn pool(config: &QueueConfig) -> anyhow::Result<PgPool> {
 
 /// The queue as a daemon sees it. Never migrates it: only `run` and `migrate` do.
 pub(super) async fn queue(config: &QueueConfig) -> Result<Queue, QueueError> {
+    // Its pools would try a refused connection again and again: this says at once why. One after the other, because the
+    // server may have one connection left.
+    Queue::reach(config).await?;
     let as_it_is = QueueConfig {
         migrate_at_start: false,
         ..config.clone()
     };
-    // Its pools would try a refused connection again and again: another one says at once why.
-    let (reaching, connecting) = (Queue::reach(config), Queue::connect(&as_it_is));
-    tokio::pin!(reaching, connecting);
-    tokio::select! {
-        biased;
-        reached = &mut reaching => {
-            reached?;
-            connecting.await
-        }
-        connected = &mut connecting => {
-            reaching.await?;
-            connected
-        }
-    }
+    Queue::connect(&as_it_is).await
 }
