@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pgdumpd_testkit::eventually;
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,6 +17,7 @@ use super::{SOON, World};
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
+    kills: Arc<AtomicUsize>,
 }
 
 impl Daemon {
@@ -46,6 +49,7 @@ impl Daemon {
 
     /// SIGKILL, and reaped.
     pub(crate) fn kill(&mut self) {
+        self.kills.fetch_add(1, Ordering::Relaxed);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -121,7 +125,8 @@ impl World {
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Daemon { child, log }
+        let kills = self.kills.clone();
+        Daemon { child, log, kills }
     }
 
     /// A backup whose daemon was killed after it was stored and before its row could end.

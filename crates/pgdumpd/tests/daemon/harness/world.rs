@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use pgdumpd::migrate::{Grants, migrate};
 use pgdumpd_testkit::{Cluster, Database, FakePgDump, cluster, hostile_public};
@@ -19,6 +21,8 @@ pub(crate) struct World {
     pub(crate) pool: PgPool,
     pub(crate) dir: TempDir,
     pub(super) settings: Vec<(String, String, String)>,
+    /// How many daemons were killed.
+    pub(super) kills: Arc<AtomicUsize>,
 }
 
 /// A queue of its own, beside a hostile `public`.
@@ -56,6 +60,7 @@ impl World {
             pool,
             dir,
             settings: Vec::new(),
+            kills: Arc::default(),
         };
         let (queue_url, shop_url) = (world.queue.url(), world.shop.url());
         let storage = world.storage().display().to_string();
