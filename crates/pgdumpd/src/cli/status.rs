@@ -10,8 +10,8 @@ use super::{out, watch};
 use crate::config::Config;
 use crate::text::on_one_line;
 
-/// Open jobs shown at most.
-const MOST: u32 = 200;
+/// Jobs of each state shown at most.
+const MOST: u32 = 50;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -29,22 +29,7 @@ pub(super) struct Args {
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let mut queue = Session::open(config).await?;
     let Some(id) = args.id else {
-        let mut open = Vec::new();
-        for state in [JobState::Running, JobState::Queued] {
-            let filter = ListFilter {
-                state: Some(state),
-                kind: None,
-                limit: MOST,
-                ..ListFilter::default()
-            };
-            open.extend(
-                queue
-                    .ask(async |c| pgdumpd_client::list(c, &filter).await)
-                    .await?,
-            );
-        }
-        show_all(&open, args.json)?;
-        return Ok(Exit::Done);
+        return open_jobs(&mut queue, args.json).await;
     };
     let asked = queue.ask(async |c| pgdumpd_client::status(c, id).await);
     let Some(status) = asked.await? else {
@@ -57,6 +42,34 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         show_one(&status)?;
     }
     Ok(watch::exit_of(&status))
+}
+
+/// What is running and queued.
+async fn open_jobs(queue: &mut Session, json: bool) -> anyhow::Result<Exit> {
+    let mut open = Vec::new();
+    let mut cut = Vec::new();
+    for state in [JobState::Running, JobState::Queued] {
+        let filter = ListFilter {
+            state: Some(state),
+            kind: None,
+            limit: MOST + 1,
+            ..ListFilter::default()
+        };
+        let asked = queue.ask(async |c| pgdumpd_client::list(c, &filter).await);
+        let mut jobs = asked.await?;
+        if jobs.len() > MOST as usize {
+            jobs.truncate(MOST as usize);
+            cut.push(state);
+        }
+        open.append(&mut jobs);
+    }
+    show_all(&open, json)?;
+    for state in cut {
+        watch::eprintln_line(&format!(
+            "the newest {MOST} {state} jobs are shown; more: pgdumpd list --state {state} --limit N"
+        ));
+    }
+    Ok(Exit::Done)
 }
 
 /// A table of jobs.

@@ -510,6 +510,20 @@ async fn what_is_kept_with_a_job_is_shown_with_it() {
     assert!(said.err.contains("is not a JSON object"), "{}", said.err);
 }
 
+#[tokio::test]
+async fn status_shows_fifty_jobs_of_a_state_and_says_that_there_are_more() {
+    let world = World::new().await;
+    let enqueue = "SELECT pgdumpd.enqueue_backup('shop') FROM generate_series(1, $1)";
+    let more = "the newest 50 queued jobs are shown";
+    for (jobs, is_cut) in [(50, false), (1, true)] {
+        let enqueued = sqlx::query(enqueue).bind(jobs).execute(&world.pool);
+        enqueued.await.unwrap();
+        let said = world.say(&["status"]).code(0);
+        assert_eq!(said.out.lines().count(), 1 + 50, "{}", said.out);
+        assert_eq!(said.err.contains(more), is_cut, "{}", said.err);
+    }
+}
+
 #[test]
 fn who_looks_for_a_restore_is_shown_the_way() {
     let said: Said = std::process::Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
