@@ -68,3 +68,18 @@ locales() {
 }
 
 pooler() { [ -x /usr/sbin/pgbouncer ] || [ -x "$cache/debian/usr/sbin/pgbouncer" ] || unpack_debian pgbouncer; }
+
+# promtool alone: the rest of its package is a server.
+promtool() {
+    local work
+    [ -x /usr/bin/promtool ] || [ -x "$cache/debian/usr/bin/promtool" ] && return 0
+    have apt-get && have dpkg-deb || return 1
+    if is_root; then apt-get update -qq >/dev/null 2>&1 || true; fi
+    say "unpacking promtool"
+    work=$(mktemp -d "$cache/fetch.XXXXXX")
+    mkdir -p "$cache/debian"
+    (cd "$work" && apt-get download -qq prometheus >/dev/null 2>&1) &&
+        dpkg-deb --fsys-tarfile "$work"/prometheus_*.deb | tar -x -C "$cache/debian" ./usr/bin/promtool || true
+    rm -rf "$work"
+    [ -x "$cache/debian/usr/bin/promtool" ]
+}

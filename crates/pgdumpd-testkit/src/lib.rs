@@ -22,8 +22,8 @@
 //! - `PGDUMPD_TEST_ALL_MAJORS`: when set, a major that is not installed fails a test, which else
 //!   is skipped;
 //! - `PGDUMPD_TEST_MOUNTS`: when set, so does a file system that cannot be mounted;
-//! - `PGDUMPD_TEST_LANGUAGES`, `PGDUMPD_TEST_POOLER`: when set, so do a server that speaks other languages than English,
-//!   and a PgBouncer, that are missing.
+//! - `PGDUMPD_TEST_LANGUAGES`, `PGDUMPD_TEST_POOLER`, `PGDUMPD_TEST_PROMTOOL`: when set, so do a server that speaks other
+//!   languages than English, a PgBouncer, and a `promtool`, that are missing.
 #![expect(
     clippy::disallowed_methods,
     clippy::panic,
@@ -44,6 +44,7 @@ mod hung_mount;
 mod judge;
 mod manifest_text;
 mod pooler;
+mod promtool;
 mod proxy;
 mod s3_server;
 mod skip;
@@ -61,6 +62,7 @@ pub use hung_mount::HungMount;
 pub use judge::contents;
 pub use manifest_text::manifest_text;
 pub use pooler::Pooler;
+pub use promtool::promtool;
 pub use proxy::Proxy;
 pub use s3_server::{S3Keys, S3Server, s3_server};
 pub use skip::Needs;

@@ -11,6 +11,8 @@ pub enum Needs {
     Languages,
     /// PgBouncer.
     Pooler,
+    /// Prometheus' `promtool`.
+    Promtool,
 }
 
 impl Needs {
@@ -20,6 +22,7 @@ impl Needs {
             Self::AllMajors => "PGDUMPD_TEST_ALL_MAJORS",
             Self::Languages => "PGDUMPD_TEST_LANGUAGES",
             Self::Pooler => "PGDUMPD_TEST_POOLER",
+            Self::Promtool => "PGDUMPD_TEST_PROMTOOL",
         }
     }
 
