@@ -50,6 +50,21 @@ impl Report {
             .filter(|checked| checked.finding.severity > Severity::Ok)
     }
 
+    /// How many findings there are of each severity.
+    pub fn counts(&self) -> [(&'static str, usize); 3] {
+        let of = |severity| {
+            let found = self.findings.iter();
+            found
+                .filter(|checked| checked.finding.severity == severity)
+                .count()
+        };
+        [
+            ("ok", of(Severity::Ok)),
+            ("warning", of(Severity::Warning)),
+            ("error", of(Severity::Error)),
+        ]
+    }
+
     /// The worst severity.
     pub fn worst(&self) -> Severity {
         self.findings

@@ -225,6 +225,35 @@ impl Code {
         matches!(self, Self::ManifestInvalid | Self::ManifestNewer)
     }
 
+    /// Whether a storage is at fault: its server, its directory, or what it is configured to be.
+    pub fn is_of_a_storage(self) -> bool {
+        matches!(
+            self,
+            Self::BucketMissing
+                | Self::CopySourceAway
+                | Self::CopySourceDamaged
+                | Self::CopySourceMissing
+                | Self::ObjectMissing
+                | Self::StorageDenied
+                | Self::StorageFailed
+                | Self::StorageForeign
+                | Self::StorageFull
+                | Self::StorageLeftover
+                | Self::StorageMarkerInvalid
+                | Self::StorageMisconfigured
+                | Self::StorageMisdirected
+                | Self::StorageMissing
+                | Self::StorageNewer
+                | Self::StorageReadonly
+                | Self::StorageReplaced
+                | Self::StorageStalled
+                | Self::StorageUnknown
+                | Self::StorageUnreachable
+                | Self::StoredSizeDiffers
+                | Self::UploadTooLarge
+        )
+    }
+
     /// Whether the stream of an archive is at fault: such a fault's causes name tables.
     pub fn is_of_an_archive(self) -> bool {
         matches!(

@@ -195,6 +195,8 @@ pub struct TargetConfig {
     pub timeout: Option<Duration>,
     /// When the daemons themselves ask for a backup; never, if none.
     pub schedule: Option<Schedule>,
+    /// How old its last good backup may be before people are told; any age, if none.
+    pub alert_after: Option<Duration>,
     /// How many backups of each set of filters stay, at least 1; all, if none.
     pub keep_last: Option<u32>,
     /// How many partial backups stay over all sets of filters, of each producer; none: as [`crate::retention::Rules`]

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, watch};
 
 use crate::config::{DaemonConfig, PgDumpConfig};
+use crate::metrics::Counters;
 use crate::queue::{Queue, Worker};
 
 /// What every job of this daemon shares.
@@ -34,6 +35,8 @@ pub struct Services {
     pub pg_dump: PgDumpConfig,
     /// Successes after which older backups may be deleted.
     pub retention: RetentionQueue,
+    /// What this process counts.
+    pub counters: Arc<Counters>,
     catalog: watch::Sender<Arc<Catalog>>,
     running: AtomicUsize,
     copying: AtomicUsize,
@@ -50,7 +53,10 @@ impl Services {
         pg_dump: PgDumpConfig,
         catalog: Catalog,
     ) -> Self {
+        let counters = Arc::new(Counters::default());
+        counters.set_alert_after(catalog.alert_after());
         Self {
+            counters,
             queue,
             worker,
             daemon,
@@ -76,6 +82,7 @@ impl Services {
 
     /// Replaces the targets and storages.
     pub(crate) fn replace_catalog(&self, catalog: Catalog) {
+        self.counters.set_alert_after(catalog.alert_after());
         self.catalog.send_replace(Arc::new(catalog));
         self.give_hint();
     }
@@ -98,6 +105,7 @@ impl Services {
 
     /// Sets how many run.
     pub fn set_running(&self, backups: usize, copies: usize) {
+        self.counters.running(backups, copies);
         self.running.store(backups, Ordering::Relaxed);
         self.copying.store(copies, Ordering::Relaxed);
     }

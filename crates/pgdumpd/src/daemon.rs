@@ -88,6 +88,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     let (http_config, http_configs) = watch::channel(config.http.clone());
     let http = Http::new(
         Applications::new(&config.queue),
+        Arc::clone(&services.counters),
         services.queue.id(),
         http_configs,
         lifecycle.drain.clone(),

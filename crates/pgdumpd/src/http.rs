@@ -13,7 +13,9 @@ mod feed;
 mod files;
 mod health;
 mod id;
+mod last_answer;
 mod list;
+mod metrics;
 mod monitoring;
 mod problem;
 mod reads;
@@ -42,6 +44,7 @@ use uuid::Uuid;
 
 use crate::config::{HttpConfig, Listen};
 use crate::finding::Finding;
+use crate::metrics::Counters;
 use crate::queue::Applications;
 use server::Server;
 use service::{Service, Shared};
@@ -70,6 +73,7 @@ impl Http {
     /// daemon claims no more.
     pub fn new(
         applications: Applications,
+        counters: Arc<Counters>,
         queue_id: Uuid,
         config: watch::Receiver<HttpConfig>,
         drain: CancellationToken,
@@ -79,6 +83,8 @@ impl Http {
             applications,
             reads,
             feed: feed::Feed::default(),
+            counters,
+            metrics: last_answer::LastAnswer::default(),
             queue_id,
             drain,
         };

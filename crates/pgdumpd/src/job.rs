@@ -8,6 +8,7 @@ mod asked_for;
 mod backup;
 mod cancel;
 mod copy;
+mod count;
 mod dumping;
 mod error;
 mod finish;
@@ -30,6 +31,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::context::{Catalog, Services};
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Ended;
 use crate::queue::{ClaimedJob, Finished, Outcome, Work};
 use crate::telemetry::BACKUP_PROGRESS;
 use backup::BackupJob;
@@ -108,6 +110,9 @@ async fn run_in_span(
             None => {
                 // The row belongs to somebody else by now; everything of this attempt is cleaned up.
                 warn!("abandoned the job: its lease was lost");
+                let counters = &services.counters;
+                counters.lease_lost();
+                counters.ended(job.work.word(), Ended::Lost, claimed_at.elapsed());
                 heartbeat.stop().await;
                 return;
             }
@@ -128,6 +133,7 @@ async fn run_in_span(
     {
         services.retention.stored(&job.target, success);
     }
+    count::count_end(context, &outcome, &finished, claimed_at);
     log_end(&outcome, finished, claimed_at);
 }
 

@@ -24,6 +24,7 @@ mod hex;
 pub mod http;
 pub mod job;
 pub mod lifecycle;
+pub mod metrics;
 pub mod migrate;
 mod off_runtime;
 pub mod pipeline;

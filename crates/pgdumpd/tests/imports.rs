@@ -18,18 +18,19 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     (
         "job",
-        "context readback former_database store server database_url dump pipeline queue config spec lifecycle telemetry compressor compression \
+        "context metrics readback former_database store server database_url dump pipeline queue config spec lifecycle telemetry compressor compression \
          globals hex off_runtime fault code text",
     ),
     (
         "checks",
         "http context former_database server dump queue config finding text code",
     ),
-    ("http", "queue config finding hex"),
+    ("http", "metrics queue config finding hex"),
     (
         "context",
-        "store server queue config database_url encryption globals finding fault code",
+        "metrics store server queue config database_url encryption globals finding fault code",
     ),
+    ("metrics", "code"),
     ("former_database", "server queue finding"),
     ("fsck", "readback store queue finding fault code"),
     (

@@ -89,13 +89,21 @@ pub enum Scope {
     Enqueue,
     /// Cancel backups.
     Cancel,
+    /// See figures for monitoring, which `read` allows too.
+    Metrics,
     /// All of these, and see which daemon runs a backup.
     Admin,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Enqueue, Self::Cancel, Self::Admin];
+    pub const ALL: [Self; 5] = [
+        Self::Read,
+        Self::Enqueue,
+        Self::Cancel,
+        Self::Metrics,
+        Self::Admin,
+    ];
 
     /// The word in the configuration.
     pub fn word(self) -> &'static str {
@@ -103,6 +111,7 @@ impl Scope {
             Self::Read => "read",
             Self::Enqueue => "enqueue",
             Self::Cancel => "cancel",
+            Self::Metrics => "metrics",
             Self::Admin => "admin",
         }
     }

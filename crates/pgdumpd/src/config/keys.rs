@@ -234,6 +234,7 @@ pub const KEYS: &[Key] = &[
     key("targets.*", "timeout", span(1000, 30 * DAY), None),
     key("targets.*", "schedule", Kind::Text, None),
     key("targets.*", "schedule_zone", Kind::Text, Some("UTC")),
+    key("targets.*", "alert_after", span(1000, 30 * DAY), None),
     key("targets.*", "keep_last", Kind::Integer(1, 100_000), None),
     key(
         "targets.*",

@@ -106,6 +106,7 @@ fn read_one(
     let strict_filters = reader.boolean(section, "strict_filters");
     let timeout = reader.optional_duration(section, "timeout");
     let schedule = schedule(reader, section);
+    let alert_after = reader.optional_duration(section, "alert_after");
     let (keep_last, keep_partial) = kept(reader, section);
     let encryption = encryption(reader, section);
     Some(TargetConfig {
@@ -122,6 +123,7 @@ fn read_one(
         strict_filters,
         timeout,
         schedule,
+        alert_after,
         keep_last,
         keep_partial,
         encryption,

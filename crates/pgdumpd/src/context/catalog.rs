@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use tracing::{debug, warn};
@@ -69,6 +70,15 @@ impl Catalog {
 
     fn id_of(&self, name: &str, config: &StorageConfig) -> Option<Uuid> {
         config.storage_id.or_else(|| self.known.id_of(name))
+    }
+
+    /// How old the last good backup of each target may be, where its configuration says so.
+    pub fn alert_after(&self) -> BTreeMap<String, Duration> {
+        let limited = self
+            .targets
+            .iter()
+            .filter_map(|(name, target)| Some((name.clone(), target.alert_after?)));
+        limited.collect()
     }
 
     /// The storages, as a claim of a copy names them.

@@ -85,6 +85,7 @@ pub(super) async fn run(services: Arc<Services>, lifecycle: Lifecycle, pulse: Ar
         match claim_all(&services, &lifecycle, &mut running, &pulse).await {
             Ok(()) => outage = None,
             Err(trouble) => {
+                services.counters.claim_failed();
                 if outage.as_ref() != Some(&trouble) {
                     trouble.log();
                 }
@@ -185,6 +186,7 @@ fn start(
     job: ClaimedJob,
     sent: Instant,
 ) {
+    services.counters.claimed(job.work.word());
     let (services, lifecycle) = (Arc::clone(services), lifecycle.clone());
     jobs.spawn(async move { job::run(&services, &catalog, job, sent, lifecycle).await });
 }

@@ -131,13 +131,20 @@ async fn finish_deletions(services: &Services, tried: &mut HashMap<Uuid, Instant
                 object.key = backup.object_key,
                 "deleted a backup whose deletion had been {}", begun_or_requested(backup)
             ),
-            Err(fault) => warn!(
-                job.id = %backup.job,
-                object.key = backup.object_key,
-                "a deletion that had been {} could not be finished: {}",
-                begun_or_requested(backup),
-                fault.report()
-            ),
+            Err(fault) => {
+                if fault.code().is_of_a_storage() {
+                    services
+                        .counters
+                        .storage_failed(&backup.storage, fault.code());
+                }
+                warn!(
+                    job.id = %backup.job,
+                    object.key = backup.object_key,
+                    "a deletion that had been {} could not be finished: {}",
+                    begun_or_requested(backup),
+                    fault.report()
+                );
+            }
         }
     }
 }

@@ -29,6 +29,7 @@ async fn check(services: &Services, config: &Config, refused: Option<Finding>) {
             report.add(&format!("target {target}"), [finding]);
         }
     }
+    services.counters.checked(report.counts());
     for Checked { subject, finding } in report.problems() {
         warn!(
             check.subject = subject,

@@ -221,6 +221,9 @@ fn of_scope(parts: &Parts, scope: Scope) -> Result<Identity, Problem> {
 /// Somebody who may see backups. Only a request's token makes one.
 pub(super) struct Reader(pub(super) Identity);
 
+/// Somebody who may see figures: with the scope for these alone, or as a reader. Only a request's token makes one.
+pub(super) struct Scraper(pub(super) Identity);
+
 /// Somebody who may ask for backups. Only a request's token makes one.
 pub(super) struct Enqueuer(pub(super) Identity);
 
@@ -232,6 +235,17 @@ impl<S: Sync> FromRequestParts<S> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         of_scope(parts, Scope::Read).map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Scraper {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let reader = of_scope(parts, Scope::Read);
+        reader
+            .or_else(|_| of_scope(parts, Scope::Metrics))
+            .map(Self)
     }
 }
 

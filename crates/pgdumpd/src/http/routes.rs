@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 
 use super::problem::{Problem, ProblemBody, ProblemType};
 use super::service::Service;
-use super::{cancel, create, events, health, list, monitoring, status};
+use super::{cancel, create, events, health, list, metrics, monitoring, status};
 
 /// How long a request may take until its answer begins: longer than any of its statements.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -119,6 +119,7 @@ fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(list::list))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(openapi))
         .nest("/api/backup", below)
 }

@@ -9,9 +9,11 @@ use uuid::Uuid;
 
 use super::access::{Access, Identity};
 use super::feed::Feed;
+use super::last_answer::LastAnswer;
 use super::problem::Problem;
 use super::reads::Reads;
 use crate::config::HttpConfig;
+use crate::metrics::Counters;
 use crate::queue::Applications;
 
 /// What stays when the configuration is read again.
@@ -19,6 +21,8 @@ pub(super) struct Shared {
     pub(super) applications: Applications,
     pub(super) reads: Reads,
     pub(super) feed: Feed,
+    pub(super) counters: Arc<Counters>,
+    pub(super) metrics: LastAnswer,
     /// Nobody who asks over HTTP knows it, so nobody can guess which id follows from another's key.
     pub(super) queue_id: Uuid,
     /// Cancelled when the daemon claims no more.

@@ -147,6 +147,8 @@ impl CopyJob<'_> {
     }
 
     fn report(&self, held: &CopyRow, fault: &Fault) {
+        let counters = &self.context.services.counters;
+        counters.storage_failed(&held.storage, fault.code());
         if fault.is_transient() {
             warn!(
                 storage = held.storage,

@@ -26,7 +26,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Spec => "spec",
             Self::Connect => "connect",

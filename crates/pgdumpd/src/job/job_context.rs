@@ -8,7 +8,7 @@ use super::outage::Outage;
 use super::progress::reporter::Reporter;
 use crate::context::{Catalog, Services};
 use crate::fault::Fault;
-use crate::queue::{ClaimedJob, QueueError};
+use crate::queue::{ClaimedJob, QueueError, Work};
 use crate::server::Target;
 use crate::store::in_time;
 
@@ -78,6 +78,17 @@ impl JobContext<'_> {
     async fn in_explain_limit(&self, cause: impl Future<Output = Option<Fault>>) -> Option<Fault> {
         let cause = tokio::time::timeout(EXPLAIN_LIMIT, cause);
         self.or_cancelled(cause).await.ok()?.ok()?
+    }
+
+    /// The storage that the job stores in, as the configuration calls it.
+    pub(super) fn storage_name(&self) -> Option<&str> {
+        match &self.job.work {
+            Work::Copy(order) => Some(&order.to),
+            Work::Backup => {
+                let target = self.catalog.targets.get(&self.job.target)?;
+                Some(&target.storage)
+            }
+        }
     }
 
     /// Asks the queue until it answers. The heartbeat stops the job where that takes too long. `failed` is what the

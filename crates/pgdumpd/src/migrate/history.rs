@@ -67,6 +67,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(15, "metadata", "0015_metadata.sql"),
     migration!(16, "trace_parent", "0016_trace_parent.sql"),
     migration!(17, "lists", "0017_lists.sql"),
+    migration!(18, "metrics", "0018_metrics.sql"),
 ];
 
 /// The schema version that this build needs.

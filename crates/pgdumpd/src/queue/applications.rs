@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::connections::{Connections, Question};
 use super::error::ApplicationError;
+use super::metrics::{self, QueueMetrics};
 use super::{Session, SessionKind};
 use crate::config::QueueConfig;
 
@@ -126,5 +127,16 @@ impl Applications {
                 as Question<'_, _>
         });
         asked.await
+    }
+
+    /// Reads what the queue knows for monitoring.
+    ///
+    /// # Errors
+    /// See [`ApplicationError`].
+    pub async fn metrics(&self) -> Result<QueueMetrics, ApplicationError> {
+        let read = self
+            .asking
+            .ask(|connection| Box::pin(metrics::read(connection)) as Question<'_, _>);
+        read.await
     }
 }

@@ -26,6 +26,16 @@ pub enum Work {
     Copy(CopyOrder),
 }
 
+impl Work {
+    /// The job's kind: `backup` or `copy`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Copy(_) => "copy",
+        }
+    }
+}
+
 /// Which backup is to be copied where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyOrder {

@@ -9,3 +9,4 @@ mod completions;
 mod database_url;
 mod deploy;
 mod documents;
+mod monitoring;

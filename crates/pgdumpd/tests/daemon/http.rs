@@ -9,5 +9,6 @@ mod face;
 mod lifecycle;
 mod limits;
 mod many;
+mod metrics;
 mod routes;
 mod sockets;

@@ -18,6 +18,7 @@ mod identity;
 mod kept;
 mod left_running;
 mod links;
+mod metrics;
 mod migrations;
 mod model;
 mod quotas;

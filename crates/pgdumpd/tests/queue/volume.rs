@@ -265,6 +265,16 @@ async fn the_last_success_of_each_target_is_found_without_the_others() {
 }
 
 #[tokio::test]
+async fn metrics_are_read_without_the_jobs_that_ended() {
+    let v = volume().await;
+    let targets = include_str!("../../src/queue/sql/target_metrics.sql");
+    let targets = targets.split_once('\n').unwrap().1;
+    // Four thousand jobs wait, which are counted; of 20,000 that ended, the last ones of 100 targets are read.
+    assert_cheap(&v.daemon, targets, 100, 4_000).await;
+    assert_cheap(&v.daemon, "SELECT * FROM pgdumpd.job_metrics", 4, 2_000).await;
+}
+
+#[tokio::test]
 async fn a_view_shows_a_condition_of_a_users_own_no_row_of_another_role() {
     let v = volume().await;
     v.run(&format!(

@@ -53,6 +53,7 @@ async fn the_daemon_serves_its_document_and_has_every_route_in_it() {
         "GET /api/backup/openapi.json",
         "GET /api/backup/status/{id}",
         "GET /healthz",
+        "GET /metrics",
         "GET /readyz",
         "POST /api/backup/cancel/{id}",
         "POST /api/backup/create",
