@@ -68,6 +68,9 @@ pub struct BlockCheck {
 }
 
 impl BlockCheck {
+    /// The bytes of COPY's end marker and of the two empty lines after it.
+    pub const COPY_END_BYTES: u64 = 5;
+
     /// A check of the block that `entry` describes, in an archive with this compression. Any values
     /// in the entry are safe.
     ///
@@ -95,12 +98,28 @@ impl BlockCheck {
     ///
     /// What is wrong, as soon as it is seen.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), BlockDamage> {
+        self.push_raw(bytes, &mut |_| {})
+    }
+
+    /// The same, and calls `raw` for each piece of the data without compression: of COPY data with the end that
+    /// pg_dump writes, of which [`COPY_END_BYTES`](Self::COPY_END_BYTES) follow the last row. It is known to be whole
+    /// only when [`finish`](Self::finish) says so.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, as soon as it is seen.
+    pub fn push_raw(
+        &mut self,
+        bytes: &[u8],
+        raw: &mut impl FnMut(&[u8]),
+    ) -> Result<(), BlockDamage> {
         let expected = self.expected.block_bytes;
         self.left = self
             .left
             .checked_sub(bytes.len() as u64)
             .ok_or(BlockDamage::TooLong { expected })?;
-        self.parser.push(bytes, &mut |_| {}).map_err(damage)
+        let pushed = self.parser.push_raw(bytes, &mut |_| {}, raw);
+        pushed.map_err(damage)
     }
 
     /// The end of the block's bytes.

@@ -106,10 +106,20 @@ impl IndexingParser {
         bytes: &[u8],
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), IndexError> {
+        self.push_raw(bytes, sink, &mut |_| {})
+    }
+
+    /// The same; `raw` gets the data of tables and large objects without compression, before it is known to be whole.
+    pub(crate) fn push_raw(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut impl FnMut(Event<'_>),
+        raw: &mut impl FnMut(&[u8]),
+    ) -> Result<(), IndexError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let result = self.read(bytes, sink);
+        let result = self.read(bytes, sink, raw);
         // What went wrong first comes first, however the input was cut.
         let result = self.watch.failed.take().map_or(result, Err);
         self.failed = result.clone().err();
@@ -120,6 +130,7 @@ impl IndexingParser {
         &mut self,
         mut bytes: &[u8],
         sink: &mut impl FnMut(Event<'_>),
+        raw: &mut impl FnMut(&[u8]),
     ) -> Result<(), IndexError> {
         while self.parser.toc().is_none() && !bytes.is_empty() {
             let watch = &mut self.watch;
@@ -137,7 +148,7 @@ impl IndexingParser {
         watch.input_start = self.parser.position();
         watch.hashed = 0;
         self.parser.push(bytes, &mut |event| {
-            watch.see(event, bytes);
+            watch.see(event, bytes, raw);
             sink(event);
         })?;
         watch.hash(bytes, bytes.len());
@@ -248,11 +259,11 @@ impl Watch {
         }
     }
 
-    fn see(&mut self, event: Event<'_>, input: &[u8]) {
+    fn see(&mut self, event: Event<'_>, input: &[u8], raw: &mut impl FnMut(&[u8])) {
         if self.failed.is_some() {
             return;
         }
-        if let Err(source) = self.decode(event) {
+        if let Err(source) = self.decode(event, raw) {
             // There is one: nothing is decoded before a block has begun.
             self.failed = self.at.map(|(dump_id, _)| {
                 let owner = self.toc.as_ref().and_then(|toc| toc.get(dump_id));
@@ -272,7 +283,11 @@ impl Watch {
         }
     }
 
-    fn decode(&mut self, event: Event<'_>) -> Result<(), DecodeError> {
+    fn decode(
+        &mut self,
+        event: Event<'_>,
+        take: &mut impl FnMut(&[u8]),
+    ) -> Result<(), DecodeError> {
         match event {
             Event::DataStart { dump_id, kind } => {
                 self.at = Some((dump_id, kind));
@@ -289,6 +304,7 @@ impl Watch {
                     decoder.push(stored, &mut |raw| {
                         tally.add(raw);
                         signs.add(Signs::of(raw));
+                        take(raw);
                     })?;
                 }
             }

@@ -57,6 +57,15 @@ impl Toc {
         &mut self.entries
     }
 
+    /// The same without some entries. Others may still depend on them, which pg_restore takes.
+    #[must_use]
+    pub fn filtered(&self, keep: impl FnMut(&&TocEntry) -> bool) -> Self {
+        let entries: Vec<TocEntry> = self.entries.iter().filter(keep).cloned().collect();
+        let mut by_id: Vec<_> = entries.iter().map(|e| e.dump_id).zip(0u32..).collect();
+        by_id.sort_unstable();
+        Self { entries, by_id }
+    }
+
     /// The entries that owe data, in the archive's order, which is that of pg_dump's data blocks.
     pub fn data_entries(&self) -> impl Iterator<Item = &TocEntry> {
         self.entries.iter().filter(|entry| entry.owes_data)

@@ -20,6 +20,7 @@ mod migrate;
 mod out;
 mod progress_bar;
 mod queue_access;
+mod restore;
 mod runtime;
 mod show;
 mod status;
@@ -34,7 +35,6 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, Loaded, Sources};
@@ -103,6 +103,8 @@ enum Command {
     Verify(verify::Args),
     /// Write a backup, or a few tables of it, to a local file
     Fetch(fetch::Args),
+    /// Restore a backup into a database, and say what came back
+    Restore(restore::Args),
     /// Compare the queue with what the storages hold, and clean up
     Fsck(fsck::Args),
     /// Request copies of a backup in further storages
@@ -141,14 +143,6 @@ pub fn main() -> ExitCode {
 
 /// Help and version, or what is wrong with the arguments, which may hold a secret in the wrong place.
 fn refuse(error: &clap::Error) -> ExitCode {
-    if error.kind() == ErrorKind::InvalidSubcommand
-        && std::env::args().nth(1).as_deref() == Some("restore")
-    {
-        let what = "pgdumpd does not restore: it fetches a backup as a file or into a pipe, for pg_restore";
-        let hint = "`pgdumpd fetch --target NAME --output - | pg_restore --dbname=EMPTY_DATABASE`, or see docs/RESTORE.md.";
-        exit::complain(&exit::Advised::new(what, hint).into());
-        return ExitCode::from(2);
-    }
     let text = error.render().to_string();
     if without_secrets(&text) == text {
         // With its colours, where a terminal shows them.
@@ -177,6 +171,7 @@ impl Cli {
             Command::Show(args) => show::run(&load()?.config, &args).await,
             Command::Verify(args) => verify::run(&load()?.config, &args).await,
             Command::Fetch(args) => fetch::run(&load()?.config, &args).await,
+            Command::Restore(args) => restore::run(&load()?.config, &args).await,
             Command::Fsck(args) => fsck::run(&load()?.config, &args).await,
             Command::Copy(args) => copy::run(&load()?.config, &args).await,
             Command::Delete(args) => delete::run(&load()?.config, &args).await,

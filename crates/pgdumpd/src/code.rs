@@ -67,6 +67,8 @@ codes! {
     DataCorrupted = "data_corrupted",
     /// The database allows no connections.
     DatabaseClosed = "database_closed",
+    /// The database to restore into is not empty.
+    DatabaseNotEmpty = "database_not_empty",
     /// The archive is from another database than the target's.
     DatabaseDiffers = "database_differs",
     /// The database does not exist.
@@ -138,6 +140,10 @@ codes! {
     PgDumpTooOld = "pg_dump_too_old",
     /// The directory of `pg_dump` does not contain `pg_dumpall`.
     PgDumpallMissing = "pg_dumpall_missing",
+    /// `pg_restore` did not run to its end; the error has its message.
+    PgRestoreFailed = "pg_restore_failed",
+    /// The directory of `pg_dump` does not contain `pg_restore`.
+    PgRestoreMissing = "pg_restore_missing",
     /// The target's address leads to a connection pooler.
     PoolerInFront = "pooler_in_front",
     /// The queue was cloned, and the clone was adopted.
@@ -146,6 +152,8 @@ codes! {
     QueueFailed = "queue_failed",
     /// The standby had to cancel the dump's query.
     RecoveryConflict = "recovery_conflict",
+    /// The database cannot be restored into as asked, or the server refused what every table needs.
+    RestoreRefused = "restore_refused",
     /// Row security hides rows from the role.
     RowSecurity = "row_security",
     /// The server is older than PostgreSQL 14.

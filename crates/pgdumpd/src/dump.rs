@@ -22,6 +22,7 @@ pub use encoding::Encoding;
 pub use exit::CleanExit;
 pub use globals::{dump_globals, globals_program};
 pub use output::{DumpOutput, OutputMeter};
+pub(crate) use password_file::create as password_file;
 pub use pattern::{Pattern, PatternError};
 pub use plan::Plan;
 pub use process::{PgDump, STOP_GRACE};

@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "daemon checks context fsck readback store pipeline queue migrate config telemetry encryption finding off_runtime redact fault code text",
+        "daemon checks context fsck restore readback store pipeline queue migrate config database_url telemetry encryption finding off_runtime redact fault code text",
     ),
     (
         "daemon",
@@ -33,6 +33,10 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("metrics", "code"),
     ("former_database", "server queue finding"),
     ("fsck", "readback store queue finding fault code"),
+    (
+        "restore",
+        "readback server dump database_url finding off_runtime redact fault code text",
+    ),
     (
         "readback",
         "store queue encryption hex off_runtime fault code",

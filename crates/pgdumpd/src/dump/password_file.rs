@@ -12,7 +12,7 @@ pub(super) const PATH: &str = "/proc/self/fd/0";
 /// Makes an unnamed file with this line in it, to be some process's stdin.
 ///
 /// libpq opens it by its path in /proc, and so reads it from the start each time it connects.
-pub(super) fn create(line: &SecretString) -> io::Result<File> {
+pub(crate) fn create(line: &SecretString) -> io::Result<File> {
     let memory = memfd_create("pgdumpd-password", MemfdFlags::CLOEXEC)?;
     // libpq ignores a password file that others may read, and a memfd begins as 0777.
     fchmod(&memory, Mode::RUSR | Mode::WUSR)?;

@@ -146,7 +146,10 @@ fn pg_restore_name(table: &TableName) -> String {
 }
 
 /// Header and table of contents of the whole archive.
-async fn head(reader: &ArchiveReader<'_>, index: &Index) -> Result<(Header, Arc<Toc>), Fault> {
+pub(super) async fn head(
+    reader: &ArchiveReader<'_>,
+    index: &Index,
+) -> Result<(Header, Arc<Toc>), Fault> {
     let damaged = |damage: HeadDamage| damaged("the table of contents", &chain(&damage));
     let mut pieces = reader.read(0..index.head_bytes).await?;
     let mut check = HeadCheck::new(index);

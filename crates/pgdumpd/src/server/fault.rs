@@ -54,7 +54,7 @@ pub(super) fn asking(target: &str, what: &str, error: Error) -> Fault {
                 "57014" => Fault::transient(Code::TargetSlow, message),
                 // A prepared statement that another client made, or that the server of this statement does not have.
                 "42P05" | "26000" | "08P01" => pooler(message),
-                _ if lost(&code) => unreachable_server(message),
+                _ if is_lost(&code) => unreachable_server(message),
                 _ => Fault::permanent(Code::TargetQueryFailed, message),
             }
         }
@@ -130,7 +130,7 @@ fn refused(code: &str, is_socket: bool, message: String) -> Fault {
             .hint("The server is starting up, shutting down or recovering."),
         // PgBouncer, of a parameter that it does not know.
         "08P01" => pooler(message),
-        _ if lost(code) => unreachable_server(message),
+        _ if is_lost(code) => unreachable_server(message),
         _ => Fault::permanent(Code::TargetRefused, message).hint(
             "The server let nobody in: the error says why. It may be a login trigger, or a setting of the role or the \
              database.",
@@ -139,7 +139,7 @@ fn refused(code: &str, is_socket: bool, message: String) -> Fault {
 }
 
 /// Connection exceptions, lack of resources, operator intervention, system errors, internal errors.
-fn lost(code: &str) -> bool {
+pub(super) fn is_lost(code: &str) -> bool {
     ["08", "53", "57", "58", "XX"]
         .iter()
         .any(|class| code.starts_with(class))

@@ -11,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::fsck::{change_manifest, manifest_of};
-use crate::harness::{SOON, Said, World, quoted};
+use crate::harness::{SOON, World, quoted};
 
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -522,17 +522,6 @@ async fn status_shows_fifty_jobs_of_a_state_and_says_that_there_are_more() {
         assert_eq!(said.out.lines().count(), 1 + 50, "{}", said.out);
         assert_eq!(said.err.contains(more), is_cut, "{}", said.err);
     }
-}
-
-#[test]
-fn who_looks_for_a_restore_is_shown_the_way() {
-    let said: Said = std::process::Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
-        .args(["restore", "shop"])
-        .output()
-        .unwrap()
-        .into();
-    let said = said.code(2);
-    assert!(said.err.contains("pgdumpd fetch"), "{}", said.err);
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ mod refused_end;
 mod relations;
 mod remote;
 mod remote_faults;
+mod restore;
 mod retention;
 mod retention_order;
 mod retention_soak;

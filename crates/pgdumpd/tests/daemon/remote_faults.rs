@@ -12,7 +12,7 @@ use crate::harness::{SOON, World, quoted};
 use crate::remote::world;
 
 /// The same world, with a server in between that fails when told to.
-async fn behind_faults() -> (World, FaultyS3) {
+pub(crate) async fn behind_faults() -> (World, FaultyS3) {
     let mut world = world().await;
     let faults = FaultyS3::start(s3_server().await).await;
     world.set("storages.local", "endpoint", quoted(faults.endpoint()));

@@ -1,0 +1,530 @@
+//! The way back: a stored backup is loaded into a database, and what came back is compared with what was backed up.
+//!
+//! The stock pg_restore restores the schema before and after the data, and what of the data is not rows. Rows we load
+//! ourselves, by several connections: each reads its table's block from the storage, decrypts, decompresses and checks it
+//! on the way, and nothing of it lies on a disk in between. A table is committed only when its checksum is the index's
+//! and the server has counted as many rows.
+
+mod load;
+mod merge;
+mod messages;
+mod pg_restore;
+mod plan;
+mod report;
+mod words;
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+
+use pgdump_archive::TableName;
+
+use crate::code::Code;
+use crate::database_url::DatabaseUrl;
+use crate::fault::Fault;
+use crate::finding::{Finding, Severity};
+use crate::readback::{Source, Stored};
+use crate::server::{Finished, Restored};
+use crate::text::count_of;
+
+use load::load_all;
+use messages::EntryError;
+use pg_restore::{Part, PgRestore};
+use plan::Plan;
+use report::{Ends, judge};
+
+pub use merge::Merged;
+pub use report::{ObjectReport, Report, Seconds, TableReport, Verdict, Weight};
+pub use words::{in_a_sentence, in_words, markdown};
+
+/// How a backup is restored.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Into which database.
+    pub into: DatabaseUrl,
+    /// How many sessions load rows, and make indexes.
+    pub jobs: usize,
+    /// These tables alone, with what they need; all where none is named.
+    pub tables: Vec<TableName>,
+    /// Leaves owners as the role that restores.
+    pub no_owner: bool,
+    /// Leaves grants out.
+    pub no_privileges: bool,
+    /// Becomes this role first.
+    pub role: Option<String>,
+    /// Restores into a database that is not empty.
+    pub not_empty: bool,
+    /// Goes on with a restore that was ended.
+    pub resume: bool,
+    /// Restores in spite of what the server lacks.
+    pub force: bool,
+    /// Brings only rows back, into tables that are there: those that are missing.
+    pub merge: bool,
+    /// Of these only those that this condition is true of, in SQL.
+    pub rows: Option<String>,
+    /// Gathers statistics at the end.
+    pub analyze: bool,
+    /// Where the programs of PostgreSQL may be.
+    pub directories: Vec<PathBuf>,
+}
+
+/// How far a restore is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    phase: AtomicU8,
+    raw_bytes: AtomicU64,
+}
+
+/// What a restore is doing.
+const PHASES: [&str; 5] = [
+    "reading the backup",
+    "restoring the schema",
+    "loading rows",
+    "making indexes and constraints",
+    "gathering statistics",
+];
+
+impl Progress {
+    /// What it is doing.
+    pub fn phase(&self) -> &'static str {
+        let phase = usize::from(self.phase.load(Ordering::Relaxed));
+        PHASES.get(phase).copied().unwrap_or_default()
+    }
+
+    /// Bytes of rows that were loaded, without compression.
+    pub fn raw_bytes(&self) -> u64 {
+        self.raw_bytes.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self, phase: u8) {
+        self.phase.store(phase, Ordering::Relaxed);
+    }
+
+    fn take_back(&self, bytes: u64) {
+        self.raw_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn add(&self, bytes: u64) {
+        self.raw_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A restore that was looked at from all sides, and has changed nothing yet.
+pub struct Restore<'a> {
+    stored: &'a Stored,
+    options: Options,
+    source: Source<'a>,
+    plan: Plan,
+    pg_restore: PgRestore,
+    restored: Restored,
+    finished: Option<Finished>,
+    /// What is wrong, or should be known, before it begins. One with an error is refused.
+    pub findings: Vec<Finding>,
+}
+
+impl<'a> Restore<'a> {
+    /// Reads the backup's table of contents, connects to the database, and compares what the one needs and the other
+    /// has.
+    ///
+    /// # Errors
+    /// The storage's; the server's; `table_unknown`, `pg_restore_missing`, `restore_refused`, `database_not_empty`.
+    pub async fn prepare(stored: &'a Stored, options: Options) -> Result<Self, Fault> {
+        let source = Source::open(stored).await?;
+        let plan = Plan::new(&source, &options.tables).await?;
+        let role = options.role.as_deref();
+        let mut restored = Restored::connect(&options.into, role).await?;
+        let pg_restore = PgRestore::find(
+            &options.directories,
+            &options.into,
+            restored.major(),
+            stored.manifest.restore.minimum_pg_restore,
+            arguments(&options),
+        )
+        .await?;
+        let (mut finished, mut findings) = (None, Vec::new());
+        if !options.merge {
+            finished = restored.finished().await?;
+            check_place(&mut restored, finished.as_ref(), stored, &options).await?;
+            findings = look(stored, &source, &plan, &options, &mut restored).await?;
+        }
+        Ok(Self {
+            stored,
+            options,
+            source,
+            plan,
+            pg_restore,
+            restored,
+            finished,
+            findings,
+        })
+    }
+
+    /// Whether something was found that keeps it from being restored.
+    pub fn is_refused(&self) -> bool {
+        !self.options.force
+            && self
+                .findings
+                .iter()
+                .any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// What will be done, in lines for people.
+    pub fn summary(&self) -> Vec<String> {
+        let rows: u64 = self
+            .plan
+            .tables
+            .iter()
+            .filter_map(|load| load.entry.rows)
+            .sum();
+        let mut lines = vec![
+            format!(
+                "backup {} of {} into {}, PostgreSQL {}",
+                self.stored.manifest.backup_id,
+                self.stored.manifest.target,
+                self.options.into,
+                self.restored.version()
+            ),
+            format!(
+                "schema and indexes by pg_restore {}; {} with {} by {}",
+                self.pg_restore.major(),
+                count_of(self.plan.tables.len() as u64, "table"),
+                count_of(rows, "row"),
+                count_of(self.options.jobs as u64, "connection"),
+            ),
+        ];
+        if let Some(finished) = &self.finished {
+            let done = count_of(finished.loaded.len() as u64, "table");
+            lines.push(format!("goes on with a restore that has loaded {done}"));
+        }
+        lines
+    }
+
+    /// Each table with its rows and its bytes without compression, the largest first.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, Option<u64>, u64)> {
+        let tables = self.plan.tables.iter();
+        tables.map(|load| (load.name.as_str(), load.entry.rows, load.entry.raw_bytes))
+    }
+
+    /// The bytes of all rows, without compression.
+    pub fn raw_bytes(&self) -> u64 {
+        self.plan.raw_bytes()
+    }
+
+    /// Restores.
+    ///
+    /// # Errors
+    /// What keeps it from going on: the server is gone, or pg_restore cannot run. It can go on later, with
+    /// `resume`. What single entries lack is in the report.
+    pub async fn run(mut self, progress: &Progress) -> Result<Report, Fault> {
+        let mut seconds = Seconds::default();
+        let mut errors = Vec::new();
+        let finished = self.begin().await?;
+        let is_done = |part: &str| finished.phases.contains(part);
+
+        let began = Instant::now();
+        progress.enter(1);
+        let schema = self.source.head_of(&self.plan.toc, false)?;
+        if !is_done("pre_data") {
+            // One session: its entries depend on each other, and are quick.
+            let clean = self.options.resume;
+            errors.extend(self.schema(Part::PreData, &schema, 1, clean).await?);
+            self.restored.note("pre_data").await?;
+        }
+        seconds.pre_data = began.elapsed().as_secs_f64();
+
+        let began = Instant::now();
+        progress.enter(2);
+        let rest = async {
+            if is_done("data") || !self.plan.has_rest() {
+                return Ok((Vec::new(), Vec::new()));
+            }
+            self.rest().await
+        };
+        let rows = load_all(
+            &self.source,
+            &self.plan,
+            &self.options,
+            &finished.loaded,
+            progress,
+        );
+        let (tables, (damaged, of_rest)) = tokio::try_join!(rows, rest)?;
+        errors.extend(of_rest);
+        self.restored.note("data").await?;
+        seconds.data = began.elapsed().as_secs_f64();
+
+        let began = Instant::now();
+        progress.enter(3);
+        let clean = is_done("post_data_begun");
+        self.restored.note("post_data_begun").await?;
+        let jobs = self.options.jobs;
+        errors.extend(self.schema(Part::PostData, &schema, jobs, clean).await?);
+        seconds.post_data = began.elapsed().as_secs_f64();
+
+        let began = Instant::now();
+        if self.options.analyze {
+            progress.enter(4);
+            self.restored.analyze().await?;
+        }
+        seconds.analyze = began.elapsed().as_secs_f64();
+        self.restored.end().await?;
+        Ok(self.report(tables, damaged, errors, seconds))
+    }
+
+    /// Brings back the rows that are missing in tables that are there.
+    ///
+    /// # Errors
+    /// `restore_refused`, before anything is changed; the storage's and the server's.
+    pub async fn merge(mut self, progress: &Progress) -> Result<Vec<Merged>, Fault> {
+        progress.enter(2);
+        let merges =
+            merge::plan(&self.plan, self.options.rows.as_deref(), &mut self.restored).await?;
+        merge::merge_all(&self.source, &merges, &self.plan, &self.options, progress).await
+    }
+
+    /// What an earlier restore has done; notes that this one has begun.
+    async fn begin(&mut self) -> Result<Finished, Fault> {
+        if let Some(finished) = self.finished.take() {
+            return Ok(finished);
+        }
+        let (backup_id, tables) = (self.stored.manifest.backup_id, named(&self.options.tables));
+        self.restored.begin(backup_id, &tables).await?;
+        Ok(Finished {
+            backup_id,
+            tables,
+            phases: HashSet::new(),
+            loaded: HashSet::new(),
+        })
+    }
+
+    async fn schema(
+        &self,
+        part: Part,
+        head: &[u8],
+        jobs: usize,
+        clean: bool,
+    ) -> Result<Vec<EntryError>, Fault> {
+        self.pg_restore.run(part, head, jobs, clean).await
+    }
+
+    /// What of the data is not rows that we load: the blocks that are not whole, and the entries that could not be
+    /// restored.
+    async fn rest(&self) -> Result<(Vec<(String, String)>, Vec<EntryError>), Fault> {
+        let head = self.source.head_of(&self.plan.rest, true)?;
+        let feed = async |mut pipe: pg_restore::Pipe| {
+            let mut damaged = Vec::new();
+            if !pipe.write(&head.into()).await {
+                return Ok(damaged);
+            }
+            for entry in &self.plan.blocks {
+                let mut reads = true;
+                let block = self.source.block(entry, async |piece| {
+                    reads = reads && pipe.write(&piece).await;
+                    Ok(())
+                });
+                if let Err(damage) = block.await? {
+                    // What follows would be read as a part of it.
+                    damaged.push((entry.name.clone(), damage));
+                    break;
+                }
+            }
+            Ok(damaged)
+        };
+        self.pg_restore.run_piped(feed).await
+    }
+
+    fn report(
+        &self,
+        tables: Vec<report::TableEnd>,
+        damaged: Vec<(String, String)>,
+        errors: Vec<EntryError>,
+        seconds: Seconds,
+    ) -> Report {
+        let manifest = &self.stored.manifest;
+        let ends = Ends {
+            tables,
+            errors,
+            damaged,
+        };
+        let (verdict, tables, objects) = judge(&self.plan, ends);
+        Report {
+            backup_id: manifest.backup_id,
+            target: manifest.target.clone(),
+            into: self.options.into.to_string(),
+            server_version: self.restored.version().to_owned(),
+            pg_restore: self.pg_restore.major(),
+            verdict,
+            rows: tables.iter().filter_map(|table| table.rows).sum(),
+            raw_bytes: self.plan.raw_bytes(),
+            tables,
+            objects,
+            more_errors: 0,
+            seconds,
+        }
+    }
+}
+
+/// pg_restore's options of the same names.
+fn arguments(options: &Options) -> Vec<OsString> {
+    let mut arguments = Vec::new();
+    if options.no_owner {
+        arguments.push("--no-owner".into());
+    }
+    if options.no_privileges {
+        arguments.push("--no-privileges".into());
+    }
+    if let Some(role) = &options.role {
+        arguments.push(format!("--role={role}").into());
+    }
+    arguments
+}
+
+/// The tables that were asked for, as a text that is the same for the same ones.
+fn named(tables: &[TableName]) -> String {
+    let mut names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    names.sort();
+    names.join(" ")
+}
+
+/// Whether this database may be restored into: it is empty, or is asked for in spite of that, or has the beginning of
+/// this restore.
+async fn check_place(
+    restored: &mut Restored,
+    finished: Option<&Finished>,
+    stored: &Stored,
+    options: &Options,
+) -> Result<(), Fault> {
+    let wanted = stored.manifest.backup_id;
+    let database = options.into.database();
+    match finished {
+        Some(finished) if options.resume => {
+            if finished.backup_id == wanted && finished.tables == named(&options.tables) {
+                return Ok(());
+            }
+            let what = format!(
+                "the restore that was begun in database \"{database}\" is of backup {}, tables: {}",
+                finished.backup_id,
+                if finished.tables.is_empty() {
+                    "all"
+                } else {
+                    &finished.tables
+                }
+            );
+            return Err(Fault::permanent(Code::RestoreRefused, what)
+                .hint("Go on with that one, or restore into another database."));
+        }
+        Some(finished) => {
+            let what = format!(
+                "a restore of backup {} was begun in database \"{database}\" and has not ended",
+                finished.backup_id
+            );
+            return Err(Fault::permanent(Code::DatabaseNotEmpty, what).hint(
+                "Go on with it by --resume once nobody else restores there, or restore into another database.",
+            ));
+        }
+        None if options.resume => {
+            let what = format!("no restore was begun in database \"{database}\"");
+            return Err(Fault::permanent(Code::RestoreRefused, what).hint("Leave --resume out."));
+        }
+        None => {}
+    }
+    if options.not_empty {
+        return Ok(());
+    }
+    let contents = restored.contents().await?;
+    if contents.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "database \"{database}\" is not empty: {}",
+        contents.join(", ")
+    );
+    Err(Fault::permanent(Code::DatabaseNotEmpty, what).hint(
+        "Make a new one (createdb --template=template0 NAME) and restore into that, or say --not-empty.",
+    ))
+}
+
+/// Compares what the archive needs with what the server has.
+async fn look(
+    stored: &Stored,
+    source: &Source<'_>,
+    plan: &Plan,
+    options: &Options,
+    restored: &mut Restored,
+) -> Result<Vec<Finding>, Fault> {
+    let mut findings = Vec::new();
+    for difference in source.differences() {
+        let what = format!("the manifest is damaged: {difference}");
+        findings.push(Finding::error("manifest_invalid", what));
+    }
+    if restored.is_standby() {
+        findings.push(
+            Finding::error(
+                "restore_refused",
+                "the server is a standby: it takes no writes",
+            )
+            .hint("Restore into a primary server."),
+        );
+    }
+    if !restored.may_create() {
+        findings.push(
+            Finding::error(
+                "permission_denied",
+                "the role may not make schemas in the database",
+            )
+            .hint("GRANT CREATE ON DATABASE, or make the role the database's owner."),
+        );
+    }
+    let of_server = major_of(&stored.manifest.database.server_version);
+    if of_server.is_some_and(|major| major > restored.major()) {
+        let what = format!(
+            "the backup is of PostgreSQL {}, and the server is {}: what is new in it will be refused",
+            stored.manifest.database.server_version,
+            restored.version()
+        );
+        findings.push(Finding::warning("server_too_old", what));
+    }
+    if !plan
+        .encoding()
+        .unwrap_or("UTF8")
+        .contains(restored.encoding())
+    {
+        let what = format!(
+            "the database's encoding is {}, and the backup's another: values that it does not know will be refused",
+            restored.encoding()
+        );
+        let finding = Finding::warning("not_convertible", what);
+        findings.push(
+            finding.hint("createdb --template=template0 --encoding=UTF8 makes one that takes all."),
+        );
+    }
+    let mut needs = plan.needs();
+    if options.no_owner {
+        needs.roles.clear();
+    }
+    let lacks = restored.lacks(&needs.extensions, &needs.roles, &needs.tablespaces);
+    for (kind, name) in lacks.await? {
+        findings.push(lacking(&kind, &name));
+    }
+    Ok(findings)
+}
+
+fn lacking(kind: &str, name: &str) -> Finding {
+    let what = format!("the server has no {kind} \"{name}\"");
+    match kind {
+        "extension" => Finding::error("extension_missing", what).hint(
+            "Install its package on the server's host; with --force all that does not need it is restored.",
+        ),
+        "role" => Finding::warning("role_missing", what).hint(
+            "What it owns will be the restoring role's. Restore the globals first (`pgdumpd fetch --globals`), or say --no-owner.",
+        ),
+        _ => Finding::warning("tablespace_missing", what)
+            .hint("What lay there will lie in the database's own tablespace."),
+    }
+}
+
+fn major_of(version: &str) -> Option<u32> {
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}

@@ -1,0 +1,268 @@
+//! A database that a backup is restored into: what it has and lacks, and how far a restore of it is.
+
+use std::collections::HashSet;
+
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::loading::{WHO, become_role, connect};
+use super::{OLDEST_MAJOR, fault};
+use crate::code::Code;
+use crate::database_url::DatabaseUrl;
+use crate::fault::Fault;
+
+/// A connection to it.
+#[derive(Debug)]
+pub struct Restored {
+    connection: PgConnection,
+    version: Version,
+}
+
+/// What the server says of itself.
+#[derive(Debug)]
+struct Version {
+    number: i32,
+    version: String,
+    encoding: String,
+    is_standby: bool,
+    may_create: bool,
+}
+
+impl FromRow<'_, PgRow> for Version {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            number: row.try_get("number")?,
+            version: row.try_get("version")?,
+            encoding: row.try_get("encoding")?,
+            is_standby: row.try_get("is_standby")?,
+            may_create: row.try_get("may_create")?,
+        })
+    }
+}
+
+/// What an earlier restore of the database has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Of which backup.
+    pub backup_id: Uuid,
+    /// Which tables it was asked for; empty for all.
+    pub tables: String,
+    /// Which phases.
+    pub phases: HashSet<String>,
+    /// The rows of which tables, by their dump ids.
+    pub loaded: HashSet<i32>,
+}
+
+/// The table that rows are merged into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MergedInto {
+    /// There is none.
+    Nothing,
+    /// Nobody can tell which of its rows are the same.
+    WithoutKey,
+    /// Its name as SQL writes it.
+    Keyed(String),
+}
+
+impl Restored {
+    /// Connects, and becomes this role.
+    ///
+    /// # Errors
+    /// As [`Target::connect`](super::Target::connect), and `restore_refused` of the role.
+    pub async fn connect(url: &DatabaseUrl, role: Option<&str>) -> Result<Self, Fault> {
+        let mut connection = connect(url).await?;
+        let prepare = sqlx::raw_sql(include_str!("sql/prepare_load.sql")).execute(&mut connection);
+        prepare
+            .await
+            .map_err(|error| fault::asking(WHO, "its settings", error))?;
+        become_role(&mut connection, role).await?;
+        let version: Version = sqlx::query_as(include_str!("sql/restored_version.sql"))
+            .fetch_one(&mut connection)
+            .await
+            .map_err(|error| fault::asking(WHO, "its version", error))?;
+        if version.number.cast_unsigned() / 10_000 < OLDEST_MAJOR {
+            let what = format!("the server is a PostgreSQL {}", version.version);
+            return Err(Fault::permanent(Code::ServerTooOld, what)
+                .hint(format!("Restore into version {OLDEST_MAJOR} or newer.")));
+        }
+        Ok(Self {
+            connection,
+            version,
+        })
+    }
+
+    /// The server's major version.
+    pub fn major(&self) -> u32 {
+        self.version.number.cast_unsigned() / 10_000
+    }
+
+    /// The server's version, as it says it.
+    pub fn version(&self) -> &str {
+        &self.version.version
+    }
+
+    /// The database's encoding.
+    pub fn encoding(&self) -> &str {
+        &self.version.encoding
+    }
+
+    /// Whether the server takes no writes.
+    pub fn is_standby(&self) -> bool {
+        self.version.is_standby
+    }
+
+    /// Whether the role may make schemas.
+    pub fn may_create(&self) -> bool {
+        self.version.may_create
+    }
+
+    /// The first few things in it that a new database does not have, each as `table public.orders`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn contents(&mut self) -> Result<Vec<String>, Fault> {
+        sqlx::query_scalar(include_str!("sql/restored_contents.sql"))
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(|error| fault::asking(WHO, "what is in it", error))
+    }
+
+    /// Which of these the server does not have, each with its kind.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn lacks(
+        &mut self,
+        extensions: &[String],
+        roles: &[String],
+        tablespaces: &[String],
+    ) -> Result<Vec<(String, String)>, Fault> {
+        sqlx::query_as(include_str!("sql/restored_lacks.sql"))
+            .bind(extensions)
+            .bind(roles)
+            .bind(tablespaces)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(|error| fault::asking(WHO, "what the server has", error))
+    }
+
+    /// What a table of this name is, for who merges rows into it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn merged_into(&mut self, schema: &str, name: &str) -> Result<MergedInto, Fault> {
+        let found: Option<(String, bool)> = sqlx::query_as(include_str!("sql/merged_into.sql"))
+            .bind(schema)
+            .bind(name)
+            .fetch_optional(&mut self.connection)
+            .await
+            .map_err(|error| fault::asking(WHO, "its tables", error))?;
+        Ok(match found {
+            None => MergedInto::Nothing,
+            Some((_, false)) => MergedInto::WithoutKey,
+            Some((quoted, true)) => MergedInto::Keyed(quoted),
+        })
+    }
+
+    /// What an earlier restore has done and noted; `None` if none is under way.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn finished(&mut self) -> Result<Option<Finished>, Fault> {
+        let read = async {
+            let there = "SELECT pg_catalog.to_regclass('pgdumpd_restore.backup') IS NOT NULL";
+            if !sqlx::query_scalar(there)
+                .fetch_one(&mut self.connection)
+                .await?
+            {
+                return Ok(None);
+            }
+            let backup = "SELECT id, tables FROM pgdumpd_restore.backup LIMIT 1";
+            let backup: Option<(Uuid, String)> = sqlx::query_as(backup)
+                .fetch_optional(&mut self.connection)
+                .await?;
+            let Some((backup_id, tables)) = backup else {
+                return Ok(None);
+            };
+            let phases = sqlx::query_scalar("SELECT phase FROM pgdumpd_restore.done")
+                .fetch_all(&mut self.connection)
+                .await?;
+            let loaded = sqlx::query_scalar("SELECT dump_id FROM pgdumpd_restore.loaded")
+                .fetch_all(&mut self.connection)
+                .await?;
+            Ok(Some(Finished {
+                backup_id,
+                tables,
+                phases: phases.into_iter().collect(),
+                loaded: loaded.into_iter().collect(),
+            }))
+        };
+        read.await
+            .map_err(|error| fault::asking(WHO, "how far an earlier restore came", error))
+    }
+
+    /// Notes that the restore of this backup has begun.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn begin(&mut self, backup_id: Uuid, tables: &str) -> Result<(), Fault> {
+        let begin = async {
+            sqlx::raw_sql(include_str!("sql/restored_begin.sql"))
+                .execute(&mut self.connection)
+                .await?;
+            sqlx::query("INSERT INTO pgdumpd_restore.backup (id, tables) VALUES ($1, $2)")
+                .bind(backup_id)
+                .bind(tables)
+                .execute(&mut self.connection)
+                .await
+        };
+        begin
+            .await
+            .map(drop)
+            .map_err(|error| fault::asking(WHO, "the schema that notes how far it is", error))
+    }
+
+    /// Notes that a phase is done.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn note(&mut self, phase: &str) -> Result<(), Fault> {
+        sqlx::query("INSERT INTO pgdumpd_restore.done VALUES ($1) ON CONFLICT DO NOTHING")
+            .bind(phase)
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+            .map_err(|error| fault::asking(WHO, "how far it is", error))
+    }
+
+    /// Gathers statistics of the database's tables.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn analyze(&mut self) -> Result<(), Fault> {
+        sqlx::raw_sql("ANALYZE")
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+            .map_err(|error| fault::asking(WHO, "its statistics", error))
+    }
+
+    /// Forgets how far it is, and waits until all of it is on disk.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn end(&mut self) -> Result<(), Fault> {
+        sqlx::raw_sql(include_str!("sql/restored_end.sql"))
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+            .map_err(|error| fault::asking(WHO, "the end of the restore", error))
+    }
+}
+
+/// The statement that notes, with the rows themselves, that they are loaded.
+pub fn note_of_table(dump_id: i32, rows: Option<u64>) -> String {
+    let rows = rows.unwrap_or_default();
+    format!("INSERT INTO pgdumpd_restore.loaded VALUES ({dump_id}, {rows})")
+}

@@ -1,0 +1,466 @@
+//! `pgdumpd restore`: what comes back, and what is said of it.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use pgdumpd_testkit::{
+    Database, S3Fault, S3Operation, cluster_of, contents, eventually, fill, fill_large_objects,
+};
+use serde_json::Value;
+use sqlx::Connection as _;
+use uuid::Uuid;
+
+use crate::encryption::pair;
+use crate::harness::{SOON, Said, World, quoted};
+use crate::remote;
+
+/// What pgdump-archive's golden archives were made from, and what a table's definition may need beside that.
+const GOLDEN: &str = include_str!("../../../pgdump-archive/tests/golden/schema.sql");
+const RICH: &str = include_str!("../partial/schema.sql");
+
+/// Fills the target with all kinds of objects.
+async fn everything(world: &World) {
+    let (owner, reader) = (world.cluster.role("").await, world.cluster.role("").await);
+    world.shop.execute(GOLDEN).await;
+    let rich = RICH
+        .replace("owner_", &owner.name)
+        .replace("reader_", &reader.name);
+    world.shop.execute(&rich).await;
+    fill_large_objects(&world.shop, 20, 10_000).await;
+}
+
+/// One backup, with no daemon left.
+async fn backed_up(world: &World) -> Uuid {
+    let daemon = world.daemon().await;
+    let id = world.enqueue().await;
+    world.succeeded(id).await;
+    daemon.stop().await;
+    id
+}
+
+fn restore(world: &World, id: Uuid, into: &Database, more: &[&str]) -> Said {
+    let (id, url) = (id.to_string(), into.url());
+    world.say(&[&["restore", &id, "--into", &url], more].concat())
+}
+
+/// What pg_dump says of a database, but for what is of one dump alone.
+fn schema_of(world: &World, db: &Database) -> Vec<String> {
+    let dumped = Command::new(world.cluster.bin("pg_dump"))
+        .args(["--schema-only", "--dbname", &db.url()])
+        .output()
+        .unwrap();
+    assert!(dumped.status.success());
+    let text = String::from_utf8(dumped.stdout).unwrap();
+    let of_one_dump =
+        |line: &&str| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict");
+    text.lines()
+        .filter(of_one_dump)
+        .map(str::to_owned)
+        .collect()
+}
+
+async fn comes_back_equal(major: u32) {
+    let Some(cluster) = cluster_of(major).await else {
+        return;
+    };
+    let world = World::on(pgdumpd_testkit::cluster().await, cluster).await;
+    everything(&world).await;
+    let id = backed_up(&world).await;
+    let into = cluster.database().await;
+    let said = restore(&world, id, &into, &["--jobs", "4", "--json"]);
+    let report = said.code(0).json();
+    assert_eq!(report["verdict"], "equal", "{report:#}");
+    assert!(
+        report["tables"].as_array().unwrap().len() > 20,
+        "{report:#}"
+    );
+    assert_eq!(contents(&world.shop).await, contents(&into).await);
+    assert_eq!(schema_of(&world, &world.shop), schema_of(&world, &into));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_comes_back_equal_on_postgresql_14() {
+    comes_back_equal(14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_comes_back_equal_on_postgresql_15() {
+    comes_back_equal(15).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_comes_back_equal_on_postgresql_16() {
+    comes_back_equal(16).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_comes_back_equal_on_postgresql_17() {
+    comes_back_equal(17).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_comes_back_equal_on_postgresql_18() {
+    comes_back_equal(18).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_backup_comes_back_from_a_bucket() {
+    let mut world = remote::world().await;
+    let own = pair(&world, "own.key");
+    let to = format!("[{}]", quoted(&own.public));
+    world.set("targets.shop", "encrypt_to", to);
+    fill(&world.shop, 4).await;
+    fill_large_objects(&world.shop, 3, 100_000).await;
+    let id = backed_up(&world).await;
+    let into = world.cluster.database().await;
+    let said = restore(&world, id, &into, &[]).code(1);
+    assert!(said.err.contains("--identity"), "{}", said.err);
+    let said = restore(&world, id, &into, &["--identity", &own.file]).code(0);
+    assert!(
+        said.out
+            .contains("all of it is equal to what was backed up"),
+        "{}",
+        said.out
+    );
+    assert_eq!(contents(&world.shop).await, contents(&into).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_empty_is_left_alone_unless_told() {
+    let world = World::new().await;
+    fill(&world.shop, 1).await;
+    let id = backed_up(&world).await;
+    let into = world.cluster.database().await;
+    into.execute("CREATE TABLE mine (a integer); INSERT INTO mine VALUES (1)")
+        .await;
+    let before = contents(&into).await;
+    let said = restore(&world, id, &into, &[]).code(1);
+    assert!(
+        said.err.contains("is not empty: table public.mine"),
+        "{}",
+        said.err
+    );
+    assert_eq!(contents(&into).await, before);
+    let report = restore(&world, id, &into, &["--not-empty", "--json"]).code(0);
+    assert_eq!(report.json()["verdict"], "equal");
+    let mut after = contents(&into).await;
+    assert_eq!(
+        after.remove("public.mine"),
+        before.get("public.mine").cloned()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_the_tables_and_changes_nothing() {
+    let world = World::new().await;
+    fill(&world.shop, 1).await;
+    let id = backed_up(&world).await;
+    let into = world.cluster.database().await;
+    let before = schema_of(&world, &into);
+    let said = restore(&world, id, &into, &["--dry-run"]).code(0);
+    assert!(said.out.contains("nothing was changed"), "{}", said.out);
+    assert_eq!(schema_of(&world, &into), before);
+}
+
+/// Of the table `public.a`, whose rows were made; the archive has other bytes there than the index says.
+fn damage(world: &World, table: &str, id: Uuid) {
+    let shown = world.say(&["show", &id.to_string(), "--json"]).code(0);
+    let index = &shown.json()["index"]["entries"];
+    let entries = index.as_array().unwrap().iter();
+    let entry = entries.clone().find(|entry| entry["name"] == table);
+    let entry = entry.unwrap();
+    let (offset, bytes) = (
+        entry["offset_bytes"].as_u64().unwrap(),
+        entry["block_bytes"].as_u64().unwrap(),
+    );
+    let archive = world.backups().remove(0);
+    let mut stored = std::fs::read(&archive).unwrap();
+    let at = usize::try_from(offset + bytes / 2).unwrap();
+    stored[at] ^= 0x40;
+    std::fs::remove_file(&archive).unwrap();
+    std::fs::write(&archive, stored).unwrap();
+}
+
+fn verdict_of<'a>(report: &'a Value, table: &str) -> &'a Value {
+    let tables = report["tables"].as_array().unwrap();
+    tables.iter().find(|found| found["table"] == table).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_damaged_backup_all_other_tables_come_back() {
+    let world = World::new().await;
+    world
+        .shop
+        .execute(
+            "CREATE TABLE a AS SELECT n, md5(n::text) AS m FROM generate_series(1, 5000) AS n;
+             CREATE TABLE b AS SELECT n FROM generate_series(1, 70) AS n;
+             CREATE TABLE c (id integer PRIMARY KEY); INSERT INTO c VALUES (7)",
+        )
+        .await;
+    let id = backed_up(&world).await;
+    damage(&world, "a", id);
+    let into = world.cluster.database().await;
+    let report = restore(&world, id, &into, &["--json"]).code(6).json();
+    assert_eq!(report["verdict"], "lost");
+    let lost = verdict_of(&report, "public.a");
+    assert_eq!(lost["verdict"], "lost", "{lost:#}");
+    assert!(
+        lost["remarks"][0]
+            .as_str()
+            .unwrap()
+            .contains("its stored data")
+    );
+    for (table, rows) in [("public.b", 70), ("public.c", 1)] {
+        assert_eq!(verdict_of(&report, table)["verdict"], "equal");
+        assert_eq!(verdict_of(&report, table)["rows"], rows);
+    }
+    let there = contents(&into).await;
+    assert_eq!(there["public.a"].0, 0, "nothing of what is not whole");
+    assert_eq!(there["public.b"], contents(&world.shop).await["public.b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_refuses_is_told_by_what_it_means() {
+    let world = World::new().await;
+    let role = world.cluster.role("").await;
+    world
+        .shop
+        .execute(&format!(
+            "CREATE TABLE parent (id integer PRIMARY KEY); INSERT INTO parent VALUES (1);
+             CREATE TABLE child (id integer REFERENCES parent); INSERT INTO child VALUES (1);
+             ALTER TABLE child OWNER TO {0};
+             SET session_replication_role = replica;
+             INSERT INTO child VALUES (99)",
+            role.name
+        ))
+        .await;
+    let id = backed_up(&world).await;
+    let into = world.cluster.database().await;
+    // A foreign key that its rows do not keep, as only a superuser can make them.
+    let report = restore(&world, id, &into, &["--json"]).code(7).json();
+    assert_eq!(report["verdict"], "remarks", "{report:#}");
+    let child = verdict_of(&report, "public.child");
+    assert_eq!(
+        (&child["verdict"], &child["rows"]),
+        (&"remarks".into(), &2.into())
+    );
+    assert!(
+        child["remarks"][0]
+            .as_str()
+            .unwrap()
+            .contains("FK CONSTRAINT"),
+        "{child:#}"
+    );
+    assert_eq!(verdict_of(&report, "public.parent")["verdict"], "equal");
+    assert_eq!(report["objects"][0]["weight"], "constraint");
+
+    // A server that has not the role: all of it is there, but for whose it is.
+    world.shop.execute("ALTER TABLE child OWNER TO CURRENT_USER; DELETE FROM child WHERE id = 99; ALTER TABLE parent OWNER TO CURRENT_USER").await;
+    world
+        .shop
+        .execute(&format!("GRANT SELECT ON child TO {}", role.name))
+        .await;
+    let id = backed_up(&world).await;
+    world
+        .shop
+        .execute(&format!("DROP OWNED BY {}", role.name))
+        .await;
+    into.execute(&format!("DROP OWNED BY {}", role.name)).await;
+    let dropped = format!("DROP ROLE {}", role.name);
+    world.shop.execute(&dropped).await;
+    let into = world.cluster.database().await;
+    let report = restore(&world, id, &into, &["--json"]).code(7).json();
+    assert_eq!(report["objects"][0]["weight"], "cosmetic", "{report:#}");
+    assert_eq!(verdict_of(&report, "public.child")["verdict"], "equal");
+    let into = world.cluster.database().await;
+    restore(&world, id, &into, &["--no-privileges"]).code(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chosen_tables_come_back_with_what_they_need() {
+    let world = World::new().await;
+    everything(&world).await;
+    let id = backed_up(&world).await;
+    let into = world.cluster.database().await;
+    let tables = ["--table", "app.items", "--table", "app.members", "--json"];
+    let report = restore(&world, id, &into, &tables).code(0).json();
+    let (want, have) = (contents(&world.shop).await, contents(&into).await);
+    for table in ["app.items", "app.members"] {
+        assert_eq!(verdict_of(&report, table)["verdict"], "equal");
+        assert_eq!(have[table], want[table]);
+    }
+    assert!(have.len() < want.len() / 2, "{have:#?}");
+    let said = restore(&world, id, &into, &["--table", "app.item", "--not-empty"]).code(1);
+    assert!(said.err.contains("pgdumpd show"), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_was_killed_goes_on_where_it_was() {
+    let world = World::new().await;
+    fill(&world.shop, 24).await;
+    let id = backed_up(&world).await;
+    let want = contents(&world.shop).await;
+    let mut interrupted = 0;
+    for milliseconds in [150, 400, 700, 1100, 1600] {
+        let into = world.cluster.database().await;
+        let (id_text, url) = (id.to_string(), into.url());
+        let arguments = ["restore", &id_text, "--into", &url, "--jobs", "2"];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
+            .arg("-c")
+            .arg(world.config())
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        child.kill().unwrap();
+        let ended = child.wait().unwrap();
+        nobody_restores(&into).await;
+        if ended.success() {
+            continue;
+        }
+        let begun: bool =
+            sqlx::query_scalar("SELECT to_regnamespace('pgdumpd_restore') IS NOT NULL")
+                .fetch_one(&mut into.connect().await)
+                .await
+                .unwrap();
+        if begun {
+            interrupted += 1;
+            let said = restore(&world, id, &into, &[]).code(1);
+            assert!(said.err.contains("--resume"), "{}", said.err);
+            restore(&world, id, &into, &["--resume"]).code(0);
+        } else {
+            restore(&world, id, &into, &[]).code(0);
+        }
+        assert_eq!(
+            contents(&into).await,
+            want,
+            "killed after {milliseconds} ms"
+        );
+    }
+    assert!(interrupted > 0, "none was killed in the middle");
+}
+
+/// The server's own sessions go on for a moment after their client is dead.
+async fn nobody_restores(into: &Database) {
+    eventually("the sessions of the restore are gone", SOON, async || {
+        let mut connection = into.connect().await;
+        let left: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pgdumpd restore'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        connection.close().await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_fails_for_a_moment_costs_no_table() {
+    let (world, faults) = crate::remote_faults::behind_faults().await;
+    let id = backed_up(&world).await;
+    let into = world.cluster.database().await;
+    faults.fail(S3Operation::Get, 3, S3Fault::HalfAnswer);
+    let report = restore(&world, id, &into, &["--json"]).code(0).json();
+    assert_eq!(report["verdict"], "equal");
+    assert_eq!(contents(&world.shop).await, contents(&into).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_written_for_who_must_show_it() {
+    let world = World::new().await;
+    world
+        .shop
+        .execute("CREATE TABLE \"a|b\nc\" AS SELECT 1 AS n")
+        .await;
+    let id = backed_up(&world).await;
+    let file = world.dir.path().join("report.md");
+    let path = file.display().to_string();
+    let into = world.cluster.database().await;
+    restore(&world, id, &into, &["--report", &path]).code(0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let row = text
+        .lines()
+        .find(|line| line.contains("restored and equal |"));
+    assert_eq!(
+        row,
+        Some(r#"| public."a\|b\\nc" | 1 | restored and equal |  |"#),
+        "{text}"
+    );
+    assert!(!text.contains("password"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_deleted_come_back_into_a_table_in_use() {
+    let world = World::new().await;
+    world
+        .shop
+        .execute(
+            "CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, day date NOT NULL DEFAULT '2026-01-01',
+                 \"Odd (name)\" text, twice bigint GENERATED ALWAYS AS (2 * id) STORED);
+             INSERT INTO orders (\"Odd (name)\") SELECT 'order ' || n FROM generate_series(1, 100) AS n;
+             CREATE TABLE heap AS SELECT 1 AS n",
+        )
+        .await;
+    let id = backed_up(&world).await;
+    let before = contents(&world.shop).await["public.orders"].clone();
+    let merge = |more: &[&str]| {
+        restore(
+            &world,
+            id,
+            &world.shop,
+            &[&["--table", "public.orders", "--merge"], more].concat(),
+        )
+    };
+    // Some by accident, and one that was changed since: it stays as it is.
+    world
+        .shop
+        .execute("DELETE FROM orders WHERE id BETWEEN 10 AND 39")
+        .await;
+    let said = merge(&["--rows", "id BETWEEN 10 AND 19"]).code(0);
+    assert_eq!(
+        said.out.lines().last(),
+        Some("public.orders: 10 rows came back")
+    );
+    let said = merge(&[]).code(0);
+    assert_eq!(
+        said.out.lines().last(),
+        Some("public.orders: 20 rows came back, 80 rows of the backup were there already")
+    );
+    assert_eq!(contents(&world.shop).await["public.orders"], before);
+    world
+        .shop
+        .execute(
+            "UPDATE orders SET day = '2026-12-01' WHERE id = 7; DELETE FROM orders WHERE id = 8",
+        )
+        .await;
+    merge(&[]).code(0);
+    let kept: Vec<String> =
+        sqlx::query_scalar("SELECT day::text FROM orders WHERE id IN (7, 8) ORDER BY id")
+            .fetch_all(&mut world.shop.connect().await)
+            .await
+            .unwrap();
+    assert_eq!(kept, ["2026-12-01", "2026-01-01"]);
+
+    // Nothing is changed where it cannot be told what is missing, nor by a condition that is none.
+    let said = merge(&["--rows", "no_such_column = 1"]).code(6);
+    assert!(
+        said.out
+            .contains("nothing was changed: column \"no_such_column\" does not exist"),
+        "{}",
+        said.out
+    );
+    let heap = ["--table", "public.heap", "--merge"];
+    let said = restore(&world, id, &world.shop, &heap).code(1);
+    assert!(said.err.contains("no primary key"), "{}", said.err);
+    let into = world.cluster.database().await;
+    let said = restore(&world, id, &into, &["--table", "public.orders", "--merge"]).code(1);
+    assert!(
+        said.err.contains("has no table public.orders"),
+        "{}",
+        said.err
+    );
+}
