@@ -26,15 +26,16 @@ impl Checksum {
 
 /// A checksum of bytes that come in pieces.
 #[derive(Default)]
-pub(crate) struct Checksummer(XxHash3_128);
+pub struct Checksummer(XxHash3_128);
 
 impl Checksummer {
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
+    /// Adds the next bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }
 
     /// The checksum of what was added; the next one begins.
-    pub(crate) fn take(&mut self) -> Checksum {
+    pub fn take(&mut self) -> Checksum {
         Checksum(std::mem::take(&mut self.0).finish_128())
     }
 }

@@ -25,7 +25,7 @@ mod toc;
 mod version;
 
 pub use block_check::{BlockCheck, BlockDamage, Difference, check_block};
-pub use checksum::{Checksum, InvalidChecksum};
+pub use checksum::{Checksum, Checksummer, InvalidChecksum};
 pub use codec::{Codec, InvalidCodec};
 pub use copy::CopyDamage;
 pub use decode::{DecodeError, Decoder};

@@ -66,3 +66,4 @@ pub use promtool::promtool;
 pub use proxy::Proxy;
 pub use s3_server::{S3Keys, S3Server, s3_server};
 pub use skip::Needs;
+pub use user::unprivileged;

@@ -73,3 +73,22 @@ fn entry(passwd: &str, name: &str) -> Option<ServerUser> {
     let gid = fields.next()?.parse().ok()?;
     Some(ServerUser::Other { uid, gid })
 }
+
+/// Lets a command run as the account that servers run as, where we are root, and gives it a folder with all that is in it.
+pub fn unprivileged(command: &mut Command, folder: &Path) {
+    let ServerUser::Other { uid, gid } = ServerUser::current() else {
+        return;
+    };
+    let owner = format!("{uid}:{gid}");
+    let given = Command::new("chown")
+        .arg("-R")
+        .arg(owner)
+        .arg(folder)
+        .status();
+    assert!(
+        given.is_ok_and(|status| status.success()),
+        "cannot give {}",
+        folder.display()
+    );
+    command.uid(uid).gid(gid);
+}

@@ -20,6 +20,7 @@ mod migrate;
 mod out;
 mod progress_bar;
 mod queue_access;
+mod rehearse;
 mod restore;
 mod runtime;
 mod show;
@@ -105,6 +106,8 @@ enum Command {
     Fetch(fetch::Args),
     /// Restore a backup into a database, and say what came back
     Restore(restore::Args),
+    /// Restore a backup into a server that exists only for that, and compare what came back
+    Rehearse(rehearse::Args),
     /// Compare the queue with what the storages hold, and clean up
     Fsck(fsck::Args),
     /// Request copies of a backup in further storages
@@ -172,6 +175,7 @@ impl Cli {
             Command::Verify(args) => verify::run(&load()?.config, &args).await,
             Command::Fetch(args) => fetch::run(&load()?.config, &args).await,
             Command::Restore(args) => restore::run(&load()?.config, &args).await,
+            Command::Rehearse(args) => rehearse::run(&load()?.config, &args).await,
             Command::Fsck(args) => fsck::run(&load()?.config, &args).await,
             Command::Copy(args) => copy::run(&load()?.config, &args).await,
             Command::Delete(args) => delete::run(&load()?.config, &args).await,

@@ -152,6 +152,8 @@ codes! {
     QueueFailed = "queue_failed",
     /// The standby had to cancel the dump's query.
     RecoveryConflict = "recovery_conflict",
+    /// A backup cannot be rehearsed here: no server of its own can be made.
+    RehearsalRefused = "rehearsal_refused",
     /// The database cannot be restored into as asked, or the server refused what every table needs.
     RestoreRefused = "restore_refused",
     /// Row security hides rows from the role.

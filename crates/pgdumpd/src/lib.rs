@@ -31,6 +31,7 @@ pub mod pipeline;
 pub mod queue;
 pub mod readback;
 pub mod redact;
+pub mod rehearsal;
 pub mod restore;
 pub mod retention;
 pub mod schedule;

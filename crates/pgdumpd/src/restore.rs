@@ -11,6 +11,7 @@ mod messages;
 mod pg_restore;
 mod plan;
 mod report;
+mod roles;
 mod words;
 
 use std::collections::HashSet;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
-use pgdump_archive::TableName;
+use pgdump_archive::{Checksum, Section, TableName, Toc, TocEntry};
 
 use crate::code::Code;
 use crate::database_url::DatabaseUrl;
@@ -109,6 +110,19 @@ impl Progress {
     fn add(&self, bytes: u64) {
         self.raw_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
+}
+
+/// A table as it can be compared once it is restored.
+#[derive(Debug, Clone)]
+pub struct Comparable {
+    /// Its name, as SQL writes it.
+    pub name: String,
+    /// The COPY that gives its rows as the archive has them.
+    pub copy_out: String,
+    /// The statement that sets the archive's encoding.
+    pub encoding: Option<String>,
+    /// Of the rows, and of the end that pg_dump writes after them.
+    pub checksum: Checksum,
 }
 
 /// A restore that was looked at from all sides, and has changed nothing yet.
@@ -207,6 +221,37 @@ impl<'a> Restore<'a> {
         tables.map(|load| (load.name.as_str(), load.entry.rows, load.entry.raw_bytes))
     }
 
+    /// Each table with how its rows are read out again to be compared.
+    pub fn comparable(&self) -> Vec<Comparable> {
+        let tables = self.plan.tables.iter();
+        tables
+            .filter_map(|load| {
+                let table = load.copy.strip_suffix(" FROM stdin")?;
+                Some(Comparable {
+                    name: load.name.clone(),
+                    copy_out: format!("{table} TO stdout"),
+                    encoding: self.plan.encoding().map(str::to_owned),
+                    checksum: load.entry.raw_xxh3_128,
+                })
+            })
+            .collect()
+    }
+
+    /// The roles that own something in the backup.
+    pub fn roles(&self) -> Vec<String> {
+        self.plan.needs().roles
+    }
+
+    /// What is restored.
+    pub fn toc(&self) -> &Toc {
+        &self.plan.toc
+    }
+
+    /// The major version of the pg_dump that made the backup.
+    pub fn dumped_by(&self) -> Option<u32> {
+        major_of(self.source.header().dump_version.as_str()?)
+    }
+
     /// The bytes of all rows, without compression.
     pub fn raw_bytes(&self) -> u64 {
         self.plan.raw_bytes()
@@ -258,8 +303,7 @@ impl<'a> Restore<'a> {
         progress.enter(3);
         let clean = is_done("post_data_begun");
         self.restored.note("post_data_begun").await?;
-        let jobs = self.options.jobs;
-        errors.extend(self.schema(Part::PostData, &schema, jobs, clean).await?);
+        errors.extend(self.post_data(&schema, clean).await?);
         seconds.post_data = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
@@ -306,6 +350,35 @@ impl<'a> Restore<'a> {
         clean: bool,
     ) -> Result<Vec<EntryError>, Fault> {
         self.pg_restore.run(part, head, jobs, clean).await
+    }
+
+    /// Indexes, constraints and triggers; what failed beside others is tried once more, alone: sessions of pg_restore
+    /// that attach indexes of partitions wait for each other until the server ends one.
+    async fn post_data(&self, schema: &[u8], clean: bool) -> Result<Vec<EntryError>, Fault> {
+        let jobs = self.options.jobs;
+        let errors = self.schema(Part::PostData, schema, jobs, clean).await?;
+        let failed: HashSet<_> = errors
+            .iter()
+            .filter(|error| !error.is_of_an_owner())
+            .filter_map(|error| error.dump_id)
+            .collect();
+        if jobs == 1 || failed.is_empty() {
+            return Ok(errors);
+        }
+        let is_head = |entry: &TocEntry| {
+            entry.section == Section::PreData && HEAD.iter().any(|kind| entry.description == *kind)
+        };
+        let again = self
+            .plan
+            .toc
+            .filtered(|entry| failed.contains(&entry.dump_id) || is_head(entry));
+        let head = self.source.head_of(&again, false)?;
+        let kept = errors.into_iter().filter(|error| {
+            error.is_of_an_owner() || error.dump_id.is_none_or(|id| !failed.contains(&id))
+        });
+        let mut kept: Vec<EntryError> = kept.collect();
+        kept.extend(self.schema(Part::PostData, &head, 1, false).await?);
+        Ok(kept)
     }
 
     /// What of the data is not rows that we load: the blocks that are not whole, and the entries that could not be
@@ -364,6 +437,9 @@ impl<'a> Restore<'a> {
         }
     }
 }
+
+/// Entries that every archive begins with: they prepare the session.
+const HEAD: [&str; 3] = ["ENCODING", "STDSTRINGS", "SEARCHPATH"];
 
 /// pg_restore's options of the same names.
 fn arguments(options: &Options) -> Vec<OsString> {
@@ -524,7 +600,8 @@ fn lacking(kind: &str, name: &str) -> Finding {
     }
 }
 
-fn major_of(version: &str) -> Option<u32> {
+/// The major version of a server that says this of itself.
+pub(crate) fn major_of(version: &str) -> Option<u32> {
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }

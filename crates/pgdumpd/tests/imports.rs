@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "daemon checks context fsck restore readback store pipeline queue migrate config database_url telemetry encryption finding off_runtime redact fault code text",
+        "daemon checks context fsck rehearsal restore readback store pipeline queue migrate config database_url telemetry encryption finding off_runtime redact fault code text",
     ),
     (
         "daemon",
@@ -33,6 +33,10 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("metrics", "code"),
     ("former_database", "server queue finding"),
     ("fsck", "readback store queue finding fault code"),
+    (
+        "rehearsal",
+        "restore readback server dump database_url fault code",
+    ),
     (
         "restore",
         "readback server dump database_url finding off_runtime redact fault code text",

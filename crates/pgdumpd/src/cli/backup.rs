@@ -49,6 +49,10 @@ impl Which {
         while let Some(mut stored) = copies.next(config).await {
             match act(&mut stored).await {
                 Ok(Looked::Done(exit)) => return Ok(exit),
+                Ok(Looked::Proved) => {
+                    copies.record_proved(&stored).await;
+                    return Ok(Exit::Done);
+                }
                 Ok(Looked::Damaged) => copies.is_damaged = true,
                 Ok(Looked::Failed(error)) => return Err(error),
                 Err(error) if is_gone(&stored).await => report_gone(&stored, &error),
@@ -118,6 +122,8 @@ impl Which {
 pub(super) enum Looked {
     /// The request was done, or cannot be.
     Done(Exit),
+    /// It was found whole and good in this storage, which is noted in the queue.
+    Proved,
     /// It is damaged in this storage, which was reported.
     Damaged,
     /// It failed, and another copy is of no use any more.

@@ -124,8 +124,12 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn jobs(args: &Args) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     args.jobs.map_or_else(cores, NonZeroUsize::get)
+}
+
+/// How many cores there are.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 async fn restore(stored: &mut Stored, args: &Args, options: &Options) -> anyhow::Result<Looked> {
@@ -263,7 +267,8 @@ fn show_merged(merged: &[Merged], json: bool) -> anyhow::Result<Exit> {
     })
 }
 
-fn show(report: &Report) -> anyhow::Result<()> {
+/// The verdicts, and what could not be restored.
+pub(super) fn show(report: &Report) -> anyhow::Result<()> {
     let shown: Vec<Vec<String>> = report
         .tables
         .iter()
@@ -300,7 +305,11 @@ fn show(report: &Report) -> anyhow::Result<()> {
 }
 
 /// Waits for the restore, and shows on standard error how far it is.
-async fn with_bar<T>(progress: &Progress, total: u64, work: impl Future<Output = T>) -> T {
+pub(super) async fn with_bar<T>(
+    progress: &Progress,
+    total: u64,
+    work: impl Future<Output = T>,
+) -> T {
     if !std::io::stderr().is_terminal() {
         return work.await;
     }

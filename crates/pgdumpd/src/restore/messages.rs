@@ -19,6 +19,12 @@ pub(super) struct EntryError {
 }
 
 impl EntryError {
+    /// Whether only its owner could not be set.
+    pub(super) fn is_of_an_owner(&self) -> bool {
+        let command = self.command.as_deref().unwrap_or_default();
+        command.starts_with("ALTER ") && command.contains(" OWNER TO ")
+    }
+
     /// Whether it was to be dropped, not made.
     pub(super) fn is_of_a_drop(&self) -> bool {
         let command = self.command.as_deref().unwrap_or_default();

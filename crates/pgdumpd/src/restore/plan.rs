@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pgdump_archive::{DumpId, IndexEntry, Section, TableName, Toc, TocEntry};
 
+use super::roles;
 use crate::code::Code;
 use crate::fault::Fault;
 use crate::off_runtime::off_runtime;
@@ -110,7 +111,7 @@ impl Plan {
             .filter_map(|entry| entry.tag.as_str().map(str::to_owned));
         Needs {
             extensions: sorted(extensions.collect()),
-            roles: sorted(entries.iter().filter_map(|e| named(&e.owner)).collect()),
+            roles: sorted(roles::of(&self.toc)),
             tablespaces: sorted(
                 entries
                     .iter()

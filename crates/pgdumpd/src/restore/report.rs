@@ -223,8 +223,7 @@ fn object_of(entry: Option<&TocEntry>, error: EntryError) -> ObjectReport {
 
 /// By what the entry is, and where that says too little by the statement.
 fn weight_of(entry: Option<&TocEntry>, error: &EntryError) -> Weight {
-    let command = error.command.as_deref().unwrap_or_default();
-    if command.starts_with("ALTER ") && command.contains(" OWNER TO ") {
+    if error.is_of_an_owner() {
         return Weight::Cosmetic;
     }
     let Some(entry) = entry else {

@@ -1,6 +1,7 @@
 //! A connection that loads rows into a database.
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgConnectOptions, PgCopyIn};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
@@ -151,6 +152,21 @@ impl Loader {
     }
 }
 
+impl Loader {
+    /// Reads what a COPY gives, piece by piece.
+    ///
+    /// # Errors
+    /// `target_query_failed`, `target_unreachable`.
+    pub async fn read(&mut self, copy: &str, mut take: impl FnMut(&[u8])) -> Result<(), Fault> {
+        let failed = |error| fault::asking(WHO, "rows that it has restored", error);
+        let mut rows = self.connection.copy_out_raw(copy).await.map_err(failed)?;
+        while let Some(piece) = rows.try_next().await.map_err(failed)? {
+            take(&piece);
+        }
+        Ok(())
+    }
+}
+
 /// What one load runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Table<'a> {
@@ -233,6 +249,6 @@ pub(super) async fn become_role(
 }
 
 /// A name as SQL takes it.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

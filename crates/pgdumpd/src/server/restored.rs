@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::loading::{WHO, become_role, connect};
+use super::loading::{WHO, become_role, connect, quoted};
 use super::{OLDEST_MAJOR, fault};
 use crate::code::Code;
 use crate::database_url::DatabaseUrl;
@@ -234,6 +234,51 @@ impl Restored {
             .await
             .map(drop)
             .map_err(|error| fault::asking(WHO, "how far it is", error))
+    }
+
+    /// Makes an empty database.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn make_database(&mut self, name: &str) -> Result<(), Fault> {
+        let sql = format!("CREATE DATABASE {} TEMPLATE template0", quoted(name));
+        self.run(sql, "a new database").await
+    }
+
+    /// Makes a role that can own everything and cannot log in, unless it is there: for a server that is thrown away.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn make_role(&mut self, name: &str) -> Result<(), Fault> {
+        let roles = [name.to_owned()];
+        if self.lacks(&[], &roles, &[]).await?.is_empty() {
+            return Ok(());
+        }
+        self.run(
+            format!("CREATE ROLE {} SUPERUSER", quoted(name)),
+            "a new role",
+        )
+        .await
+    }
+
+    /// Whether a statement gives true; what the server says where it gives something else.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub async fn check(&mut self, sql: &str) -> Result<bool, String> {
+        let row: Result<Option<bool>, _> = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&mut self.connection)
+            .await;
+        row.map(|found| found == Some(true))
+            .map_err(|error| error.to_string())
+    }
+
+    async fn run(&mut self, sql: String, what: &str) -> Result<(), Fault> {
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+            .map_err(|error| fault::asking(WHO, what, error))
     }
 
     /// Gathers statistics of the database's tables.

@@ -42,6 +42,7 @@ mod pooler;
 mod progress;
 mod rebuild;
 mod refused_end;
+mod rehearsal;
 mod relations;
 mod remote;
 mod remote_faults;

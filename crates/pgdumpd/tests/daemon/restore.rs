@@ -19,7 +19,7 @@ const GOLDEN: &str = include_str!("../../../pgdump-archive/tests/golden/schema.s
 const RICH: &str = include_str!("../partial/schema.sql");
 
 /// Fills the target with all kinds of objects.
-async fn everything(world: &World) {
+pub(crate) async fn everything(world: &World) {
     let (owner, reader) = (world.cluster.role("").await, world.cluster.role("").await);
     world.shop.execute(GOLDEN).await;
     let rich = RICH
@@ -30,7 +30,7 @@ async fn everything(world: &World) {
 }
 
 /// One backup, with no daemon left.
-async fn backed_up(world: &World) -> Uuid {
+pub(crate) async fn backed_up(world: &World) -> Uuid {
     let daemon = world.daemon().await;
     let id = world.enqueue().await;
     world.succeeded(id).await;
@@ -38,7 +38,7 @@ async fn backed_up(world: &World) -> Uuid {
     id
 }
 
-fn restore(world: &World, id: Uuid, into: &Database, more: &[&str]) -> Said {
+pub(crate) fn restore(world: &World, id: Uuid, into: &Database, more: &[&str]) -> Said {
     let (id, url) = (id.to_string(), into.url());
     world.say(&[&["restore", &id, "--into", &url], more].concat())
 }
@@ -163,7 +163,7 @@ async fn a_dry_run_shows_the_tables_and_changes_nothing() {
 }
 
 /// Of the table `public.a`, whose rows were made; the archive has other bytes there than the index says.
-fn damage(world: &World, table: &str, id: Uuid) {
+pub(crate) fn damage(world: &World, table: &str, id: Uuid) {
     let shown = world.say(&["show", &id.to_string(), "--json"]).code(0);
     let index = &shown.json()["index"]["entries"];
     let entries = index.as_array().unwrap().iter();
@@ -181,7 +181,7 @@ fn damage(world: &World, table: &str, id: Uuid) {
     std::fs::write(&archive, stored).unwrap();
 }
 
-fn verdict_of<'a>(report: &'a Value, table: &str) -> &'a Value {
+pub(crate) fn verdict_of<'a>(report: &'a Value, table: &str) -> &'a Value {
     let tables = report["tables"].as_array().unwrap();
     tables.iter().find(|found| found["table"] == table).unwrap()
 }

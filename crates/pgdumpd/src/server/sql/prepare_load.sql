@@ -6,6 +6,8 @@ SET check_function_bodies = false;
 SET xmloption = content;
 SET DateStyle = ISO;
 SET IntervalStyle = postgres;
+SET extra_float_digits = 3;
+SET synchronize_seqscans = off;
 SET default_transaction_isolation = 'read committed';
 -- Only the last commit of a restore waits for the disk, and with it all before it.
 SET synchronous_commit = off;
