@@ -277,6 +277,11 @@ impl<'a> Restore<'a> {
             errors.extend(self.schema(Part::PreData, &schema, 1, clean).await?);
             self.restored.note("pre_data").await?;
         }
+        let refused: HashSet<_> = errors
+            .iter()
+            .filter(|error| !error.is_of_an_owner())
+            .filter_map(|error| error.dump_id)
+            .collect();
         seconds.pre_data = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
@@ -292,6 +297,7 @@ impl<'a> Restore<'a> {
             &self.plan,
             &self.options,
             &finished.loaded,
+            &refused,
             progress,
         );
         let (tables, (damaged, of_rest)) = tokio::try_join!(rows, rest)?;
@@ -436,6 +442,15 @@ impl<'a> Restore<'a> {
             seconds,
         }
     }
+}
+
+/// Makes the empty database of an address, by the server's database `postgres`.
+///
+/// # Errors
+/// The server's, such as that it is there.
+pub async fn make_database(url: &DatabaseUrl) -> Result<(), Fault> {
+    let mut server = Restored::connect(&url.with_database("postgres"), None).await?;
+    server.make_database(url.database()).await
 }
 
 /// Entries that every archive begins with: they prepare the session.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::backup_id::{IdBeginning, Wanted, beginning};
@@ -30,6 +31,9 @@ pub(super) struct Which {
     /// With --target, which is the default: the newest
     #[arg(long, requires = "target")]
     latest: bool,
+    /// With --target: the newest that was begun at this time or before, such as 2030-01-31T02:00:00Z
+    #[arg(long, value_name = "TIME", requires = "target", conflicts_with = "latest", value_parser = super::values::time)]
+    at: Option<DateTime<Utc>>,
     /// Find it in this storage, without the queue
     #[arg(long, value_name = "NAME")]
     storage: Option<String>,
@@ -113,7 +117,7 @@ impl Which {
     fn wanted(&self) -> Wanted<'_> {
         match (&self.id, &self.target) {
             (Some(beginning), _) => Wanted::Beginning(beginning),
-            (None, target) => Wanted::NewestOf(target.as_deref().unwrap_or_default()),
+            (None, target) => Wanted::NewestOf(target.as_deref().unwrap_or_default(), self.at),
         }
     }
 }

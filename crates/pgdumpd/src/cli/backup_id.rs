@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::exit::Advised;
@@ -45,14 +46,21 @@ pub(super) fn beginning(text: &str) -> Result<IdBeginning, String> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wanted<'a> {
     Beginning(&'a IdBeginning),
-    NewestOf(&'a str),
+    /// At this time, or now.
+    NewestOf(&'a str, Option<DateTime<Utc>>),
 }
 
 impl fmt::Display for Wanted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Beginning(beginning) => write!(f, "{}: no such backup", beginning.text),
-            Self::NewestOf(target) => write!(f, "target \"{target}\" has no backup"),
+            Self::NewestOf(target, None) => write!(f, "target \"{target}\" has no backup"),
+            Self::NewestOf(target, Some(at)) => {
+                write!(
+                    f,
+                    "target \"{target}\" has no backup that was begun at {at} or before"
+                )
+            }
         }
     }
 }
@@ -66,7 +74,7 @@ impl Wanted<'_> {
                 let found = queue.backups_between(beginning.first, beginning.last);
                 beginning.only(&found.await?)
             }
-            Self::NewestOf(target) => Ok(queue.newest_backup(target).await?),
+            Self::NewestOf(target, at) => Ok(queue.newest_backup(target, at).await?),
         }
     }
 
@@ -88,9 +96,11 @@ impl Wanted<'_> {
                     .collect();
                 beginning.only(&found.into_iter().collect::<Vec<_>>())
             }
-            Self::NewestOf(target) => {
+            Self::NewestOf(target, at) => {
                 // The newest comes first.
-                let found = manifests.find(|manifest| manifest.target == target);
+                let found = manifests.find(|manifest| {
+                    manifest.target == target && at.is_none_or(|at| manifest.started_at <= at)
+                });
                 Ok(found.map(|manifest| manifest.backup_id))
             }
         }

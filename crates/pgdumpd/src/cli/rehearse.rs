@@ -1,6 +1,5 @@
 //! `pgdumpd rehearse ID`: restores a backup into a server that exists only for that, and compares what came back.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use futures_util::StreamExt as _;
@@ -30,8 +29,8 @@ pub(super) struct Args {
     #[arg(long = "check", value_name = "SQL")]
     checks: Vec<String>,
     /// How many connections restore; by default one for each core
-    #[arg(long, short, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
     /// The folder below which the server lies while it runs; by default that of temporary files
     #[arg(long, value_name = "FOLDER")]
     directory: Option<PathBuf>,
@@ -42,7 +41,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let how = Rehearsed {
-        jobs: args.jobs.map_or_else(cores, NonZeroUsize::get),
+        jobs: args.jobs.map_or_else(cores, usize::from),
         checks: args.checks.clone(),
         below: args.directory.clone().unwrap_or_else(std::env::temp_dir),
         directories: config.pg_dump.directories.clone(),

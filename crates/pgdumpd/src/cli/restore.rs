@@ -45,8 +45,8 @@ pub(super) struct Args {
     )]
     into: String,
     /// How many connections load rows and make indexes; by default one for each core
-    #[arg(long, short, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
     /// Only this table, with what it needs; may be given several times
     #[arg(long = "table", value_name = "SCHEMA.NAME", value_parser = super::values::table_name)]
     tables: Vec<TableName>,
@@ -65,6 +65,9 @@ pub(super) struct Args {
     /// Become this role first
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
+    /// Make the database first; by the server's database "postgres"
+    #[arg(long, conflicts_with_all = ["resume", "not_empty", "merge", "dry_run"])]
+    create: bool,
     /// Restore into a database that is not empty
     #[arg(long)]
     not_empty: bool,
@@ -124,7 +127,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn jobs(args: &Args) -> usize {
-    args.jobs.map_or_else(cores, NonZeroUsize::get)
+    args.jobs.map_or_else(cores, usize::from)
 }
 
 /// How many cores there are.
@@ -137,6 +140,9 @@ async fn restore(stored: &mut Stored, args: &Args, options: &Options) -> anyhow:
     if let Some(fault) = &stored.index_damage {
         watch::eprintln_line(&format!("its index is damaged: {}", fault.report()));
         return Ok(Looked::Damaged);
+    }
+    if args.create {
+        restore::make_database(&options.into).await?;
     }
     let restore = Restore::prepare(stored, options.clone()).await?;
     for finding in &restore.findings {

@@ -1,5 +1,6 @@
 //! The copies of a backup: one row for each storage that holds it.
 
+use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
@@ -43,6 +44,7 @@ pub struct OpenCopy {
 const BACKUPS_BETWEEN: &str = include_str!("sql/backups_between.sql");
 const NEWEST_BACKUP: &str =
     "SELECT t.last_success_id AS id FROM pgdumpd.target_status AS t WHERE t.target = $1";
+const NEWEST_BACKUP_AT: &str = include_str!("sql/newest_backup_at.sql");
 
 impl Queue {
     /// The backups with ids from `first` to `last`, at most 4.
@@ -56,12 +58,19 @@ impl Queue {
         Ok(ids.collect::<Result<_, _>>()?)
     }
 
-    /// The newest backup of a target that succeeded.
+    /// The newest backup of a target that succeeded, or the newest that was begun at this time or before.
     ///
     /// # Errors
     /// The database's.
-    pub async fn newest_backup(&self, target: &str) -> Result<Option<Uuid>, QueueError> {
-        let statement = sqlx::query(NEWEST_BACKUP).bind(target);
+    pub async fn newest_backup(
+        &self,
+        target: &str,
+        at: Option<DateTime<Utc>>,
+    ) -> Result<Option<Uuid>, QueueError> {
+        let statement = match at {
+            None => sqlx::query(NEWEST_BACKUP).bind(target),
+            Some(at) => sqlx::query(NEWEST_BACKUP_AT).bind(target).bind(at),
+        };
         let row = self.inner.connections.fetch_optional(statement).await?;
         Ok(row.map(|row| row.try_get("id")).transpose()?)
     }

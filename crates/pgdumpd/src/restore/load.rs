@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use pgdump_archive::DumpId;
 
 use super::plan::{Plan, TableLoad};
 use super::report::TableEnd;
@@ -20,6 +21,9 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(8),
 ];
 
+/// Of a table that could not be made: one of its name may be there, with rows of its own.
+const NOT_MADE: &str = "the table could not be made, and nothing was loaded into one of its name";
+
 /// How each table ended, in the plan's order.
 ///
 /// # Errors
@@ -29,16 +33,21 @@ pub(super) async fn load_all(
     plan: &Plan,
     options: &Options,
     loaded: &HashSet<i32>,
+    refused: &HashSet<DumpId>,
     progress: &Progress,
 ) -> Result<Vec<TableEnd>, Fault> {
     let mut ends: Vec<Option<TableEnd>> = Vec::new();
     let mut waiting = VecDeque::new();
     for (at, load) in plan.tables.iter().enumerate() {
         let is_there = loaded.contains(&load.entry.dump_id.get());
-        ends.push(is_there.then_some(TableEnd::LoadedBefore));
+        let is_refused = load.table.is_some_and(|table| refused.contains(&table));
         if is_there {
             progress.add(load.entry.raw_bytes);
+            ends.push(Some(TableEnd::LoadedBefore));
+        } else if is_refused {
+            ends.push(Some(TableEnd::Lost(NOT_MADE.to_owned())));
         } else {
+            ends.push(None);
             waiting.push_back(at);
         }
     }

@@ -242,7 +242,16 @@ impl Restored {
     /// The server's.
     pub async fn make_database(&mut self, name: &str) -> Result<(), Fault> {
         let sql = format!("CREATE DATABASE {} TEMPLATE template0", quoted(name));
-        self.run(sql, "a new database").await
+        match sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut self.connection)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let what = format!("the database \"{name}\" cannot be made");
+                Err(Fault::permanent(Code::RestoreRefused, what).caused_by(error))
+            }
+        }
     }
 
     /// Makes a role that can own everything and cannot log in, unless it is there: for a server that is thrown away.

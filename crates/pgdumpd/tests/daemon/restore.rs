@@ -143,6 +143,13 @@ async fn a_database_that_is_not_empty_is_left_alone_unless_told() {
     assert_eq!(contents(&into).await, before);
     let report = restore(&world, id, &into, &["--not-empty", "--json"]).code(0);
     assert_eq!(report.json()["verdict"], "equal");
+    // Rows that are there are not mixed with the backup's.
+    let report = restore(&world, id, &into, &["--not-empty", "--json"])
+        .code(6)
+        .json();
+    let narrow = verdict_of(&report, "public.narrow");
+    let said = narrow["remarks"][0].as_str().unwrap();
+    assert!(said.contains("nothing was loaded"), "{narrow:#}");
     let mut after = contents(&into).await;
     assert_eq!(
         after.remove("public.mine"),
@@ -463,4 +470,46 @@ async fn rows_that_were_deleted_come_back_into_a_table_in_use() {
         "{}",
         said.err
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_of_a_time_comes_back_into_a_database_that_is_made() {
+    let world = World::new().await;
+    world.shop.execute("CREATE TABLE a AS SELECT 1 AS n").await;
+    let first = backed_up(&world).await;
+    world.shop.execute("UPDATE a SET n = 2").await;
+    backed_up(&world).await;
+    let at: String = sqlx::query_scalar(
+        "SELECT to_char((started_at + interval '1 millisecond') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
+         FROM pgdumpd.backup_jobs WHERE id = $1",
+    )
+    .bind(first)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    let made = world.cluster.database().await;
+    let (name, url) = (made.name().to_owned(), made.url());
+    world.shop.execute(&format!("DROP DATABASE {name}")).await;
+    let arguments = [
+        "restore", "--target", "shop", "--at", &at, "--into", &url, "--create",
+    ];
+    world.say(&arguments).code(0);
+    let n: i32 = sqlx::query_scalar("SELECT n FROM a")
+        .fetch_one(&mut made.connect().await)
+        .await
+        .unwrap();
+    assert_eq!(n, 1, "as it was then");
+    let said = world.say(&arguments).code(1);
+    assert!(said.err.contains("already exists"), "{}", said.err);
+    let before = [
+        "restore",
+        "--target",
+        "shop",
+        "--at",
+        "2020-01-01T00:00:00Z",
+        "--into",
+        &url,
+    ];
+    let said = world.say(&before).code(3);
+    assert!(said.err.contains("or before"), "{}", said.err);
 }
