@@ -244,10 +244,10 @@ fn decide(
     program: &Program,
     server_major: u32,
 ) -> Result<(Compression, Compressor), Fault> {
-    let zstd = compressor != Some(Compressor::PgDump) || program.has_zstd();
     let compression = match compression {
-        // Before 16 the server's own pg_restore reads no zstd.
-        Compression::Auto if server_major >= 16 && zstd => Compression::Zstd(1),
+        // Before 16 the server's own pg_restore reads no zstd. Nor does the pg_restore beside a pg_dump that was built
+        // without it, whoever compresses.
+        Compression::Auto if server_major >= 16 && program.has_zstd() => Compression::Zstd(1),
         Compression::Auto => Compression::Gzip(6),
         asked => asked,
     };

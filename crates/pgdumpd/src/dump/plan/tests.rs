@@ -13,11 +13,11 @@ fn decided(
 }
 
 #[test]
-fn auto_is_zstd_where_the_servers_own_pg_restore_reads_it_and_somebody_can_write_it() {
+fn auto_is_zstd_where_the_servers_own_pg_restore_and_the_one_of_this_host_read_it() {
     let by_pg_dump = Some(Compressor::PgDump);
     for (server, program, compressor, expected) in [
         (18, (18, true), None, Compression::Zstd(1)),
-        (16, (16, false), None, Compression::Zstd(1)),
+        (16, (16, false), None, Compression::Gzip(6)),
         (16, (16, true), by_pg_dump, Compression::Zstd(1)),
         (16, (16, false), by_pg_dump, Compression::Gzip(6)),
         (15, (15, false), None, Compression::Gzip(6)),
