@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use indicatif::HumanBytes;
+use indicatif::{HumanBytes, HumanCount};
 
 /// Whether a terminal obeys a character instead of showing it: it moves, colours, rings, or turns the direction of
 /// what follows.
@@ -53,10 +53,10 @@ pub fn size(bytes: u64) -> String {
     HumanBytes(bytes).to_string()
 }
 
-/// "1 table", "2 tables".
+/// "1 table", "2,000 tables".
 pub fn count_of(count: u64, thing: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {thing}{plural}")
+    format!("{} {thing}{plural}", HumanCount(count))
 }
 
 #[cfg(test)]
@@ -79,5 +79,6 @@ mod tests {
     fn one_is_not_many() {
         assert_eq!(count_of(1, "table"), "1 table");
         assert_eq!(count_of(0, "table"), "0 tables");
+        assert_eq!(count_of(1_670_000, "row"), "1,670,000 rows");
     }
 }
