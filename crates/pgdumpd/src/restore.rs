@@ -339,10 +339,12 @@ impl<'a> Restore<'a> {
             return Ok(finished);
         }
         let (backup_id, tables) = (self.stored.manifest.backup_id, named(&self.options.tables));
-        self.restored.begin(backup_id, &tables).await?;
+        let was_empty = !self.options.not_empty;
+        self.restored.begin(backup_id, &tables, was_empty).await?;
         Ok(Finished {
             backup_id,
             tables,
+            was_empty,
             phases: HashSet::new(),
             loaded: HashSet::new(),
         })
@@ -489,6 +491,14 @@ async fn check_place(
     let wanted = stored.manifest.backup_id;
     let database = options.into.database();
     match finished {
+        Some(finished) if options.resume && !finished.was_empty => {
+            let what = format!(
+                "the restore that was begun in database \"{database}\" was told --not-empty, and cannot go on: what was there before cannot be told from what it made"
+            );
+            return Err(Fault::permanent(Code::RestoreRefused, what).hint(
+                "Drop what it made, and the schema pgdumpd_restore; or restore into a new database.",
+            ));
+        }
         Some(finished) if options.resume => {
             if finished.backup_id == wanted && finished.tables == named(&options.tables) {
                 return Ok(());
@@ -548,6 +558,11 @@ async fn look(
     for difference in source.differences() {
         let what = format!("the manifest is damaged: {difference}");
         findings.push(Finding::error("manifest_invalid", what));
+    }
+    if stored.manifest.partial {
+        let what = "the backup is of a part of the database: its job's filters left the rest out";
+        let finding = Finding::warning("partial", what);
+        findings.push(finding.hint("`pgdumpd show` has its warnings and filters."));
     }
     if restored.is_standby() {
         findings.push(

@@ -48,6 +48,8 @@ pub struct Finished {
     pub backup_id: Uuid,
     /// Which tables it was asked for; empty for all.
     pub tables: String,
+    /// Whether the database was empty when it began: then all that is there is the restore's own.
+    pub was_empty: bool,
     /// Which phases.
     pub phases: HashSet<String>,
     /// The rows of which tables, by their dump ids.
@@ -178,11 +180,11 @@ impl Restored {
             {
                 return Ok(None);
             }
-            let backup = "SELECT id, tables FROM pgdumpd_restore.backup LIMIT 1";
-            let backup: Option<(Uuid, String)> = sqlx::query_as(backup)
+            let backup = "SELECT id, tables, was_empty FROM pgdumpd_restore.backup LIMIT 1";
+            let backup: Option<(Uuid, String, bool)> = sqlx::query_as(backup)
                 .fetch_optional(&mut self.connection)
                 .await?;
-            let Some((backup_id, tables)) = backup else {
+            let Some((backup_id, tables, was_empty)) = backup else {
                 return Ok(None);
             };
             let phases = sqlx::query_scalar("SELECT phase FROM pgdumpd_restore.done")
@@ -194,6 +196,7 @@ impl Restored {
             Ok(Some(Finished {
                 backup_id,
                 tables,
+                was_empty,
                 phases: phases.into_iter().collect(),
                 loaded: loaded.into_iter().collect(),
             }))
@@ -206,16 +209,24 @@ impl Restored {
     ///
     /// # Errors
     /// The database's.
-    pub async fn begin(&mut self, backup_id: Uuid, tables: &str) -> Result<(), Fault> {
+    pub async fn begin(
+        &mut self,
+        backup_id: Uuid,
+        tables: &str,
+        was_empty: bool,
+    ) -> Result<(), Fault> {
         let begin = async {
             sqlx::raw_sql(include_str!("sql/restored_begin.sql"))
                 .execute(&mut self.connection)
                 .await?;
-            sqlx::query("INSERT INTO pgdumpd_restore.backup (id, tables) VALUES ($1, $2)")
-                .bind(backup_id)
-                .bind(tables)
-                .execute(&mut self.connection)
-                .await
+            sqlx::query(
+                "INSERT INTO pgdumpd_restore.backup (id, tables, was_empty) VALUES ($1, $2, $3)",
+            )
+            .bind(backup_id)
+            .bind(tables)
+            .bind(was_empty)
+            .execute(&mut self.connection)
+            .await
         };
         begin
             .await

@@ -150,6 +150,17 @@ async fn a_database_that_is_not_empty_is_left_alone_unless_told() {
     let narrow = verdict_of(&report, "public.narrow");
     let said = narrow["remarks"][0].as_str().unwrap();
     assert!(said.contains("nothing was loaded"), "{narrow:#}");
+
+    // One that was killed there does not go on: it would drop what was there as if it were its own.
+    into.execute(&format!(
+        "CREATE SCHEMA pgdumpd_restore;
+         CREATE TABLE pgdumpd_restore.backup AS SELECT '{id}'::uuid AS id, '' AS tables, false AS was_empty;
+         CREATE TABLE pgdumpd_restore.done (phase text PRIMARY KEY);
+         CREATE TABLE pgdumpd_restore.loaded (dump_id integer PRIMARY KEY, rows bigint)"
+    ))
+    .await;
+    let said = restore(&world, id, &into, &["--resume"]).code(1);
+    assert!(said.err.contains("was told --not-empty"), "{}", said.err);
     let mut after = contents(&into).await;
     assert_eq!(
         after.remove("public.mine"),

@@ -2,7 +2,7 @@
 BEGIN;
 CREATE SCHEMA pgdumpd_restore;
 COMMENT ON SCHEMA pgdumpd_restore IS 'How far pgdumpd is with restoring this database: dropped at the end.';
-CREATE TABLE pgdumpd_restore.backup (id pg_catalog.uuid NOT NULL, tables pg_catalog.text NOT NULL);
+CREATE TABLE pgdumpd_restore.backup (id pg_catalog.uuid NOT NULL, tables pg_catalog.text NOT NULL, was_empty pg_catalog.bool NOT NULL);
 CREATE TABLE pgdumpd_restore.done (phase pg_catalog.text PRIMARY KEY);
 CREATE TABLE pgdumpd_restore.loaded (dump_id pg_catalog.int4 PRIMARY KEY, rows pg_catalog.int8 NOT NULL);
 COMMIT
