@@ -15,7 +15,7 @@ use crate::dump;
 use crate::finding::{Finding, Severity};
 use crate::former_database;
 use crate::http;
-use crate::queue::{KeptQuota, Queue};
+use crate::queue::{KeptQuota, Queue, ReceiverTrouble};
 use crate::server::Target;
 use crate::text::count_of;
 
@@ -106,6 +106,9 @@ pub async fn run(config: &Config, catalog: &Catalog, queue: Option<&Queue>) -> R
         }
     }
     report.add("http", http::check(&config.http).await);
+    if let Some(queue) = queue {
+        check_receivers(config, queue, &mut report).await;
+    }
     for (target, finding) in &catalog.unserved {
         report.add(&format!("target {target}"), [finding.clone()]);
     }
@@ -148,6 +151,45 @@ pub async fn run(config: &Config, catalog: &Catalog, queue: Option<&Queue>) -> R
         }
     }
     report
+}
+
+/// Whether receivers take what they are sent.
+async fn check_receivers(config: &Config, queue: &Queue, report: &mut Report) {
+    if config.notify.is_empty() {
+        return;
+    }
+    let names: Vec<String> = config.notify.keys().cloned().collect();
+    let troubles = match queue.unsent_notifications(&names).await {
+        Ok(troubles) => troubles,
+        Err(error) => return report.add("notify", [(&error).into()]),
+    };
+    for name in &names {
+        let trouble = troubles.iter().find(|trouble| trouble.receiver == *name);
+        let finding = trouble.and_then(unsent);
+        let finding = finding.unwrap_or_else(|| {
+            Finding::ok("nothing that was to be sent is waiting for another try")
+        });
+        report.add(&format!("notify {name}"), [finding]);
+    }
+}
+
+fn unsent(trouble: &ReceiverTrouble) -> Option<Finding> {
+    let why = trouble.last_error.as_deref().unwrap_or("not known");
+    let hint = format!(
+        "`pgdumpd notify test {}` says what the receiver answers.",
+        trouble.receiver
+    );
+    if trouble.given_up > 0 {
+        let messages = count_of(trouble.given_up.unsigned_abs(), "message");
+        let what = format!("gave up {messages} within a day: {why}");
+        return Some(Finding::error("notifications_given_up", what).hint(hint));
+    }
+    if trouble.waiting > 0 {
+        let messages = count_of(trouble.waiting.unsigned_abs(), "message");
+        let what = format!("could not send {messages} yet: {why}");
+        return Some(Finding::warning("notifications_waiting", what).hint(hint));
+    }
+    None
 }
 
 /// Finds backups that were stored under a name which means another storage by now, and that no daemon reaches.

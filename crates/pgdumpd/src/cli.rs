@@ -17,6 +17,7 @@ mod fsck;
 mod identity;
 mod list;
 mod migrate;
+mod notify;
 mod out;
 mod progress_bar;
 mod queue_access;
@@ -116,6 +117,8 @@ enum Command {
     Delete(delete::Args),
     /// Cancel a job
     Cancel(cancel::Args),
+    /// Try whether notifications arrive
+    Notify(notify::Args),
     /// Show the configuration in effect, and where each value came from
     Config(config::Args),
     /// Print a script that completes commands and options in a shell
@@ -180,6 +183,7 @@ impl Cli {
             Command::Copy(args) => copy::run(&load()?.config, &args).await,
             Command::Delete(args) => delete::run(&load()?.config, &args).await,
             Command::Cancel(args) => cancel::run(&load()?.config, &args).await,
+            Command::Notify(args) => notify::run(&load()?.config, &args).await,
             Command::Config(args) => config::run(&load()?, &args),
         }
     }

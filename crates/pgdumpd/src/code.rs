@@ -235,6 +235,21 @@ impl Code {
         matches!(self, Self::ManifestInvalid | Self::ManifestNewer)
     }
 
+    /// Whether a stored backup is not what was stored.
+    pub fn is_of_a_damage(self) -> bool {
+        matches!(
+            self,
+            Self::ArchiveDamaged
+                | Self::ArchiveTruncated
+                | Self::BackupDiffers
+                | Self::CopySourceDamaged
+                | Self::CopySourceMissing
+                | Self::GlobalsDamaged
+                | Self::ManifestInvalid
+                | Self::ObjectMissing
+        )
+    }
+
     /// Whether a storage is at fault: its server, its directory, or what it is configured to be.
     pub fn is_of_a_storage(self) -> bool {
         matches!(

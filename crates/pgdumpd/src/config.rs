@@ -11,6 +11,9 @@ mod http;
 #[cfg(test)]
 mod http_tests;
 mod keys;
+mod notify;
+#[cfg(test)]
+mod notify_tests;
 mod origin;
 mod queue;
 mod reader;
@@ -43,6 +46,7 @@ pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Problem};
 pub use http::{HttpConfig, HttpLimits, Listen, Scope, TlsFiles, TokenConfig};
 pub use keys::{KEYS, Key, Kind, MOST_AT_ONCE, did_you_mean};
+pub use notify::{MailConfig, NotifyEvent, NotifyForm, ReceiverConfig};
 pub use origin::Origin;
 pub(crate) use remote::LARGEST_PART;
 pub use remote::{Ambient, Azure, Credentials, Gcs, Provider, RemoteConfig, S3, UploadLimits};
@@ -63,6 +67,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Who may ask over HTTP, and where.
     pub http: HttpConfig,
+    /// Who is told what, by name.
+    pub notify: BTreeMap<String, ReceiverConfig>,
     /// The databases that may be backed up, by name.
     pub targets: BTreeMap<String, TargetConfig>,
     /// The places that backups may go to, by name.
@@ -94,6 +100,7 @@ impl Config {
         let pg_dump = daemon::read_pg_dump(&mut reader);
         let log = daemon::read_log(&mut reader);
         let http = http::read(&mut reader);
+        let notify = notify::read(&mut reader);
         let storages = storages::read(&mut reader);
         let url = queue.as_ref().map(|queue| &queue.url);
         let targets = targets::read(&mut reader, url, &storages);
@@ -104,6 +111,7 @@ impl Config {
                 pg_dump,
                 log,
                 http,
+                notify,
                 targets,
                 storages,
             }),

@@ -1,11 +1,12 @@
 //! What runs while the daemon runs: the claim loop, its registration in the queue and the reaper, cleanup, retention,
-//! schedules, the listener for hints, requests over HTTP, its own checks, reloading, and systemd's watchdog.
+//! schedules, the listener for hints, requests over HTTP, notifications, its own checks, reloading, and systemd's watchdog.
 
 mod claim_loop;
 mod cleanup;
 mod differences;
 mod hints;
 mod listing;
+mod notifier;
 mod reaper;
 mod registration;
 mod reload;
@@ -97,6 +98,16 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
     tasks.spawn(http.run(tried.clone(), shutdown.clone()));
     // Before the first check, which would otherwise find that nobody listens.
     tried.cancelled().await;
+    let (notify_config, notify_configs) = watch::channel(config.notify.clone());
+    let receivers_known = CancellationToken::new();
+    tasks.spawn(notifier::run(
+        Arc::clone(&services),
+        notify_configs,
+        receivers_known.clone(),
+        shutdown.clone(),
+    ));
+    // Before the first claim, whose job's events would otherwise be written for nobody.
+    receivers_known.cancelled().await;
     tasks.spawn(cleanup::run(Arc::clone(&services), shutdown.clone()));
     tasks.spawn(retention::run(Arc::clone(&services), shutdown.clone()));
     tasks.spawn(scheduler::run(
@@ -107,7 +118,10 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         Arc::clone(&services),
         config,
         reload,
-        http_config,
+        reload::Reloaded {
+            http: http_config,
+            notify: notify_config,
+        },
         lifecycle.clone(),
         shutdown.clone(),
     ));

@@ -26,6 +26,7 @@ pub mod job;
 pub mod lifecycle;
 pub mod metrics;
 pub mod migrate;
+pub mod notify;
 mod off_runtime;
 pub mod pipeline;
 pub mod queue;

@@ -5,7 +5,7 @@ mod counters;
 mod figures;
 mod table;
 
-pub use counters::{Counters, Ended};
+pub use counters::{Counters, Ended, Told};
 pub use table::{ALL, Kind, Metric};
 
 pub(crate) use figures::Figures;

@@ -10,11 +10,11 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "daemon checks context fsck rehearsal restore readback store pipeline queue migrate config database_url telemetry encryption finding off_runtime redact fault code text",
+        "daemon notify checks context fsck rehearsal restore readback store pipeline queue migrate config database_url telemetry encryption finding off_runtime redact fault code text",
     ),
     (
         "daemon",
-        "job checks http context readback retention store queue config schedule spec lifecycle telemetry finding fault code",
+        "job notify checks http context metrics readback retention store queue config schedule spec lifecycle telemetry finding fault code",
     ),
     (
         "job",
@@ -26,6 +26,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
         "http context former_database server dump queue config finding text code",
     ),
     ("http", "metrics queue config finding hex"),
+    ("notify", "config fault text"),
     (
         "context",
         "metrics store server queue config database_url encryption globals finding fault code",

@@ -7,13 +7,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::backup_id::{IdBeginning, Wanted, beginning};
-use super::exit::{Advised, Exit, is_damage};
+use super::exit::{Advised, Exit, damage, is_damage};
 use super::storages::{open, open_copy};
 use super::{queue_access, watch};
 use crate::code::Code;
 use crate::config::Config;
 use crate::fault::{Fault, chain};
-use crate::queue::{CopyRow, Queue, QueueError};
+use crate::queue::{CopyRow, Damaged, Queue, QueueError};
 use crate::readback::{Stored, compare_with_row};
 use crate::store::{ObjectKey, Storage};
 
@@ -57,11 +57,24 @@ impl Which {
                     copies.record_proved(&stored).await;
                     return Ok(Exit::Done);
                 }
-                Ok(Looked::Damaged) => copies.is_damaged = true,
+                Ok(Looked::Damaged) => {
+                    copies.is_damaged = true;
+                    let code = Code::ArchiveDamaged;
+                    copies
+                        .note_damaged(&stored, code, "its content is damaged")
+                        .await;
+                }
                 Ok(Looked::Failed(error)) => return Err(error),
                 Err(error) if is_gone(&stored).await => report_gone(&stored, &error),
-                Err(error) if is_damage(&error) => copies.pass_over(stored.storage.name(), error),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let Some(fault) = damage(&error) else {
+                        return Err(error);
+                    };
+                    copies
+                        .note_damaged(&stored, fault.code(), &fault.report())
+                        .await;
+                    copies.pass_over(stored.storage.name(), error);
+                }
             }
         }
         copies.end(None)
@@ -79,7 +92,12 @@ impl Which {
         let mut worst = None;
         while let Some(mut stored) = copies.next(config).await {
             match act(&mut stored).await {
-                Ok(Exit::CheckFailed) => copies.is_damaged = true,
+                Ok(Exit::CheckFailed) => {
+                    copies.is_damaged = true;
+                    copies
+                        .note_damaged(&stored, Code::ArchiveDamaged, "its content is damaged")
+                        .await;
+                }
                 Ok(exit) => {
                     copies.record_proved(&stored).await;
                     worst = Some(match worst {
@@ -88,7 +106,14 @@ impl Which {
                     });
                 }
                 Err(error) if is_gone(&stored).await => report_gone(&stored, &error),
-                Err(error) => copies.pass_over(stored.storage.name(), error),
+                Err(error) => {
+                    if let Some(fault) = damage(&error) {
+                        copies
+                            .note_damaged(&stored, fault.code(), &fault.report())
+                            .await;
+                    }
+                    copies.pass_over(stored.storage.name(), error);
+                }
             }
         }
         copies.end(worst)
@@ -262,6 +287,24 @@ impl Copies {
         let (id, key) = (stored.storage.id(), stored.manifest.object.key.as_str());
         if let Err(error) = queue.record_proved(self.id, id, key).await {
             tracing::debug!("the queue could not record that a backup is whole: {error}");
+        }
+    }
+
+    /// Lets those who want to know it hear of it. Who may only read the queue cannot, and need not.
+    async fn note_damaged(&self, stored: &Stored, code: Code, what: &str) {
+        let Some(queue) = &self.queue else {
+            return;
+        };
+        let damaged = Damaged {
+            job: self.id,
+            storage: stored.storage.name(),
+            storage_id: stored.storage.id(),
+            object_key: stored.manifest.object.key.as_str(),
+            code,
+            what,
+        };
+        if let Err(error) = queue.note_damaged(&damaged).await {
+            tracing::debug!("the queue could not note that a backup is damaged: {error}");
         }
     }
 

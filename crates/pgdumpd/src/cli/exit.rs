@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::code::Code;
 use crate::config::ConfigError;
 use crate::fault::Fault;
 use crate::redact::without_secrets;
@@ -53,20 +52,15 @@ impl Advised {
     }
 }
 
-/// The codes of faults that say that a backup is damaged.
-const DAMAGE: [Code; 6] = [
-    Code::ArchiveDamaged,
-    Code::ArchiveTruncated,
-    Code::BackupDiffers,
-    Code::GlobalsDamaged,
-    Code::ManifestInvalid,
-    Code::ObjectMissing,
-];
-
 /// Whether an error says that a backup is damaged.
 pub(super) fn is_damage(error: &anyhow::Error) -> bool {
+    damage(error).is_some()
+}
+
+/// The fault in an error that says that a backup is damaged.
+pub(super) fn damage(error: &anyhow::Error) -> Option<&Fault> {
     let mut faults = error.chain().filter_map(|e| e.downcast_ref::<Fault>());
-    faults.any(|fault| DAMAGE.contains(&fault.code()))
+    faults.find(|fault| fault.code().is_of_a_damage())
 }
 
 /// Prints an error on standard error, with its causes and the advice that any of them has.

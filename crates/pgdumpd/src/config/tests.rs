@@ -364,7 +364,7 @@ fn variables_that_only_sqlx_obeys_are_warned_of() {
 fn every_default_is_allowed() {
     // A default out of its own bounds would make the smallest file a problem.
     let small = format!(
-        "{SMALL}schedule = \"@daily\"\nstorage = \"local\"\n[storages.s3]\nurl = \"s3://backups\"\n"
+        "{SMALL}schedule = \"@daily\"\nstorage = \"local\"\n[storages.s3]\nurl = \"s3://backups\"\n[notify.ops]\nurl = \"https://x\"\n"
     );
     let loaded = Setup::file(&small).load();
     for key in KEYS.iter().filter(|key| key.default.is_some()) {
@@ -375,6 +375,7 @@ fn every_default_is_allowed() {
         let section = key
             .section
             .replace("targets.*", "targets.app")
+            .replace("notify.*", "notify.ops")
             .replace("storages.*", storage);
         assert_eq!(
             origin_of(&loaded, &format!("{section}.{}", key.name)),

@@ -1,5 +1,6 @@
 //! Keeps the targets and storages up to date: at SIGHUP, and where a server's list of databases could not be read.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::listing::Listing;
 use super::self_check::check_and_wait;
-use crate::config::{Config, ConfigError, HttpConfig, Sources};
+use crate::config::{Config, ConfigError, HttpConfig, ReceiverConfig, Sources};
 use crate::context::{Catalog, KnownStorages, Services, resolve_targets};
 use crate::finding::Finding;
 use crate::lifecycle::{Lifecycle, notify_systemd};
@@ -19,14 +20,20 @@ use crate::lifecycle::{Lifecycle, notify_systemd};
 /// How long the queue may take to say which storages it knows.
 const QUEUE_LIMIT: Duration = Duration::from_secs(15);
 
-/// Reads targets, storages and `[http]` again at SIGHUP. Runs the checks at the start, at each reload, when daemons begin or
+/// Where sections go that are read again, beside targets and storages.
+pub(super) struct Reloaded {
+    pub(super) http: watch::Sender<HttpConfig>,
+    pub(super) notify: watch::Sender<BTreeMap<String, ReceiverConfig>>,
+}
+
+/// Reads targets, storages, `[http]` and `[notify.NAME]` again at SIGHUP. Runs the checks at the start, at each reload, when daemons begin or
 /// cease to differ and every `check_interval`. A server's list of databases is read again before each check, and when
 /// [`Listing`] says so.
 pub(super) async fn run(
     services: Arc<Services>,
     mut config: Config,
     reload: Option<PathBuf>,
-    http: watch::Sender<HttpConfig>,
+    reloaded: Reloaded,
     lifecycle: Lifecycle,
     shutdown: CancellationToken,
 ) {
@@ -57,7 +64,8 @@ pub(super) async fn run(
                         loaded.share_bandwidths(&config);
                         config = loaded;
                         // Also if it is the same: a certificate's file may have changed.
-                        http.send_replace(config.http.clone());
+                        reloaded.http.send_replace(config.http.clone());
+                        reloaded.notify.send_replace(config.notify.clone());
                         // Read at the start alone, so checks judge what the jobs use.
                         config.daemon = services.daemon.clone();
                         config.pg_dump = services.pg_dump.clone();

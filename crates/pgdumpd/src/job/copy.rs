@@ -18,7 +18,7 @@ use super::upload_record::record_upload;
 use super::{manifest, recovery};
 use crate::code::Code;
 use crate::fault::Fault;
-use crate::queue::{CopyOrder, CopyRow, Place, Progress, Success};
+use crate::queue::{CopyOrder, CopyRow, Damaged, Place, Progress, Success};
 use crate::readback::compare_with_row;
 use crate::store::{Copied, Manifest, Object, ObjectKey, Storage, Upload, in_time};
 
@@ -113,7 +113,7 @@ impl CopyJob<'_> {
                 Found::Deleted => continue,
                 Found::Unusable(fault) => passing(fault),
             };
-            self.report(&held, &fault);
+            self.report(&held, &fault).await;
             faults.push(fault);
         }
         // What may pass is tried again: the copy that is damaged need not be the last one.
@@ -146,7 +146,7 @@ impl CopyJob<'_> {
         self.in_time(Step::Prepare, finished).await
     }
 
-    fn report(&self, held: &CopyRow, fault: &Fault) {
+    async fn report(&self, held: &CopyRow, fault: &Fault) {
         let counters = &self.context.services.counters;
         counters.storage_failed(&held.storage, fault.code());
         if fault.is_transient() {
@@ -165,6 +165,26 @@ impl CopyJob<'_> {
                 "a stored backup is not what it should be: {}",
                 fault.report()
             );
+        }
+        if fault.code().is_of_a_damage() {
+            self.note_damaged(held, fault).await;
+        }
+    }
+
+    /// Lets those who want to know it hear of it. A queue that does not answer has been reported by the heartbeat.
+    async fn note_damaged(&self, held: &CopyRow, fault: &Fault) {
+        let what = fault.report();
+        let damaged = Damaged {
+            job: self.order.of,
+            storage: &held.storage,
+            storage_id: held.storage_id,
+            object_key: &held.object_key,
+            code: fault.code(),
+            what: &what,
+        };
+        let noted = self.context.services.queue.note_damaged(&damaged).await;
+        if let Err(error) = noted {
+            warn!("a damaged backup could not be noted for notifications: {error}");
         }
     }
 

@@ -62,6 +62,17 @@ impl Ended {
     }
 }
 
+/// What became of one try to send a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// The receiver took it.
+    Sent,
+    /// It will be tried again.
+    Failed,
+    /// It was the last try.
+    GivenUp,
+}
+
 #[derive(Debug, Clone)]
 struct Durations;
 
@@ -85,6 +96,7 @@ pub struct Counters {
     dumped: Counter,
     stored: Family<Labels, Counter>,
     storage_errors: Family<Labels, Counter>,
+    notifications: Family<Labels, Counter>,
     findings: Family<Labels, Gauge>,
     /// Each target's `alert_after`, where it has one.
     alert_after: Mutex<BTreeMap<String, Duration>>,
@@ -104,6 +116,7 @@ impl Default for Counters {
             dumped: Counter::default(),
             stored: Family::default(),
             storage_errors: Family::default(),
+            notifications: Family::default(),
             findings: Family::default(),
             alert_after: Mutex::default(),
         };
@@ -139,6 +152,7 @@ impl Counters {
         table::DUMPED_BYTES.register(registry, self.dumped.clone());
         table::STORED_BYTES.register(registry, self.stored.clone());
         table::STORAGE_ERRORS.register(registry, self.storage_errors.clone());
+        table::NOTIFICATIONS.register(registry, self.notifications.clone());
         table::CHECK_FINDINGS.register(registry, self.findings.clone());
     }
 
@@ -200,6 +214,18 @@ impl Counters {
         let storage = Cow::Owned(storage.to_owned());
         let labels = table::STORAGE_ERRORS.labelled([storage, code.as_str().into()]);
         self.storage_errors.get_or_create(&labels).inc();
+    }
+
+    /// A message was sent to a receiver of the configuration, or not.
+    pub fn told(&self, receiver: &str, told: Told) {
+        let outcome = match told {
+            Told::Sent => "sent",
+            Told::Failed => "failed",
+            Told::GivenUp => "given_up",
+        };
+        let receiver = Cow::Owned(receiver.to_owned());
+        let labels = table::NOTIFICATIONS.labelled([receiver, outcome.into()]);
+        self.notifications.get_or_create(&labels).inc();
     }
 
     /// What a round of checks found: how many of each severity.

@@ -90,7 +90,7 @@ metrics! {
     TARGET_LAST_FAILURE = Gauge "pgdumpd_target_last_failure_timestamp_seconds" ["target"]
         "When a backup of the target last ended as failed, after its last attempt",
     TARGET_LAST_PROVED = Gauge "pgdumpd_target_last_proved_timestamp_seconds" ["target"]
-        "When pgdumpd verify last read a stored backup of the target and found it whole",
+        "When pgdumpd verify or rehearse last found a stored backup of the target whole",
     TARGET_ALERT_AFTER = Gauge "pgdumpd_target_alert_after_seconds" ["target"]
         "How old the target's last successful backup may be, as its alert_after says",
     TARGET_LAST_SIZE = Gauge "pgdumpd_target_last_size_bytes" ["target"]
@@ -133,6 +133,8 @@ metrics! {
         "What successful attempts of this daemon stored",
     STORAGE_ERRORS = Counter "pgdumpd_storage_errors_total" ["storage", "code"]
         "Attempts, sources of copies and deletions of this daemon that failed because of a storage",
+    NOTIFICATIONS = Counter "pgdumpd_notifications_total" ["receiver", "outcome"]
+        "Tries of this daemon to send a message, by how they ended",
     CHECK_FINDINGS = Gauge "pgdumpd_check_findings" ["severity"]
         "What this daemon's last round of checks found",
     BUILD_INFO = Gauge "pgdumpd_build_info" ["version"]
@@ -154,7 +156,7 @@ mod tests {
             for label in metric.labels {
                 let known = [
                     "target", "storage", "state", "kind", "outcome", "step", "code", "severity",
-                    "version",
+                    "version", "receiver",
                 ];
                 assert!(known.contains(label), "{name}: {label} may be unbounded");
             }

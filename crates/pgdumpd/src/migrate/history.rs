@@ -68,6 +68,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(16, "trace_parent", "0016_trace_parent.sql"),
     migration!(17, "lists", "0017_lists.sql"),
     migration!(18, "metrics", "0018_metrics.sql"),
+    migration!(19, "notifications", "0019_notifications.sql"),
 ];
 
 /// The schema version that this build needs.

@@ -129,6 +129,38 @@ fn beside(key: &str) -> Vec<String> {
     lines.iter().map(|line| (*line).to_owned()).collect()
 }
 
+/// What a key of a receiver needs beside it.
+fn beside_receiver(name: &str) -> &'static [&'static str] {
+    match name {
+        "url" | "url_file" => &[],
+        "from" => &[
+            "format = \"email\"",
+            "url = \"smtps://x\"",
+            "to = [\"a@b.c\"]",
+        ],
+        "to" => &[
+            "format = \"email\"",
+            "url = \"smtps://x\"",
+            "from = \"a@b.c\"",
+        ],
+        "user" => &[
+            "format = \"email\"",
+            "url = \"smtps://x\"",
+            "from = \"a@b.c\"",
+            "to = [\"a@b.c\"]",
+            "password_file = \"mail.password\"",
+        ],
+        "password_file" => &[
+            "format = \"email\"",
+            "url = \"smtps://x\"",
+            "from = \"a@b.c\"",
+            "to = [\"a@b.c\"]",
+            "user = \"x\"",
+        ],
+        _ => &["url = \"https://x\""],
+    }
+}
+
 #[test]
 fn each_example_value_is_one_that_its_key_takes() {
     let directory = tempfile::TempDir::new().unwrap();
@@ -142,9 +174,16 @@ fn each_example_value_is_one_that_its_key_takes() {
         "google.json",
         "azure.key",
         "ca.pem",
+        "mail.password",
+        "ops.secret",
     ] {
         std::fs::write(directory.path().join(name), "postgres://b@db/x").unwrap();
     }
+    std::fs::write(
+        directory.path().join("ops.url"),
+        "https://hooks.example.com/x",
+    )
+    .unwrap();
     std::fs::write(
         directory.path().join("shop.token"),
         "0123456789abcdef".repeat(4),
@@ -177,6 +216,14 @@ fn each_example_value_is_one_that_its_key_takes() {
                 .into_iter()
                 .filter(|(name, _)| *name != line.name)
                 .map(|(name, value)| format!("{name} = {value}")),
+            );
+        }
+        if line.section == "notify.*" {
+            keys.clear();
+            keys.extend(
+                beside_receiver(&line.name)
+                    .iter()
+                    .map(|key| (*key).to_owned()),
             );
         }
         match line.name.as_str() {

@@ -36,6 +36,7 @@ mod loops;
 mod main_job;
 mod manifests;
 mod many;
+mod notify;
 mod outage;
 mod pairs;
 mod pooler;

@@ -27,6 +27,9 @@ WITH stamped AS (
 ), gone AS (
     -- The original's daemons are none of this queue's.
     DELETE FROM pgdumpd.workers WHERE EXISTS (SELECT FROM stamped)
+), told AS (
+    -- What happened to the original is told by its daemons.
+    DELETE FROM pgdumpd.notifications AS n WHERE n.sent_at IS NULL AND EXISTS (SELECT FROM stamped)
 ), unscheduled AS (
     -- Nor is a time that was due before.
     DELETE FROM pgdumpd.schedules WHERE EXISTS (SELECT FROM stamped)

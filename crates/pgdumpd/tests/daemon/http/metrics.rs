@@ -81,6 +81,8 @@ async fn fail(world: &World) {
 async fn busy() -> Face {
     let mut world = copying(&["second"]).await;
     world.set("targets.shop", "alert_after", quoted("10m"));
+    // Nobody listens there.
+    world.set("notify.nobody", "url", quoted("http://127.0.0.1:1/"));
     let face = Face::of(world).await;
     let world = &face.world;
     let id = world.back_up().await;
@@ -106,10 +108,15 @@ async fn busy() -> Face {
     // What is due and nobody does.
     let nowhere = BackupRequest::new("nowhere");
     world.enqueue_request(nowhere).await;
-    eventually("the daemon has checked itself", SOON, async || {
-        let text = scrape(&face).await;
-        text.contains("pgdumpd_check_findings").then_some(())
-    })
+    eventually(
+        "the daemon has checked itself, and tried to tell somebody",
+        SOON,
+        async || {
+            let text = scrape(&face).await;
+            let has = |name| text.contains(name);
+            (has("pgdumpd_check_findings") && has("pgdumpd_notifications_total")).then_some(())
+        },
+    )
     .await;
     face
 }
