@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { freePort } from "./free-port.js";
 import { eventually, Service } from "./service.js";
 
 /** A copy of `examples/nextjs` with this package in it, and where its screenshots go: script/test-typescript sets both. */
@@ -174,12 +174,4 @@ async function showProgress(table: string): Promise<number> {
   const shown = Math.floor(job.progress);
   await eventually(`the bar shows ${shown}`, async () => (await percent()) === shown || undefined);
   return shown;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }

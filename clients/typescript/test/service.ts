@@ -28,8 +28,8 @@ export class Service {
     this.#folder = folder;
   }
 
-  static async start({ rows = 1000, daemon = true } = {}): Promise<Service> {
-    const name = `app_${randomUUID().replaceAll("-", "").slice(0, 12)}`;
+  /** `name`: of the database, where a random one does not do. */
+  static async start({ rows = 1000, daemon = true, name = randomName() } = {}): Promise<Service> {
     const admin = new pg.Client({ connectionString: environment("PGDUMPD_TEST_DATABASE_URL") });
     await admin.connect();
     await admin.query(`CREATE DATABASE ${name}`);
@@ -127,6 +127,10 @@ export async function eventually<Found>(
     if (Date.now() > deadline) throw new Error(`not within ${DEADLINE_MILLISECONDS} ms: ${what}`);
     await sleep(20);
   }
+}
+
+function randomName(): string {
+  return `app_${randomUUID().replaceAll("-", "").slice(0, 12)}`;
 }
 
 function url(database: string, role: string): string {

@@ -3,6 +3,7 @@
 
 mod claim_loop;
 mod cleanup;
+mod contents;
 mod differences;
 mod hints;
 mod listing;
@@ -91,6 +92,7 @@ pub async fn run(config: Config, reload: Option<PathBuf>) -> anyhow::Result<()> 
         Applications::new(&config.queue),
         Arc::clone(&services.counters),
         services.queue.id(),
+        Arc::new(contents::StoredContents::new(Arc::clone(&services))),
         http_configs,
         lifecycle.drain.clone(),
     );

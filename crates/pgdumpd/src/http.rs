@@ -7,26 +7,36 @@
 mod access;
 mod answer;
 mod cancel;
+mod contents;
 mod create;
+mod daemons;
 mod events;
 mod feed;
 mod files;
 mod health;
 mod id;
+mod job;
+mod jobs;
 mod last_answer;
 mod list;
 mod metrics;
 mod monitoring;
+mod operator;
+mod overview;
+mod page;
 mod problem;
 mod reads;
+mod rights;
 mod routes;
 mod server;
 mod service;
 mod socket;
 mod status;
+mod tables;
 mod tls;
 
 pub use answer::BackupAnswer;
+pub use contents::{Contents, ContentsError, TableEntry, Tables};
 pub use problem::{PREFIX, ProblemType};
 
 use std::pin::pin;
@@ -75,6 +85,7 @@ impl Http {
         applications: Applications,
         counters: Arc<Counters>,
         queue_id: Uuid,
+        contents: Arc<dyn Contents>,
         config: watch::Receiver<HttpConfig>,
         drain: CancellationToken,
     ) -> Self {
@@ -85,6 +96,8 @@ impl Http {
             feed: feed::Feed::default(),
             counters,
             metrics: last_answer::LastAnswer::default(),
+            overviews: feed::Feed::default(),
+            contents,
             queue_id,
             drain,
         };
@@ -105,7 +118,8 @@ impl Http {
         } = self;
         let connections = TaskTracker::new();
         let reading = questions.answer(shared.applications.clone());
-        let feeding = shared.feed.run(shared.applications.clone());
+        let feeding = shared.feed.run(&shared.applications);
+        let overviews = overview::run(&shared.overviews, &shared.applications);
         let listening = async {
             loop {
                 let current = config.borrow_and_update().clone();
@@ -138,6 +152,7 @@ impl Http {
             () = listening => {}
             () = reading => {}
             () = feeding => {}
+            () = overviews => {}
         }
         connections.close();
         connections.wait().await;

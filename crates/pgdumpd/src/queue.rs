@@ -35,6 +35,7 @@ mod leftovers;
 mod listener;
 mod metrics;
 mod notifications;
+mod overview;
 mod quotas;
 mod reap;
 mod rebuild;
@@ -65,6 +66,9 @@ pub use leftovers::Leftover;
 pub use listener::{Wake, Wakes};
 pub use metrics::{JobMetrics, QueueMetrics, StorageMetrics, TargetMetrics};
 pub use notifications::{Notification, Receiver, ReceiverTrouble, Unsent};
+pub use overview::{
+    Attempt, DaemonStatus, OpenCounts, RecentBackup, StorageOfBackup, TargetOverview,
+};
 pub use quotas::KeptQuota;
 pub use rebuild::KnownBackup;
 pub use recorded::Recorded;

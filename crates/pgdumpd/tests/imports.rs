@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
         "checks",
         "http context former_database server dump queue config finding text code",
     ),
-    ("http", "metrics queue config finding hex"),
+    ("http", "metrics queue config schedule finding hex"),
     ("notify", "config fault text"),
     (
         "context",

@@ -30,6 +30,9 @@ struct Token {
     limiter: DefaultDirectRateLimiter,
 }
 
+/// The only targets that somebody may use; `None`: all.
+pub(super) type Targets = Option<Vec<String>>;
+
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(super) struct Identity(Arc<Rights>);
@@ -203,13 +206,17 @@ fn is_of_this_machine(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
 }
 
-/// Who asks, where the request was let in and its token has this scope.
+/// Who asks, where the request was let in.
+fn who(parts: &Parts) -> Result<Identity, Problem> {
+    let identity = parts.extensions.get::<Identity>().cloned();
+    identity.ok_or_else(|| Problem::new(ProblemType::Internal, "the request failed"))
+}
+
+/// The same, where its token has this scope.
 fn of_scope(parts: &Parts, scope: Scope) -> Result<Identity, Problem> {
-    let Some(identity) = parts.extensions.get::<Identity>() else {
-        return Err(Problem::new(ProblemType::Internal, "the request failed"));
-    };
+    let identity = who(parts)?;
     if identity.has(scope) {
-        return Ok(identity.clone());
+        return Ok(identity);
     }
     let word = scope.word();
     Err(Problem::new(
@@ -229,6 +236,28 @@ pub(super) struct Enqueuer(pub(super) Identity);
 
 /// Somebody who may cancel backups. Only a request's token makes one.
 pub(super) struct Canceller(pub(super) Identity);
+
+/// Somebody who may see how the daemons are. Only a request's token makes one.
+pub(super) struct Admin(pub(super) Identity);
+
+/// Somebody with a token, whatever that may.
+pub(super) struct Holder(pub(super) Identity);
+
+impl<S: Sync> FromRequestParts<S> for Holder {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        who(parts).map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        of_scope(parts, Scope::Admin).map(Self)
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for Reader {
     type Rejection = Problem;

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::stream::{iter, unfold};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -71,14 +71,7 @@ pub(super) async fn events(
     let Some(uuid) = id.uuid() else {
         return Ok(waiting(id.as_str()));
     };
-    let slot = Arc::clone(&service.streams).try_acquire_owned();
-    let slot = slot.map_err(|_| {
-        Problem::new(
-            ProblemType::TooManyStreams,
-            "this server has no event stream left",
-        )
-        .hint("Poll the status instead.")
-    })?;
+    let slot = slot(&service)?;
     let job = service.visible(&identity, uuid).await?;
     let last_id = headers
         .get("last-event-id")
@@ -89,8 +82,31 @@ pub(super) async fn events(
     if first.has_ended && last_id >= first.changed_at {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    let readings = service.shared.feed.follow(uuid, first);
+    Ok(stream(&service, readings, last_id, slot))
+}
+
+/// The right to one more stream.
+pub(super) fn slot(service: &Service) -> Result<OwnedSemaphorePermit, Problem> {
+    let slot = Arc::clone(&service.streams).try_acquire_owned();
+    slot.map_err(|_| {
+        Problem::new(
+            ProblemType::TooManyStreams,
+            "this server has no event stream left",
+        )
+        .hint("Poll the status instead.")
+    })
+}
+
+/// The stream of what is followed, whose ids are larger than `last_id`.
+pub(super) fn stream(
+    service: &Service,
+    readings: Readings,
+    last_id: i64,
+    slot: OwnedSemaphorePermit,
+) -> Response {
     let follower = Follower {
-        readings: service.shared.feed.follow(uuid, first),
+        readings,
         last_id,
         is_first: true,
         is_over: false,
@@ -98,19 +114,19 @@ pub(super) async fn events(
         stop: service.stop.clone(),
         _slot: slot,
     };
-    let events = stream::unfold(follower, |mut follower| async move {
+    let events = unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
     });
     let comments = KeepAlive::new().interval(COMMENT).text("still here");
-    Ok(uncached(Sse::new(events).keep_alive(comments)))
+    uncached(Sse::new(events).keep_alive(comments))
 }
 
 /// The stream of an id that has no job yet: one event, after which the browser asks again.
 fn waiting(id: &str) -> Response {
     let json = serde_json::to_string(&BackupAnswer::waiting(id)).expect("it is texts and numbers");
     let event = Event::default().retry(RETRY).data(json);
-    uncached(Sse::new(stream::iter([Ok::<_, Infallible>(event)])))
+    uncached(Sse::new(iter([Ok::<_, Infallible>(event)])))
 }
 
 fn uncached(response: impl IntoResponse) -> Response {
@@ -125,7 +141,7 @@ fn uncached(response: impl IntoResponse) -> Response {
     response
 }
 
-/// Somebody who follows a job. A reader that is slow gets the newest state, and none of those before it.
+/// Somebody who follows something. A reader that is slow gets the newest state, and none of those before it.
 struct Follower {
     readings: Readings,
     last_id: i64,

@@ -2,6 +2,7 @@
 //! one statement.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use super::answer::BackupAnswer;
 use super::reads::JOBS_A_STATEMENT;
-use crate::queue::Applications;
+use crate::queue::{ApplicationError, Applications};
 
 /// How often what is followed is read.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -20,16 +21,17 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// While the queue cannot be read, the interval grows to this many times itself.
 const MOST_BACK_OFF: u32 = 10;
 
-/// A job as it was read: made once, for all who follow it.
+/// Something as it was read, such as a job: made once, for all who follow it.
 #[derive(Debug)]
 pub(super) struct Reading {
     /// The whole answer, as JSON.
     pub(super) json: String,
-    /// When the job last changed: microseconds since 1970, by the database's clock.
+    /// When it last changed: microseconds since 1970, by the database's clock; 0 if nobody knows.
     pub(super) changed_at: i64,
-    /// Whether the job has ended: it will not change any more.
+    /// Whether it will not change any more.
     pub(super) has_ended: bool,
-    timeless: String,
+    /// Everything that does not change by itself as time passes.
+    pub(super) timeless: String,
 }
 
 impl From<&JobStatus> for Reading {
@@ -44,22 +46,53 @@ impl From<&JobStatus> for Reading {
     }
 }
 
-/// The newest reading; `None` if the job is not there any more.
+/// The newest reading; `None` if it is not there any more.
 pub(super) type Readings = watch::Receiver<Option<Arc<Reading>>>;
 
-/// What is followed.
+/// How the last reads went.
 #[derive(Default)]
-pub(super) struct Feed {
-    followed: Mutex<HashMap<Uuid, watch::Sender<Option<Arc<Reading>>>>>,
+pub(super) struct Rounds {
+    failures: u32,
+}
+
+impl Rounds {
+    /// A round has ended. Whoever follows keeps what it has, and hears of it again when the queue answers.
+    pub(super) fn ended(&mut self, failure: Option<&ApplicationError>) {
+        let Some(error) = failure else {
+            self.failures = 0;
+            return;
+        };
+        if self.failures == 0 {
+            warn!(
+                error = error as &dyn std::error::Error,
+                "event streams wait for the queue"
+            );
+        }
+        self.failures = self.failures.saturating_add(1);
+    }
+}
+
+/// What is followed, by what it is followed as.
+pub(super) struct Feed<K> {
+    followed: Mutex<HashMap<K, watch::Sender<Option<Arc<Reading>>>>>,
     begun: Notify,
 }
 
-impl Feed {
-    /// Follows a job from this reading on, until the receiver is dropped.
-    pub(super) fn follow(&self, id: Uuid, first: Reading) -> Readings {
+impl<K> Default for Feed<K> {
+    fn default() -> Self {
+        Self {
+            followed: Mutex::default(),
+            begun: Notify::default(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Feed<K> {
+    /// Follows something from this reading on, until the receiver is dropped.
+    pub(super) fn follow(&self, key: K, first: Reading) -> Readings {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         let readings = followed
-            .entry(id)
+            .entry(key)
             .or_insert_with(|| watch::Sender::new(None));
         // The poll may have read a later state since: nobody who follows goes back.
         let is_newer = |last: &Arc<Reading>| last.changed_at > first.changed_at;
@@ -70,55 +103,56 @@ impl Feed {
         readings.subscribe()
     }
 
-    /// Reads for as long as anybody follows anything.
-    pub(super) async fn run(&self, applications: Applications) {
-        let mut failures: u32 = 0;
+    /// Waits until it is time to read again, and returns what somebody follows.
+    pub(super) async fn due(&self, rounds: &Rounds) -> Vec<K> {
         loop {
-            let ids = self.followed_ids();
-            if ids.is_empty() {
+            if self.followed().is_empty() {
                 self.begun.notified().await;
                 continue;
             }
-            let factor = 2_u32.saturating_pow(failures).min(MOST_BACK_OFF);
+            let factor = 2_u32.saturating_pow(rounds.failures).min(MOST_BACK_OFF);
             tokio::time::sleep(INTERVAL * factor).await;
-            let mut failed = false;
-            for some in ids.chunks(JOBS_A_STATEMENT) {
-                match applications.statuses(some.to_vec()).await {
-                    Ok(jobs) => self.pass(some, &jobs),
-                    Err(error) => {
-                        // Whoever follows keeps what it has, and hears of the job again when the queue answers.
-                        if failures == 0 && !failed {
-                            warn!(
-                                error = &error as &dyn std::error::Error,
-                                "event streams wait for the queue"
-                            );
-                        }
-                        failed = true;
-                    }
-                }
-            }
-            failures = if failed {
-                failures.saturating_add(1)
-            } else {
-                0
-            };
+            return self.followed();
+        }
+    }
+
+    /// Passes a reading on to those who follow it; `None` if it is not there any more.
+    pub(super) fn pass(&self, key: &K, now: Option<Reading>) {
+        let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(readings) = followed.get(key) {
+            pass(readings, now);
         }
     }
 
     /// What somebody still follows.
-    fn followed_ids(&self) -> Vec<Uuid> {
+    fn followed(&self) -> Vec<K> {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         followed.retain(|_, readings| readings.receiver_count() > 0);
-        followed.keys().copied().collect()
+        followed.keys().cloned().collect()
+    }
+}
+
+impl Feed<Uuid> {
+    /// Reads the jobs that are followed, for as long as there are any.
+    pub(super) async fn run(&self, applications: &Applications) {
+        let mut rounds = Rounds::default();
+        loop {
+            let ids = self.due(&rounds).await;
+            let mut failure = None;
+            for some in ids.chunks(JOBS_A_STATEMENT) {
+                match applications.statuses(some.to_vec()).await {
+                    Ok(jobs) => self.pass_jobs(some, &jobs),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            rounds.ended(failure.as_ref());
+        }
     }
 
-    fn pass(&self, ids: &[Uuid], jobs: &[JobStatus]) {
+    fn pass_jobs(&self, ids: &[Uuid], jobs: &[JobStatus]) {
         let jobs: HashMap<Uuid, &JobStatus> = jobs.iter().map(|job| (job.id, job)).collect();
-        let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         for id in ids {
-            if let Some(readings) = followed.get(id) {
-                pass(readings, jobs.get(id).map(|job| Reading::from(*job)));
-            }
+            self.pass(id, jobs.get(id).map(|job| Reading::from(*job)));
         }
     }
 }

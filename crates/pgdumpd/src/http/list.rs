@@ -69,7 +69,7 @@ pub(super) async fn list(
 }
 
 /// What to read, with one row more than the page has, and the page's length.
-fn filter(identity: &Identity, query: &str) -> Result<(ListFilter, usize), Problem> {
+pub(super) fn filter(identity: &Identity, query: &str) -> Result<(ListFilter, usize), Problem> {
     let mut targets: Vec<String> = Vec::new();
     let (mut state, mut limit, mut after) = (None, PAGE, None);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -119,12 +119,12 @@ fn filter(identity: &Identity, query: &str) -> Result<(ListFilter, usize), Probl
     Ok((filter, limit))
 }
 
-fn malformed(detail: &str) -> Problem {
+pub(super) fn malformed(detail: &str) -> Problem {
     Problem::new(ProblemType::MalformedRequest, detail)
 }
 
 /// Its askers know nothing of it but that it is a text.
-fn cursor_of(key: &PageKey) -> String {
+pub(super) fn cursor_of(key: &PageKey) -> String {
     format!("{}.{}", key.created_at.timestamp_micros(), key.id)
 }
 

@@ -22,7 +22,10 @@ use utoipa_axum::routes;
 
 use super::problem::{Problem, ProblemBody, ProblemType};
 use super::service::Service;
-use super::{cancel, create, events, health, list, metrics, monitoring, status};
+use super::{
+    cancel, create, daemons, events, health, job, jobs, list, metrics, monitoring, overview, page,
+    rights, status, tables,
+};
 
 /// How long a request may take until its answer begins: longer than any of its statements.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -67,6 +70,16 @@ const REFUSALS: &[(&str, &[ProblemType])] = &[
         ],
     ),
     ("list", &[ProblemType::MalformedRequest]),
+    ("overviewEvents", &[ProblemType::TooManyStreams]),
+    ("jobs", &[ProblemType::MalformedRequest]),
+    (
+        "job",
+        &[ProblemType::UnknownBackup, ProblemType::MalformedRequest],
+    ),
+    (
+        "tables",
+        &[ProblemType::UnknownBackup, ProblemType::MalformedRequest],
+    ),
 ];
 
 /// What every route with a token may be refused with.
@@ -86,6 +99,7 @@ pub(super) fn router(service: Arc<Service>, origins: &[String]) -> Router {
     let json = serde_json::to_vec_pretty(&described(document)).expect("it is made of texts");
     let document = DocumentText(Bytes::from(json));
     let guarded = router
+        .merge(page::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::Extension(document))
@@ -108,7 +122,14 @@ fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(status::status))
         .routes(routes!(cancel::cancel))
         .routes(routes!(monitoring::monitoring))
-        .routes(routes!(events::events));
+        .routes(routes!(events::events))
+        .routes(routes!(overview::overview))
+        .routes(routes!(overview::overview_events))
+        .routes(routes!(jobs::jobs))
+        .routes(routes!(job::job))
+        .routes(routes!(tables::tables))
+        .routes(routes!(daemons::daemons))
+        .routes(routes!(rights::rights));
     let info = InfoBuilder::new()
         .title("pgdumpd")
         .version(env!("CARGO_PKG_VERSION"))
@@ -198,7 +219,8 @@ fn describe_refusals(operation: &mut Operation) {
 
 /// Lets a request in if its token, and the page that it comes from, may ask; and ends it if it takes too long.
 async fn guard(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
-    if !PUBLIC.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if !PUBLIC.contains(&path) && !page::is_of_page(path) {
         match service.access.admit(request.method(), request.headers()) {
             Ok(identity) => {
                 request.extensions_mut().insert(identity);

@@ -7,8 +7,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::access::{Access, Identity};
+use super::access::{Access, Identity, Targets};
+use super::contents::Contents;
 use super::feed::Feed;
+use super::id::PathId;
 use super::last_answer::LastAnswer;
 use super::problem::Problem;
 use super::reads::Reads;
@@ -20,7 +22,10 @@ use crate::queue::Applications;
 pub(super) struct Shared {
     pub(super) applications: Applications,
     pub(super) reads: Reads,
-    pub(super) feed: Feed,
+    pub(super) feed: Feed<Uuid>,
+    pub(super) overviews: Feed<Targets>,
+    /// What is in a backup, of which the queue knows little.
+    pub(super) contents: Arc<dyn Contents>,
     pub(super) counters: Arc<Counters>,
     pub(super) metrics: LastAnswer,
     /// Nobody who asks over HTTP knows it, so nobody can guess which id follows from another's key.
@@ -46,6 +51,18 @@ impl Service {
             access: Access::new(config),
             streams: Arc::new(Semaphore::new(config.limits.streams)),
             stop,
+        }
+    }
+
+    /// The job of a path, if whoever asks may see it.
+    pub(super) async fn of_path(
+        &self,
+        identity: &Identity,
+        id: &PathId,
+    ) -> Result<Arc<JobStatus>, Problem> {
+        match id.uuid() {
+            Some(id) => self.visible(identity, id).await,
+            None => Err(Problem::unknown_backup(id.as_str())),
         }
     }
 

@@ -29,7 +29,7 @@ const ASKING: u32 = 3;
 #[derive(Debug, Clone)]
 pub struct Applications {
     reading: Connections,
-    asking: Connections,
+    pub(super) asking: Connections,
 }
 
 impl Applications {

@@ -10,5 +10,6 @@ mod lifecycle;
 mod limits;
 mod many;
 mod metrics;
+mod page;
 mod routes;
 mod sockets;

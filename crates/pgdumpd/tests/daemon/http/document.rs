@@ -45,12 +45,19 @@ async fn the_daemon_serves_its_document_and_has_every_route_in_it() {
         .iter()
         .map(|(method, path, _)| format!("{method} {path}"))
         .collect();
-    // The routes that docs/HTTP.md and the handlers of the TypeScript package have.
+    // The routes that docs/HTTP.md has.
     let wanted = [
         "GET /api/backup",
+        "GET /api/backup/daemons",
         "GET /api/backup/events/{id}",
+        "GET /api/backup/jobs",
+        "GET /api/backup/jobs/{id}",
+        "GET /api/backup/jobs/{id}/tables",
         "GET /api/backup/monitoring",
         "GET /api/backup/openapi.json",
+        "GET /api/backup/overview",
+        "GET /api/backup/overview/events",
+        "GET /api/backup/rights",
         "GET /api/backup/status/{id}",
         "GET /healthz",
         "GET /metrics",
@@ -61,11 +68,20 @@ async fn the_daemon_serves_its_document_and_has_every_route_in_it() {
     assert_eq!(routes, wanted.map(str::to_owned).into());
     for (method, path, operation) in &operations {
         let path = path.replace("{id}", "temp_1");
-        let answer = face.request(method, &path).send().await;
-        // `send` has compared the status with the document; these two would say that the route does not exist.
+        let request = face.request(method, &path);
+        // A stream is not read to its end.
+        let (status, text) = if path.ends_with("overview/events") {
+            (request.open().await.status().as_u16(), String::new())
+        } else {
+            // Compares the status with the document.
+            let answer = request.send().await;
+            (answer.status, answer.text)
+        };
+        assert_ne!(status, 405, "{method} {path}");
+        // There is the route, and not the job.
         assert!(
-            ![404, 405].contains(&answer.status),
-            "{method} {path}: {answer:?}"
+            status != 404 || text.contains("unknown-backup"),
+            "{method} {path}: {text}"
         );
         for key in ["operationId", "summary", "description"] {
             assert!(operation[key].is_string(), "{method} {path} has no {key}");
