@@ -340,6 +340,22 @@ test("in the dark", async () => {
   await picture("overview-dark");
 });
 
+test("without tokens nobody signs in, nor out", async () => {
+  const untokened = await Service.start({ daemon: false });
+  try {
+    const port = await freePort();
+    await untokened.startDaemon({ PGDUMPD_HTTP__LISTEN: `127.0.0.1:${port}` });
+    await open({ token: "", at: `http://127.0.0.1:${port}/` });
+    await rowOf(untokened.target).getByRole("button").waitFor();
+    assert.equal(await page.getByRole("button", { name: "Sign out" }).count(), 0);
+    await page.getByRole("link", { name: "Daemons and checks" }).click();
+    await page.getByText("alive").waitFor();
+    await page.close();
+  } finally {
+    await untokened.stop();
+  }
+});
+
 test("under a prefix of a proxy, whose connections break", async () => {
   const proxy = await ReverseProxy.start(new URL(origin), "/db/backups/");
   try {
