@@ -349,7 +349,7 @@ test("without tokens nobody signs in, nor out", async () => {
     await rowOf(untokened.target).getByRole("button").waitFor();
     assert.equal(await page.getByRole("button", { name: "Sign out" }).count(), 0);
     await page.getByRole("link", { name: "Daemons and checks" }).click();
-    await page.getByText("alive").waitFor();
+    await page.getByText("alive", { exact: true }).waitFor();
     await page.close();
   } finally {
     await untokened.stop();
