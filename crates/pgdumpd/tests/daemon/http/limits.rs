@@ -226,7 +226,7 @@ async fn only_so_many_streams_are_open_and_one_that_ends_makes_room() {
 async fn routes_and_methods_that_do_not_exist_are_problems_too() {
     let face = Face::new().await;
     for path in [
-        "/",
+        "/none",
         "/api",
         "/api/backup/",
         "/api/backup/none",
