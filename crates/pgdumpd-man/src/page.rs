@@ -64,14 +64,14 @@ pub(crate) fn all(date: &str) -> io::Result<BTreeMap<String, String>> {
 }
 
 fn render(man: &Man, command: &Command) -> io::Result<String> {
-    let is_program = command.has_subcommands();
+    let is_program = command.get_name() == "pgdumpd";
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    if is_program {
+    if command.has_subcommands() {
         man.render_subcommands_section(&mut page)?;
     }
     let mut rest = Roff::default();

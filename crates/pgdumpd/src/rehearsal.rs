@@ -158,6 +158,7 @@ fn options(how: &Rehearsed, into: crate::database_url::DatabaseUrl) -> Options {
         force: true,
         merge: false,
         rows: None,
+        as_owner: true,
         analyze: false,
         directories: how.directories.clone(),
     }

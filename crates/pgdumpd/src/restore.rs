@@ -20,17 +20,17 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
-use pgdump_archive::{Checksum, Section, TableName, Toc, TocEntry};
+use pgdump_archive::{Checksum, DumpId, Section, TableName, Text, Toc, TocEntry};
 
 use crate::code::Code;
 use crate::database_url::DatabaseUrl;
 use crate::fault::Fault;
 use crate::finding::{Finding, Severity};
 use crate::readback::{Source, Stored};
-use crate::server::{Finished, Restored};
+use crate::server::{Finished, Refused, Restored};
 use crate::text::count_of;
 
-use load::load_all;
+use load::{Before, load_all};
 use messages::EntryError;
 use pg_restore::{Part, PgRestore};
 use plan::Plan;
@@ -65,6 +65,8 @@ pub struct Options {
     pub merge: bool,
     /// Of these only those that this condition is true of, in SQL.
     pub rows: Option<String>,
+    /// Loads each table as its owner, for an archive that is not trusted.
+    pub as_owner: bool,
     /// Gathers statistics at the end.
     pub analyze: bool,
     /// Where the programs of PostgreSQL may be.
@@ -160,7 +162,14 @@ impl<'a> Restore<'a> {
         let (mut finished, mut findings) = (None, Vec::new());
         if !options.merge {
             finished = restored.finished().await?;
-            check_place(&mut restored, finished.as_ref(), stored, &options).await?;
+            check_place(
+                &mut restored,
+                finished.as_ref(),
+                stored,
+                &plan.toc,
+                &options,
+            )
+            .await?;
             findings = look(stored, &source, &plan, &options, &mut restored).await?;
         }
         Ok(Self {
@@ -264,8 +273,9 @@ impl<'a> Restore<'a> {
     /// `resume`. What single entries lack is in the report.
     pub async fn run(mut self, progress: &Progress) -> Result<Report, Fault> {
         let mut seconds = Seconds::default();
-        let mut errors = Vec::new();
         let finished = self.begin().await?;
+        // What could not be restored before this one went on is not there now either.
+        let mut errors: Vec<EntryError> = finished.errors.iter().map(EntryError::from).collect();
         let is_done = |part: &str| finished.phases.contains(part);
 
         let began = Instant::now();
@@ -274,8 +284,9 @@ impl<'a> Restore<'a> {
         if !is_done("pre_data") {
             // One session: its entries depend on each other, and are quick.
             let clean = self.options.resume;
-            errors.extend(self.schema(Part::PreData, &schema, 1, clean).await?);
-            self.restored.note("pre_data").await?;
+            let found = self.schema(Part::PreData, &schema, 1, clean).await?;
+            self.restored.note("pre_data", &noted(&found)).await?;
+            errors.extend(found);
         }
         let refused: HashSet<_> = errors
             .iter()
@@ -286,29 +297,30 @@ impl<'a> Restore<'a> {
 
         let began = Instant::now();
         progress.enter(2);
+        if self.options.resume && !is_done("data") && self.plan.makes_large_objects_with_data() {
+            self.restored.unlink_large_objects().await?;
+        }
         let rest = async {
             if is_done("data") || !self.plan.has_rest() {
-                return Ok((Vec::new(), Vec::new()));
+                return Ok(Vec::new());
             }
             self.rest().await
         };
-        let rows = load_all(
-            &self.source,
-            &self.plan,
-            &self.options,
-            &finished.loaded,
-            &refused,
-            progress,
-        );
-        let (tables, (damaged, of_rest)) = tokio::try_join!(rows, rest)?;
+        let before = Before {
+            loaded: &finished.loaded,
+            refused: &refused,
+            has_ended: is_done("data"),
+        };
+        let rows = load_all(&self.source, &self.plan, &self.options, &before, progress);
+        let (tables, of_rest) = tokio::try_join!(rows, rest)?;
+        self.restored.note("data", &noted(&of_rest)).await?;
         errors.extend(of_rest);
-        self.restored.note("data").await?;
         seconds.data = began.elapsed().as_secs_f64();
 
         let began = Instant::now();
         progress.enter(3);
         let clean = is_done("post_data_begun");
-        self.restored.note("post_data_begun").await?;
+        self.restored.note("post_data_begun", &[]).await?;
         errors.extend(self.post_data(&schema, clean).await?);
         seconds.post_data = began.elapsed().as_secs_f64();
 
@@ -319,7 +331,7 @@ impl<'a> Restore<'a> {
         }
         seconds.analyze = began.elapsed().as_secs_f64();
         self.restored.end().await?;
-        Ok(self.report(tables, damaged, errors, seconds))
+        Ok(self.report(tables, errors, seconds))
     }
 
     /// Brings back the rows that are missing in tables that are there.
@@ -347,6 +359,7 @@ impl<'a> Restore<'a> {
             was_empty,
             phases: HashSet::new(),
             loaded: HashSet::new(),
+            errors: Vec::new(),
         })
     }
 
@@ -389,45 +402,56 @@ impl<'a> Restore<'a> {
         Ok(kept)
     }
 
-    /// What of the data is not rows that we load: the blocks that are not whole, and the entries that could not be
-    /// restored.
-    async fn rest(&self) -> Result<(Vec<(String, String)>, Vec<EntryError>), Fault> {
-        let head = self.source.head_of(&self.plan.rest, true)?;
-        let feed = async |mut pipe: pg_restore::Pipe| {
-            let mut damaged = Vec::new();
-            if !pipe.write(&head.into()).await {
-                return Ok(damaged);
+    /// What of the data is not rows that we load; the entries that could not be restored. Blocks are read before, because
+    /// pg_restore ends at the first one that is not whole: those are left out.
+    async fn rest(&self) -> Result<Vec<EntryError>, Fault> {
+        let mut errors = Vec::new();
+        let mut whole = Vec::new();
+        for entry in &self.plan.blocks {
+            match self.source.block(entry, async |_| Ok(())).await? {
+                Ok(()) => whole.push(entry),
+                Err(damage) => errors.push(EntryError {
+                    dump_id: Some(entry.dump_id),
+                    message: format!("its stored data {damage}"),
+                    command: None,
+                }),
             }
-            for entry in &self.plan.blocks {
-                let mut reads = true;
+        }
+        let left_out: HashSet<_> = errors.iter().filter_map(|error| error.dump_id).collect();
+        let toc = self
+            .plan
+            .rest
+            .filtered(|entry| !left_out.contains(&entry.dump_id));
+        let head = self.source.head_of(&toc, true)?;
+        let feed = async |mut pipe: pg_restore::Pipe| {
+            if !pipe.write(&head.into()).await {
+                return Ok(());
+            }
+            for entry in whole {
                 let block = self.source.block(entry, async |piece| {
-                    reads = reads && pipe.write(&piece).await;
+                    pipe.write(&piece).await;
                     Ok(())
                 });
                 if let Err(damage) = block.await? {
-                    // What follows would be read as a part of it.
-                    damaged.push((entry.name.clone(), damage));
-                    break;
+                    let what = format!("{} {damage}", entry.name);
+                    return Err(Fault::transient(Code::ArchiveDamaged, what));
                 }
             }
-            Ok(damaged)
+            Ok(())
         };
-        self.pg_restore.run_piped(feed).await
+        let ((), refused) = self.pg_restore.run_piped(feed).await?;
+        errors.extend(refused);
+        Ok(errors)
     }
 
     fn report(
         &self,
         tables: Vec<report::TableEnd>,
-        damaged: Vec<(String, String)>,
         errors: Vec<EntryError>,
         seconds: Seconds,
     ) -> Report {
         let manifest = &self.stored.manifest;
-        let ends = Ends {
-            tables,
-            errors,
-            damaged,
-        };
+        let ends = Ends { tables, errors };
         let (verdict, tables, objects) = judge(&self.plan, ends);
         Report {
             backup_id: manifest.backup_id,
@@ -440,7 +464,6 @@ impl<'a> Restore<'a> {
             raw_bytes: self.plan.raw_bytes(),
             tables,
             objects,
-            more_errors: 0,
             seconds,
         }
     }
@@ -486,6 +509,7 @@ async fn check_place(
     restored: &mut Restored,
     finished: Option<&Finished>,
     stored: &Stored,
+    toc: &Toc,
     options: &Options,
 ) -> Result<(), Fault> {
     let wanted = stored.manifest.backup_id;
@@ -530,20 +554,70 @@ async fn check_place(
         }
         None => {}
     }
-    if options.not_empty {
-        return Ok(());
-    }
-    let contents = restored.contents().await?;
+    let contents = match options.not_empty {
+        true => collisions(restored, toc).await?,
+        false => restored.contents().await?,
+    };
     if contents.is_empty() {
         return Ok(());
     }
-    let what = format!(
-        "database \"{database}\" is not empty: {}",
-        contents.join(", ")
-    );
-    Err(Fault::permanent(Code::DatabaseNotEmpty, what).hint(
-        "Make a new one (createdb --template=template0 NAME) and restore into that, or say --not-empty.",
-    ))
+    let has = if options.not_empty {
+        "has what the backup has, too"
+    } else {
+        "is not empty"
+    };
+    let what = format!("database \"{database}\" {has}: {}", contents.join(", "));
+    let hint = if options.not_empty {
+        "Restore into a new database. `--merge` brings missing rows into a table that is there."
+    } else {
+        "Make a new one (createdb --template=template0 NAME) and restore into that, or say --not-empty."
+    };
+    Err(Fault::permanent(Code::DatabaseNotEmpty, what).hint(hint))
+}
+
+/// What of the archive the database has already, at most a few.
+async fn collisions(restored: &mut Restored, toc: &Toc) -> Result<Vec<String>, Fault> {
+    let (mut schemas, mut names, mut large_objects) = (Vec::new(), Vec::new(), false);
+    for entry in toc.entries() {
+        let kind = entry.description.as_str().unwrap_or_default();
+        large_objects |= kind.starts_with("BLOB");
+        let named =
+            [entry.schema.as_ref(), Some(&entry.tag)].map(|text| text.and_then(Text::as_str));
+        if let [Some(schema), Some(tag)] = named
+            && MADE.contains(&kind)
+        {
+            // A function's tag has its arguments.
+            let name = tag.split('(').next().unwrap_or(tag);
+            schemas.push(schema.to_owned());
+            names.push(name.to_owned());
+        }
+    }
+    restored.collisions(&schemas, &names, large_objects).await
+}
+
+/// Entries that make something with a schema and a name.
+const MADE: [&str; 11] = [
+    "TABLE",
+    "FOREIGN TABLE",
+    "VIEW",
+    "MATERIALIZED VIEW",
+    "SEQUENCE",
+    "INDEX",
+    "FUNCTION",
+    "PROCEDURE",
+    "AGGREGATE",
+    "TYPE",
+    "DOMAIN",
+];
+
+/// As they are noted in the database.
+fn noted(errors: &[EntryError]) -> Vec<Refused> {
+    let noted = errors.iter().map(|error| Refused {
+        dump_id: error.dump_id.map(DumpId::get),
+        message: error.message.clone(),
+        command: error.command.clone(),
+    });
+    noted.collect()
 }
 
 /// Compares what the archive needs with what the server has.

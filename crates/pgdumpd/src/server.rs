@@ -25,7 +25,7 @@ pub use contents::{Contents, NamedRelation, Relation};
 pub use loading::{Loaded, Loader, Rows, Table};
 pub use matching::Matches;
 pub use relations::{NamedTable, TableFile};
-pub use restored::{Finished, MergedInto, Restored, note_of_table};
+pub use restored::{Finished, MergedInto, Refused, Restored, note_of_table};
 pub use sample::{Sample, Sampler};
 pub use session_state::{Blocker, LockWait, SessionState};
 pub use size::{Sizes, TableSize};

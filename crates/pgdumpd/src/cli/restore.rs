@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pgdump_archive::TableName;
@@ -110,6 +111,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         force: args.force,
         merge: args.merge,
         rows: args.rows.clone(),
+        as_owner: false,
         analyze: !args.no_analyze,
         directories: config.pg_dump.directories.clone(),
     };
@@ -140,6 +142,11 @@ async fn restore(stored: &mut Stored, args: &Args, options: &Options) -> anyhow:
     if let Some(fault) = &stored.index_damage {
         watch::eprintln_line(&format!("its index is damaged: {}", fault.report()));
         return Ok(Looked::Damaged);
+    }
+    if let Some(path) = &args.report {
+        // It should not fail only after the restore.
+        let made = tokio::fs::write(path, "").await;
+        made.with_context(|| format!("the report cannot be written to {}", path.display()))?;
     }
     if args.create {
         restore::make_database(&options.into).await?;
@@ -221,18 +228,19 @@ fn show_plan(restore: &Restore<'_>, json: bool) -> anyhow::Result<()> {
 }
 
 async fn finish(args: &Args, report: &Report) -> anyhow::Result<Exit> {
+    if args.json {
+        out::json(report)?;
+    } else {
+        show(report)?;
+    }
     if let Some(path) = &args.report {
         let text = if path.extension().is_some_and(|kind| kind == "json") {
             serde_json::to_string_pretty(report)?
         } else {
             restore::markdown(report)
         };
-        tokio::fs::write(path, text).await?;
-    }
-    if args.json {
-        out::json(report)?;
-    } else {
-        show(report)?;
+        let written = tokio::fs::write(path, text).await;
+        written.with_context(|| format!("the report cannot be written to {}", path.display()))?;
     }
     Ok(match report.verdict {
         Verdict::Equal => Exit::Done,
@@ -265,11 +273,19 @@ fn show_merged(merged: &[Merged], json: bool) -> anyhow::Result<Exit> {
             }
         }
     }
+    for table in merged.iter().filter(|table| table.rows_missing > 0) {
+        watch::eprintln_line(&format!(
+            "{}: {} did not come back: a trigger or a rule of the table keeps them out",
+            on_one_line(&table.table),
+            count_of(table.rows_missing, "row")
+        ));
+    }
     let failed = merged.iter().any(|table| table.error.is_some());
-    Ok(if failed {
-        Exit::CheckFailed
-    } else {
-        Exit::Done
+    let missing = merged.iter().any(|table| table.rows_missing > 0);
+    Ok(match (failed, missing) {
+        (true, _) => Exit::CheckFailed,
+        (false, true) => Exit::Incomplete,
+        (false, false) => Exit::Done,
     })
 }
 

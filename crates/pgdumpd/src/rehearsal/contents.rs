@@ -46,8 +46,15 @@ pub async fn other_rows(url: &DatabaseUrl, tables: &[Comparable]) -> Result<Vec<
                 .await?;
         }
         let mut checksum = Checksummer::default();
-        let read = loader.read(&table.copy_out, |piece| checksum.add(piece));
-        read.await?;
+        let read = loader
+            .read(&table.copy_out, |piece| checksum.add(piece))
+            .await;
+        if let Err(fault) = read {
+            // It is not there; the restore has said why. The session may be of no use any more.
+            other.push(format!("{} ({})", table.name, fault.report()));
+            loader = Loader::connect(url, None).await?;
+            continue;
+        }
         checksum.add(END);
         if checksum.take() != table.checksum {
             other.push(table.name.clone());

@@ -27,6 +27,7 @@ const PORT: u16 = 5432;
 
 /// Runs the server until standard input ends, also when whoever holds the other end was killed: nothing is left then.
 const KEEPER: &str = r#"
+trap '' TERM INT HUP
 folder=$1; shift
 nice -n 10 "$@" >"$folder/log" 2>&1 &
 server=$!

@@ -24,6 +24,20 @@ const PAUSES: [Duration; 3] = [
 /// Of a table that could not be made: one of its name may be there, with rows of its own.
 const NOT_MADE: &str = "the table could not be made, and nothing was loaded into one of its name";
 
+/// Of a table that is not there though all rows were loaded: its triggers and constraints may be there by now.
+const NOT_BEFORE: &str = "the restore that this one goes on with could not load it";
+
+/// What an earlier restore, which this one goes on with, has left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before<'a> {
+    /// The tables that it has loaded.
+    pub(super) loaded: &'a HashSet<i32>,
+    /// The entries that could not be made.
+    pub(super) refused: &'a HashSet<DumpId>,
+    /// Whether it had come to the end of the data.
+    pub(super) has_ended: bool,
+}
+
 /// How each table ended, in the plan's order.
 ///
 /// # Errors
@@ -32,20 +46,25 @@ pub(super) async fn load_all(
     source: &Source<'_>,
     plan: &Plan,
     options: &Options,
-    loaded: &HashSet<i32>,
-    refused: &HashSet<DumpId>,
+    before: &Before<'_>,
     progress: &Progress,
 ) -> Result<Vec<TableEnd>, Fault> {
     let mut ends: Vec<Option<TableEnd>> = Vec::new();
     let mut waiting = VecDeque::new();
     for (at, load) in plan.tables.iter().enumerate() {
-        let is_there = loaded.contains(&load.entry.dump_id.get());
-        let is_refused = load.table.is_some_and(|table| refused.contains(&table));
+        let is_noted = before.loaded.contains(&load.entry.dump_id.get());
+        // A crash of the server empties one that is unlogged, and not the note.
+        let is_there = is_noted && (!load.is_unlogged || before.has_ended);
+        let is_refused = load
+            .table
+            .is_some_and(|table| before.refused.contains(&table));
         if is_there {
             progress.add(load.entry.raw_bytes);
             ends.push(Some(TableEnd::LoadedBefore));
         } else if is_refused {
             ends.push(Some(TableEnd::Lost(NOT_MADE.to_owned())));
+        } else if before.has_ended {
+            ends.push(Some(TableEnd::Lost(NOT_BEFORE.to_owned())));
         } else {
             ends.push(None);
             waiting.push_back(at);
@@ -134,10 +153,17 @@ impl Shared<'_> {
     async fn try_to_load(&self, loader: &mut Loader, load: &TableLoad) -> Result<Loaded, Fault> {
         let entry = &load.entry;
         let note = note_of_table(entry.dump_id.get(), entry.rows);
+        let again = format!(
+            "TRUNCATE ONLY {}; DELETE FROM pgdumpd_restore.loaded WHERE dump_id = {}",
+            load.copy_name().unwrap_or_default(),
+            entry.dump_id
+        );
         let table = Table {
-            before: "",
+            before: if load.is_unlogged { &again } else { "" },
+            role: load.owner.as_deref().filter(|_| self.options.as_owner),
             copy: &load.copy,
             after: &note,
+            missing: "",
             expected: entry.rows,
         };
         let mut sent = 0;

@@ -22,6 +22,8 @@ pub struct Merged {
     pub table: String,
     /// Rows that were missing, and are there again.
     pub rows_added: u64,
+    /// Rows that are still missing: a trigger or a rule of the table has kept them out.
+    pub rows_missing: u64,
     /// Rows of the backup that the table was asked for, and had; `None` with a condition, which nobody counts.
     pub rows_there: Option<u64>,
     /// Why nothing was changed, if it was not.
@@ -35,6 +37,7 @@ pub(super) struct Merge<'a> {
     before: String,
     copy: String,
     after: String,
+    missing: String,
 }
 
 /// What is to be done with each table, the server having looked at all of them.
@@ -60,12 +63,17 @@ pub(super) async fn plan<'a>(
                     .hint("Without --merge it is restored with its definition."));
             }
             MergedInto::WithoutKey => {
-                let what = format!("table {} has no primary key and no unique index", load.name);
+                let what = format!(
+                    "table {} has no primary key, and no unique index of columns that are never NULL",
+                    load.name
+                );
                 return Err(Fault::permanent(Code::RestoreRefused, what).hint(
                     "So nobody can tell which of its rows are missing: restore it into a database beside, and take them from there.",
                 ));
             }
-            MergedInto::Keyed(quoted) => merges.push(Merge::new(load, &quoted, rows)),
+            MergedInto::Keyed { table, key } => {
+                merges.push(Merge::new(load, &table, &key, rows));
+            }
         }
     }
     if let Some(entry) = plan.blocks.first() {
@@ -78,8 +86,12 @@ pub(super) async fn plan<'a>(
 }
 
 impl<'a> Merge<'a> {
-    fn new(load: &'a TableLoad, table: &str, rows: Option<&str>) -> Self {
+    fn new(load: &'a TableLoad, table: &str, key: &[String], rows: Option<&str>) -> Self {
         let columns = columns(&load.copy).unwrap_or_default();
+        let same: Vec<String> = key
+            .iter()
+            .map(|column| format!("pgdumpd_t.{column} = pgdumpd_b.{column}"))
+            .collect();
         let condition = rows.map_or_else(String::new, |rows| format!(" WHERE ({rows}\n)"));
         Self {
             load,
@@ -88,7 +100,12 @@ impl<'a> Merge<'a> {
             ),
             copy: format!("COPY {BESIDE} ({columns}) FROM stdin"),
             after: format!(
-                "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {BESIDE}{condition} ON CONFLICT DO NOTHING"
+                "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {BESIDE}{condition} ON CONFLICT ({}) DO NOTHING",
+                key.join(", ")
+            ),
+            missing: format!(
+                "SELECT pg_catalog.count(*) FROM (SELECT * FROM {BESIDE}{condition}) AS pgdumpd_b WHERE NOT EXISTS (SELECT FROM {table} AS pgdumpd_t WHERE {})",
+                same.join(" AND ")
             ),
         }
     }
@@ -119,7 +136,9 @@ pub(super) async fn merge_all(
         let table = Table {
             before: &merge.before,
             copy: &merge.copy,
+            role: None,
             after: &merge.after,
+            missing: &merge.missing,
             expected: entry.rows,
         };
         let sent = AtomicU64::new(0);
@@ -131,15 +150,20 @@ pub(super) async fn merge_all(
             });
             read.await
         });
+        let mut still = 0;
         let (added, error) = match loaded.await? {
-            Loaded::Whole { after, .. } => (after, None),
+            Loaded::Whole { after, missing, .. } => {
+                still = missing;
+                (after, None)
+            }
             Loaded::Damaged(what) => (0, Some(format!("its stored data {what}"))),
             Loaded::Refused(what) => (0, Some(what)),
         };
-        let there = entry.rows.map(|rows| rows.saturating_sub(added));
+        let there = entry.rows.map(|rows| rows.saturating_sub(added + still));
         merged.push(Merged {
             table: merge.load.name.clone(),
             rows_added: added,
+            rows_missing: still,
             rows_there: there.filter(|_| options.rows.is_none() && error.is_none()),
             error,
         });

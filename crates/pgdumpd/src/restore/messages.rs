@@ -2,10 +2,14 @@
 
 use pgdump_archive::DumpId;
 
-/// Errors that are kept; more are counted.
+use crate::server::Refused;
+
+/// Errors that are kept with all that was said; of more, little more than which entries they are about.
 const KEPT: usize = 1_000;
 /// Characters of a message that are kept.
 const CHARACTERS: usize = 1_000;
+/// The same of those beyond.
+const FEW_CHARACTERS: usize = 100;
 
 /// One entry that could not be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,16 @@ pub(super) struct EntryError {
     pub(super) message: String,
     /// The first line of the statement that failed.
     pub(super) command: Option<String>,
+}
+
+impl From<&Refused> for EntryError {
+    fn from(noted: &Refused) -> Self {
+        Self {
+            dump_id: noted.dump_id.and_then(DumpId::new),
+            message: noted.message.clone(),
+            command: noted.command.clone(),
+        }
+    }
 }
 
 impl EntryError {
@@ -40,8 +54,6 @@ pub(super) struct Messages {
     /// The last error was the server's: lines that follow belong to it.
     is_open: bool,
     pub(super) errors: Vec<EntryError>,
-    /// Errors beyond those that are kept.
-    pub(super) more: usize,
     /// Whether it went on to the end in spite of errors.
     pub(super) went_on: bool,
 }
@@ -69,34 +81,40 @@ impl Messages {
         if self.entry.is_none() && message.contains("\"transaction_timeout\"") {
             return;
         }
-        if self.errors.len() == KEPT {
-            self.more += 1;
-            return;
-        }
         self.is_open = true;
+        let room = self.room();
         self.errors.push(EntryError {
             dump_id: self.entry,
-            message: shortened(message.strip_prefix("ERROR:  ").unwrap_or(message)),
+            message: shortened(message.strip_prefix("ERROR:  ").unwrap_or(message), room),
             command: None,
         });
     }
 
+    fn room(&self) -> usize {
+        if self.errors.len() < KEPT {
+            CHARACTERS
+        } else {
+            FEW_CHARACTERS
+        }
+    }
+
     fn continued(&mut self, line: &str) {
+        let room = self.room();
         let Some(error) = self.errors.last_mut().filter(|_| self.is_open) else {
             return;
         };
         if let Some(command) = line.strip_prefix("Command was: ") {
-            error.command = Some(shortened(command));
+            error.command = Some(shortened(command, room));
             self.is_open = false;
-        } else if error.message.len() < CHARACTERS && !line.trim().is_empty() {
+        } else if error.message.len() < room && !line.trim().is_empty() {
             error.message.push_str("; ");
-            error.message.push_str(&shortened(line.trim()));
+            error.message.push_str(&shortened(line.trim(), room));
         }
     }
 }
 
-fn shortened(text: &str) -> String {
-    text.chars().take(CHARACTERS).collect()
+fn shortened(text: &str, room: usize) -> String {
+    text.chars().take(room).collect()
 }
 
 #[cfg(test)]
@@ -167,11 +185,17 @@ mod tests {
     #[test]
     fn what_a_hostile_schema_can_say_is_bounded() {
         let mut messages = Messages::default();
-        for _ in 0..KEPT + 5 {
+        for number in 1..=KEPT + 5 {
+            messages.line(&format!(
+                "pg_restore: from TOC entry {number}; 1 2 TABLE t o"
+            ));
             messages.line(&format!("pg_restore: error: {}", "x".repeat(9_999)));
             messages.line(&"y".repeat(9_999));
         }
-        assert_eq!((messages.errors.len(), messages.more), (KEPT, 5));
+        // Which entries they are is known of all.
+        let last = messages.errors.last().unwrap();
+        assert_eq!(last.dump_id.map(DumpId::get), Some(1_005));
+        assert!(last.message.len() <= 2 * FEW_CHARACTERS + 2);
         assert!(messages.errors[0].message.len() <= 2 * CHARACTERS + 2);
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) blocks: Vec<IndexEntry>,
     /// What of the tables that were asked for the archive does not have.
     pub(super) incomplete: Vec<String>,
+    /// What acts on these tables and is not restored with them.
+    pub(super) left_out: Vec<String>,
 }
 
 /// The rows of one table.
@@ -37,6 +39,10 @@ pub(super) struct TableLoad {
     pub(super) copy: String,
     /// Where the rows are.
     pub(super) entry: IndexEntry,
+    /// Whether a crash of the server empties it.
+    pub(super) is_unlogged: bool,
+    /// Whose it is.
+    pub(super) owner: Option<String>,
 }
 
 /// What an archive needs of a server.
@@ -51,8 +57,8 @@ impl Plan {
     /// # Errors
     /// `table_unknown`; `manifest_invalid` where the index lacks a table's data.
     pub(super) async fn new(source: &Source<'_>, tables: &[TableName]) -> Result<Self, Fault> {
-        let (toc, incomplete) = if tables.is_empty() {
-            (Toc::clone(source.toc()), Vec::new())
+        let (toc, incomplete, left_out) = if tables.is_empty() {
+            (Toc::clone(source.toc()), Vec::new(), Vec::new())
         } else {
             select(source, tables).await?
         };
@@ -76,6 +82,7 @@ impl Plan {
             tables: loads,
             blocks,
             incomplete,
+            left_out,
         })
     }
 
@@ -83,6 +90,12 @@ impl Plan {
     pub(super) fn has_rest(&self) -> bool {
         let mut entries = self.rest.entries().iter();
         entries.any(|entry| entry.section == Section::Data)
+    }
+
+    /// Whether large objects themselves are made together with their data, as in archives from 17 on.
+    pub(super) fn makes_large_objects_with_data(&self) -> bool {
+        let mut entries = self.rest.entries().iter();
+        entries.any(|entry| entry.section == Section::Data && entry.description == "BLOB METADATA")
     }
 
     /// Bytes of rows that we load, without compression.
@@ -123,7 +136,10 @@ impl Plan {
 }
 
 /// These tables with what they need, and what of it the archive does not have.
-async fn select(source: &Source<'_>, tables: &[TableName]) -> Result<(Toc, Vec<String>), Fault> {
+async fn select(
+    source: &Source<'_>,
+    tables: &[TableName],
+) -> Result<(Toc, Vec<String>, Vec<String>), Fault> {
     let (toc, tables) = (Arc::clone(source.toc()), tables.to_vec());
     let selected = off_runtime("selects the tables", move || toc.select(&tables)).await?;
     let selected = selected.map_err(|error| {
@@ -131,7 +147,21 @@ async fn select(source: &Source<'_>, tables: &[TableName]) -> Result<(Toc, Vec<S
             .hint("`pgdumpd show` lists the tables of a backup; names are as SQL writes them, such as shop.\"Orders\".")
     })?;
     let incomplete = selected.incomplete.iter().map(ToString::to_string);
-    Ok((selected.toc, incomplete.collect()))
+    let left_out = selected.left_out.iter().map(ToString::to_string);
+    Ok((selected.toc, incomplete.collect(), left_out.collect()))
+}
+
+impl TableLoad {
+    /// The table as the archive's COPY names it.
+    pub(super) fn copy_name(&self) -> Option<&str> {
+        let rest = self.copy.strip_prefix("COPY ")?;
+        let mut is_quoted = false;
+        let end = rest.find(|sign| {
+            is_quoted ^= sign == '"';
+            sign == ' ' && !is_quoted
+        });
+        Some(&rest[..end?])
+    }
 }
 
 /// How we load this data; `None` where we do not: it is no COPY of known rows.
@@ -141,7 +171,14 @@ fn load_of(toc: &Toc, owner: &TocEntry, entry: &IndexEntry) -> Option<TableLoad>
     // Rows are counted, and their end is known.
     entry.rows?;
     let table = owner.dependencies.first().and_then(|id| toc.get(*id));
+    let definition = table.and_then(|table| table.definition.as_ref()?.as_str());
     Some(TableLoad {
+        is_unlogged: definition.is_some_and(|text| text.contains("CREATE UNLOGGED TABLE ")),
+        owner: owner
+            .owner
+            .as_ref()
+            .and_then(|owner| owner.as_str())
+            .map(str::to_owned),
         name: owner.qualified_name(),
         table: table.map(|table| table.dump_id),
         copy: copy.to_owned(),

@@ -28,8 +28,6 @@ pub struct Report {
     pub tables: Vec<TableReport>,
     /// What else could not be restored, or was only restored in part.
     pub objects: Vec<ObjectReport>,
-    /// Errors beyond those that are listed.
-    pub more_errors: usize,
     /// Rows that were loaded.
     pub rows: u64,
     /// Their bytes in the archive, without compression.
@@ -117,8 +115,6 @@ pub(super) struct Ends {
     pub(super) tables: Vec<TableEnd>,
     /// What pg_restore could not do.
     pub(super) errors: Vec<EntryError>,
-    /// Blocks for pg_restore that are not whole, by their names.
-    pub(super) damaged: Vec<(String, String)>,
 }
 
 /// Gives each table its verdict, and sorts the errors.
@@ -143,14 +139,12 @@ pub(super) fn judge(plan: &Plan, ends: Ends) -> (Verdict, Vec<TableReport>, Vec<
         }
         objects.push(object);
     }
-    for (name, damage) in ends.damaged {
-        objects.push(ObjectReport {
-            object: name,
-            weight: Weight::Data,
-            error: damage,
-            statement: None,
-        });
-    }
+    objects.extend(plan.left_out.iter().map(|what| ObjectReport {
+        object: what.clone(),
+        weight: Weight::Constraint,
+        error: "it is left out, because only some tables were asked for".to_owned(),
+        statement: None,
+    }));
     objects.extend(plan.incomplete.iter().map(|what| ObjectReport {
         object: what.clone(),
         weight: Weight::Constraint,

@@ -31,8 +31,10 @@ pub enum Loaded {
     Whole {
         /// How many the COPY loaded.
         rows: u64,
-        /// How many the statements after it changed.
+        /// How many the statement after it changed.
         after: u64,
+        /// What the last statement counted.
+        missing: u64,
     },
     /// What was to be loaded is not whole: nothing of it is there.
     Damaged(String),
@@ -109,6 +111,13 @@ impl Loader {
                 return refused(error);
             }
         }
+        if let Some(role) = table.role {
+            let set = format!("SET LOCAL ROLE {}", quoted(role));
+            let set = sqlx::raw_sql(AssertSqlSafe(set));
+            if let Err(error) = set.execute(&mut *transaction).await {
+                return refused(error);
+            }
+        }
         let mut copy = match transaction.copy_in_raw(table.copy).await {
             Ok(copy) => copy,
             Err(error) => return refused(error),
@@ -134,11 +143,27 @@ impl Loader {
             let what = format!("the server took {rows} rows, and the backup has {expected}");
             return Ok(Loaded::Refused(what));
         }
+        if table.role.is_some() {
+            let reset = sqlx::raw_sql("SET LOCAL ROLE NONE");
+            if let Err(error) = reset.execute(&mut *transaction).await {
+                return refused(error);
+            }
+        }
         let mut changed = 0;
         if !table.after.is_empty() {
-            let after = sqlx::raw_sql(AssertSqlSafe(table.after.to_owned()));
+            // By the protocol that takes one statement: a condition may come from somebody else.
+            let after = sqlx::query(AssertSqlSafe(table.after.to_owned()));
             match after.execute(&mut *transaction).await {
                 Ok(done) => changed = done.rows_affected(),
+                Err(error) => return refused(error),
+            }
+        }
+        let mut missing = 0;
+        if !table.missing.is_empty() {
+            let counted = sqlx::query_scalar(AssertSqlSafe(table.missing.to_owned()));
+            let counted: sqlx::Result<i64> = counted.fetch_one(&mut *transaction).await;
+            match counted {
+                Ok(count) => missing = count.unsigned_abs(),
                 Err(error) => return refused(error),
             }
         }
@@ -146,6 +171,7 @@ impl Loader {
             Ok(()) => Ok(Loaded::Whole {
                 rows,
                 after: changed,
+                missing,
             }),
             Err(error) => refused(error),
         }
@@ -172,10 +198,14 @@ impl Loader {
 pub struct Table<'a> {
     /// Statements before the COPY.
     pub before: &'a str,
+    /// The role that loads, where it is not the session's: what the table's own checks call runs as that one.
+    pub role: Option<&'a str>,
     /// The COPY.
     pub copy: &'a str,
-    /// Statements after it.
+    /// A statement after it.
     pub after: &'a str,
+    /// A statement that counts what is missing then.
+    pub missing: &'a str,
     /// How many rows there must be.
     pub expected: Option<u64>,
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, FromRow, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::loading::{WHO, become_role, connect, quoted};
@@ -41,6 +41,17 @@ impl FromRow<'_, PgRow> for Version {
     }
 }
 
+/// An entry that could not be restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its dump id, where it is known.
+    pub dump_id: Option<i32>,
+    /// What was said.
+    pub message: String,
+    /// The statement's first line.
+    pub command: Option<String>,
+}
+
 /// What an earlier restore of the database has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
@@ -54,6 +65,8 @@ pub struct Finished {
     pub phases: HashSet<String>,
     /// The rows of which tables, by their dump ids.
     pub loaded: HashSet<i32>,
+    /// What could not be restored in these phases.
+    pub errors: Vec<Refused>,
 }
 
 /// The table that rows are merged into.
@@ -63,8 +76,13 @@ pub enum MergedInto {
     Nothing,
     /// Nobody can tell which of its rows are the same.
     WithoutKey,
-    /// Its name as SQL writes it.
-    Keyed(String),
+    /// Its name and the columns of a key of it, as SQL writes them.
+    Keyed {
+        /// The name.
+        table: String,
+        /// The columns.
+        key: Vec<String>,
+    },
 }
 
 impl Restored {
@@ -154,16 +172,17 @@ impl Restored {
     /// # Errors
     /// The database's.
     pub async fn merged_into(&mut self, schema: &str, name: &str) -> Result<MergedInto, Fault> {
-        let found: Option<(String, bool)> = sqlx::query_as(include_str!("sql/merged_into.sql"))
-            .bind(schema)
-            .bind(name)
-            .fetch_optional(&mut self.connection)
-            .await
-            .map_err(|error| fault::asking(WHO, "its tables", error))?;
+        let found: Option<(String, Option<Vec<String>>)> =
+            sqlx::query_as(include_str!("sql/merged_into.sql"))
+                .bind(schema)
+                .bind(name)
+                .fetch_optional(&mut self.connection)
+                .await
+                .map_err(|error| fault::asking(WHO, "its tables", error))?;
         Ok(match found {
             None => MergedInto::Nothing,
-            Some((_, false)) => MergedInto::WithoutKey,
-            Some((quoted, true)) => MergedInto::Keyed(quoted),
+            Some((_, None)) => MergedInto::WithoutKey,
+            Some((table, Some(key))) => MergedInto::Keyed { table, key },
         })
     }
 
@@ -193,12 +212,24 @@ impl Restored {
             let loaded = sqlx::query_scalar("SELECT dump_id FROM pgdumpd_restore.loaded")
                 .fetch_all(&mut self.connection)
                 .await?;
+            let errors: Vec<(Option<i32>, String, Option<String>)> =
+                sqlx::query_as("SELECT dump_id, message, command FROM pgdumpd_restore.errors")
+                    .fetch_all(&mut self.connection)
+                    .await?;
             Ok(Some(Finished {
                 backup_id,
                 tables,
                 was_empty,
                 phases: phases.into_iter().collect(),
                 loaded: loaded.into_iter().collect(),
+                errors: errors
+                    .into_iter()
+                    .map(|(dump_id, message, command)| Refused {
+                        dump_id,
+                        message,
+                        command,
+                    })
+                    .collect(),
             }))
         };
         read.await
@@ -216,8 +247,9 @@ impl Restored {
         was_empty: bool,
     ) -> Result<(), Fault> {
         let begin = async {
+            let mut transaction = self.connection.begin().await?;
             sqlx::raw_sql(include_str!("sql/restored_begin.sql"))
-                .execute(&mut self.connection)
+                .execute(&mut *transaction)
                 .await?;
             sqlx::query(
                 "INSERT INTO pgdumpd_restore.backup (id, tables, was_empty) VALUES ($1, $2, $3)",
@@ -225,22 +257,31 @@ impl Restored {
             .bind(backup_id)
             .bind(tables)
             .bind(was_empty)
-            .execute(&mut self.connection)
-            .await
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await
         };
         begin
             .await
-            .map(drop)
             .map_err(|error| fault::asking(WHO, "the schema that notes how far it is", error))
     }
 
-    /// Notes that a phase is done.
+    /// Notes that a phase is done, and what could not be restored in it.
     ///
     /// # Errors
     /// The database's.
-    pub async fn note(&mut self, phase: &str) -> Result<(), Fault> {
-        sqlx::query("INSERT INTO pgdumpd_restore.done VALUES ($1) ON CONFLICT DO NOTHING")
+    pub async fn note(&mut self, phase: &str, errors: &[Refused]) -> Result<(), Fault> {
+        let ids: Vec<Option<i32>> = errors.iter().map(|error| error.dump_id).collect();
+        let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+        let commands: Vec<Option<&str>> = errors
+            .iter()
+            .map(|error| error.command.as_deref())
+            .collect();
+        sqlx::query(include_str!("sql/restored_note.sql"))
             .bind(phase)
+            .bind(ids)
+            .bind(messages)
+            .bind(commands)
             .execute(&mut self.connection)
             .await
             .map(drop)
@@ -265,7 +306,7 @@ impl Restored {
         }
     }
 
-    /// Makes a role that can own everything and cannot log in, unless it is there: for a server that is thrown away.
+    /// Makes a role that can own something and cannot log in, unless it is there: for a server that is thrown away.
     ///
     /// # Errors
     /// The server's.
@@ -274,11 +315,8 @@ impl Restored {
         if self.lacks(&[], &roles, &[]).await?.is_empty() {
             return Ok(());
         }
-        self.run(
-            format!("CREATE ROLE {} SUPERUSER", quoted(name)),
-            "a new role",
-        )
-        .await
+        self.run(format!("CREATE ROLE {}", quoted(name)), "a new role")
+            .await
     }
 
     /// Whether a statement gives true; what the server says where it gives something else.
@@ -299,6 +337,39 @@ impl Restored {
             .await
             .map(drop)
             .map_err(|error| fault::asking(WHO, what, error))
+    }
+
+    /// Removes all large objects, which are those of a restore that is begun again.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn unlink_large_objects(&mut self) -> Result<(), Fault> {
+        let sql = "SELECT pg_catalog.lo_unlink(o.oid) FROM pg_catalog.pg_largeobject_metadata AS o";
+        sqlx::query(sql)
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+            .map_err(|error| fault::asking(WHO, "its large objects", error))
+    }
+
+    /// Which of these the database has already: relations, functions and types, each with its schema; and large objects,
+    /// where the archive has some.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn collisions(
+        &mut self,
+        schemas: &[String],
+        names: &[String],
+        large_objects: bool,
+    ) -> Result<Vec<String>, Fault> {
+        sqlx::query_scalar(include_str!("sql/restored_collisions.sql"))
+            .bind(schemas)
+            .bind(names)
+            .bind(large_objects)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(|error| fault::asking(WHO, "what is in it", error))
     }
 
     /// Gathers statistics of the database's tables.

@@ -143,19 +143,22 @@ async fn a_database_that_is_not_empty_is_left_alone_unless_told() {
     assert_eq!(contents(&into).await, before);
     let report = restore(&world, id, &into, &["--not-empty", "--json"]).code(0);
     assert_eq!(report.json()["verdict"], "equal");
-    // Rows that are there are not mixed with the backup's.
-    let report = restore(&world, id, &into, &["--not-empty", "--json"])
-        .code(6)
-        .json();
-    let narrow = verdict_of(&report, "public.narrow");
-    let said = narrow["remarks"][0].as_str().unwrap();
-    assert!(said.contains("nothing was loaded"), "{narrow:#}");
+    // What is there already is not mixed with the backup's.
+    let before = contents(&into).await;
+    let said = restore(&world, id, &into, &["--not-empty"]).code(1);
+    assert!(
+        said.err.contains("has what the backup has, too"),
+        "{}",
+        said.err
+    );
+    assert_eq!(contents(&into).await, before);
 
     // One that was killed there does not go on: it would drop what was there as if it were its own.
     into.execute(&format!(
         "CREATE SCHEMA pgdumpd_restore;
          CREATE TABLE pgdumpd_restore.backup AS SELECT '{id}'::uuid AS id, '' AS tables, false AS was_empty;
          CREATE TABLE pgdumpd_restore.done (phase text PRIMARY KEY);
+         CREATE TABLE pgdumpd_restore.errors (dump_id integer, message text, command text);
          CREATE TABLE pgdumpd_restore.loaded (dump_id integer PRIMARY KEY, rows bigint)"
     ))
     .await;
@@ -301,7 +304,13 @@ async fn chosen_tables_come_back_with_what_they_need() {
     let id = backed_up(&world).await;
     let into = world.cluster.database().await;
     let tables = ["--table", "app.items", "--table", "app.members", "--json"];
-    let report = restore(&world, id, &into, &tables).code(0).json();
+    // What acts on them and is not restored with them is said.
+    let report = restore(&world, id, &into, &tables).code(7).json();
+    let objects = report["objects"].to_string();
+    assert!(
+        objects.contains("foreign key items_last_order_fkey of app.items"),
+        "{objects}"
+    );
     let (want, have) = (contents(&world.shop).await, contents(&into).await);
     for table in ["app.items", "app.members"] {
         assert_eq!(verdict_of(&report, table)["verdict"], "equal");
@@ -349,7 +358,8 @@ async fn a_restore_that_was_killed_goes_on_where_it_was() {
             let said = restore(&world, id, &into, &[]).code(1);
             assert!(said.err.contains("--resume"), "{}", said.err);
             restore(&world, id, &into, &["--resume"]).code(0);
-        } else {
+        } else if contents(&into).await != want {
+            // It had not begun; else it had ended, and was killed before it could say so.
             restore(&world, id, &into, &[]).code(0);
         }
         assert_eq!(
@@ -478,6 +488,10 @@ async fn rows_that_were_deleted_come_back_into_a_table_in_use() {
     let heap = ["--table", "public.heap", "--merge"];
     let said = restore(&world, id, &world.shop, &heap).code(1);
     assert!(said.err.contains("no primary key"), "{}", said.err);
+    // NULLs are never the same.
+    world.shop.execute("CREATE UNIQUE INDEX ON heap (n)").await;
+    let said = restore(&world, id, &world.shop, &heap).code(1);
+    assert!(said.err.contains("never NULL"), "{}", said.err);
     let into = world.cluster.database().await;
     let said = restore(&world, id, &into, &["--table", "public.orders", "--merge"]).code(1);
     assert!(
@@ -527,4 +541,133 @@ async fn the_newest_of_a_time_comes_back_into_a_database_that_is_made() {
     ];
     let said = world.say(&before).code(3);
     assert!(said.err.contains("or before"), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_before_a_kill_is_not_forgotten() {
+    let world = World::new().await;
+    fill(&world.shop, 4).await;
+    world
+        .shop
+        .execute(
+            "CREATE FUNCTION only_superusers(integer) RETURNS integer LANGUAGE internal IMMUTABLE AS 'int4up';
+             CREATE UNLOGGED TABLE forgetful AS SELECT 1 AS n",
+        )
+        .await;
+    let id = backed_up(&world).await;
+    let role = world.cluster.role("").await;
+    let into = world.cluster.database().await;
+    into.execute(&format!(
+        "ALTER DATABASE {} OWNER TO {}",
+        into.name(),
+        role.name
+    ))
+    .await;
+    let id = id.to_string();
+    let url = into.url_as(&role.name);
+    let common = [
+        "restore",
+        &id,
+        "--into",
+        &url,
+        "--no-owner",
+        "--no-privileges",
+        "--json",
+    ];
+    let whole = world.say(&common).code(6).json();
+    let refused = |report: &Value| {
+        let objects = report["objects"].as_array().unwrap().iter();
+        let names = objects.map(|object| object["object"].as_str().unwrap().to_owned());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert!(
+        refused(&whole)
+            .iter()
+            .any(|name| name.contains("only_superusers"))
+    );
+
+    // The same, ended after the rows were loaded: as a kill and a crash of the server leave it.
+    let into = world.cluster.database().await;
+    into.execute(&format!(
+        "ALTER DATABASE {} OWNER TO {}",
+        into.name(),
+        role.name
+    ))
+    .await;
+    let url = into.url_as(&role.name);
+    let common = [
+        "restore",
+        &id,
+        "--into",
+        &url,
+        "--no-owner",
+        "--no-privileges",
+        "--json",
+    ];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pgdumpd"))
+        .arg("-c")
+        .arg(world.config())
+        .args(common)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let noted = "SELECT count(*) FROM pgdumpd_restore.loaded";
+    let count = async |sql: &'static str| {
+        let count: Result<i64, _> = sqlx::query_scalar(sql)
+            .fetch_one(&mut into.connect().await)
+            .await;
+        count.unwrap_or(0)
+    };
+    eventually("rows are loaded", SOON, async || {
+        (count(noted).await > 0).then_some(())
+    })
+    .await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    nobody_restores(&into).await;
+    assert!(
+        count(noted).await > 0,
+        "the restore had ended before it was killed"
+    );
+    into.execute("TRUNCATE forgetful").await;
+    let resumed = world
+        .say(&[&common[..], &["--resume"]].concat())
+        .code(6)
+        .json();
+    assert_eq!(refused(&resumed), refused(&whole), "{resumed:#}");
+    assert_eq!(count("SELECT count(*) FROM forgetful").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_block_of_large_objects_costs_no_table() {
+    let world = World::new().await;
+    world
+        .shop
+        .execute("CREATE TABLE a AS SELECT n FROM generate_series(1, 70) AS n; CREATE SEQUENCE s; SELECT nextval('s')")
+        .await;
+    fill_large_objects(&world.shop, 5, 200_000).await;
+    let id = backed_up(&world).await;
+    damage(&world, "BLOBS", id);
+    let into = world.cluster.database().await;
+    let report = restore(&world, id, &into, &["--json"]).code(6).json();
+    assert_eq!(
+        verdict_of(&report, "public.a")["verdict"],
+        "equal",
+        "{report:#}"
+    );
+    let objects = report["objects"].as_array().unwrap();
+    assert!(
+        objects.iter().any(|object| object["weight"] == "data"
+            && object["error"]
+                .as_str()
+                .unwrap()
+                .contains("its stored data")),
+        "{report:#}"
+    );
+    let (want, have) = (contents(&world.shop).await, contents(&into).await);
+    assert_eq!(
+        (&have["public.a"], &have["public.s"]),
+        (&want["public.a"], &want["public.s"])
+    );
 }
