@@ -434,7 +434,7 @@ impl<'a> Restore<'a> {
                 });
                 if let Err(damage) = block.await? {
                     let what = format!("{} {damage}", entry.name);
-                    return Err(Fault::transient(Code::ArchiveDamaged, what));
+                    return Err(Fault::permanent(Code::ArchiveDamaged, what));
                 }
             }
             Ok(())
