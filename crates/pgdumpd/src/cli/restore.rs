@@ -95,7 +95,7 @@ pub(super) struct Args {
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let into = DatabaseUrl::parse(&args.into).map_err(|error| {
         Advised::new(
-            format!("--into is no database's address: {error}"),
+            format!("--into is not a database's address: {error}"),
             "It is written as postgres://ROLE@HOST/DATABASE; percent-encode signs in a password.",
         )
     })?;
@@ -122,9 +122,24 @@ pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     tokio::select! {
         restored = restored => restored,
         _ = interrupts.next() => {
-            watch::eprintln_line("interrupted; the same command with --resume goes on from here");
+            watch::eprintln_line(&format!("interrupted; {}", after_an_interrupt(args)));
             Ok(Exit::Interrupted)
         }
+    }
+}
+
+/// What is left, and the way on.
+fn after_an_interrupt(args: &Args) -> &'static str {
+    if args.dry_run {
+        "nothing was changed"
+    } else if args.merge {
+        "tables that were reported are done, and the others are as they were: the same command goes on"
+    } else if args.not_empty {
+        "with --not-empty it cannot go on: drop what it made, and the schema pgdumpd_restore"
+    } else if args.create {
+        "the same command with --resume in place of --create goes on from here"
+    } else {
+        "the same command with --resume goes on from here"
     }
 }
 

@@ -95,7 +95,7 @@ impl Loader {
     /// if `feed` says that they were whole, and if the server counts as many rows as are `expected`.
     ///
     /// # Errors
-    /// `feed`'s, and `target_unreachable`. What the server refuses is no error, but a result.
+    /// `feed`'s, and `target_unreachable`. What the server refuses is not an error, but a result.
     pub async fn load(
         &mut self,
         table: &Table<'_>,

@@ -42,7 +42,7 @@ LEFT JOIN LATERAL (
         WHERE c.job_id = j.id AND c.state = 'stored'
     ) AS held
     WHERE j.target = k.target AND j.state = 'succeeded' AND j.kind = 'backup'
-      -- One that was deleted from everywhere is no backup any more.
+      -- One that was deleted from everywhere is not a backup any more.
       AND held.storages IS NOT NULL
     ORDER BY j.finished_at DESC
     LIMIT 1
